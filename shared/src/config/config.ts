@@ -1,0 +1,191 @@
+/**
+ * Settings: declared once, read once, frozen, passed down. The only module that reads the environment.
+ *
+ * A service declares what it needs with `defineConfig({ slots: setting('NEXUS_SLOTS', …) })`; `serve()`
+ * loads it, reports all problems together and exits 78. A secret may come from the file that
+ * `<NAME>_FILE` names, and is never printed. `deploy/CONFIG.md` and `.env.example` are generated from
+ * the declarations.
+ */
+import { readFileSync } from 'node:fs';
+import { fail } from '@nexus/shared/errors';
+import { z } from 'zod';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export type Setting<T> = {
+  name: string;
+  schema: z.ZodType<T, unknown>;
+  /** As a person would write it in the environment; undefined where the setting may be left out or must be given. */
+  fallback: string | undefined;
+  required: boolean;
+  says: string;
+  secret: boolean;
+};
+
+type SettingOptions = { default?: string; secret?: boolean; required?: boolean };
+
+/** Declares one setting. `schema` reads the environment's text; `default` is written as that text. */
+export const setting = <T>(
+  name: string,
+  schema: z.ZodType<T, unknown>,
+  says: string,
+  options: SettingOptions = {},
+): Setting<T> => ({
+  name,
+  schema,
+  says,
+  fallback: options.default,
+  secret: options.secret ?? false,
+  required: options.required ?? false,
+});
+
+// biome-ignore lint/suspicious/noExplicitAny: settings of every type stand in one table
+export type ConfigDefinition = Readonly<Record<string, Setting<any>>>;
+export type ConfigOf<D extends ConfigDefinition> = {
+  readonly [K in keyof D]: D[K] extends Setting<infer T> ? T : never;
+};
+
+export const defineConfig = <D extends ConfigDefinition>(definition: D): D => definition;
+
+/** The schemas that settings are made of; each reads text and says in words what it wants. */
+export const is = {
+  text: z.string().min(1),
+  optionalText: z.string().optional(),
+  flag: z.stringbool(),
+  port: z.coerce.number().int().min(0).max(65_535),
+  count: (minimum = 0, maximum = 1_000_000) => z.coerce.number().int().min(minimum).max(maximum),
+  /** Milliseconds from `250`, `250ms`, `30s`, `5m`, `24h`, `7d`. */
+  duration: z
+    .string()
+    .transform((text, context) => readDuration(text) ?? complain(context, 'a duration such as 30s, 5m or 24h')),
+  /** Bytes from `1000`, `64kB`, `10MB`, `1GB`. */
+  bytes: z.string().transform((text, context) => readBytes(text) ?? complain(context, 'a size such as 64kB or 10MB')),
+  /** A list from text with commas; empty text is an empty list. */
+  list: z.string().transform((text) =>
+    text
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== ''),
+  ),
+  oneOf: <const V extends string>(...values: V[]) => z.enum(values),
+};
+
+const complain = (context: z.core.$RefinementCtx, wanted: string): typeof z.NEVER => {
+  context.issues.push({ code: 'custom', message: `expected ${wanted}`, input: context.value });
+  return z.NEVER;
+};
+
+/**
+ * Reads a definition from an environment. Throws `CONFIG_INVALID` that lists every problem, a line each;
+ * secrets are never quoted.
+ */
+export const loadConfig = <D extends ConfigDefinition>(
+  definition: D,
+  environment: Environment = process.env,
+): ConfigOf<D> => {
+  const problems: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [key, declared] of Object.entries(definition)) {
+    const text = textOf(declared, environment, problems);
+    if (text === undefined && declared.required) problems.push(`${declared.name} is not set: ${declared.says}`);
+    const read = declared.schema.safeParse(text);
+    if (read.success) values[key] = read.data;
+    else if (text !== undefined) problems.push(problemOf(declared, text, read.error));
+    else values[key] = undefined;
+  }
+  if (problems.length > 0) {
+    throw fail('CONFIG_INVALID', { count: problems.length, problems: problems.map((line) => `  ${line}`).join('\n') });
+  }
+  return Object.freeze(values) as ConfigOf<D>;
+};
+
+/** A definition with its values as a person may see them: secrets as `(set)` or `(not set)`. */
+export const printable = <D extends ConfigDefinition>(definition: D, config: ConfigOf<D>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(definition).map(([key, declared]) => {
+      const value = config[key];
+      const shown = declared.secret ? (value ? '(set)' : '(not set)') : (JSON.stringify(value) ?? '(not set)');
+      return [declared.name, shown];
+    }),
+  );
+
+/** The text of a setting: from its variable, for secrets also from the file that `<NAME>_FILE` names, else the default. */
+const textOf = (declared: Setting<unknown>, environment: Environment, problems: string[]): string | undefined => {
+  const direct = environment[declared.name];
+  if (direct !== undefined && direct !== '') return direct;
+  const file = environment[`${declared.name}_FILE`];
+  if (declared.secret && file !== undefined && file !== '') {
+    try {
+      return readFileSync(file, 'utf8').trim();
+    } catch (error) {
+      problems.push(`${declared.name}_FILE cannot be read: ${(error as Error).message}`);
+    }
+  }
+  return declared.fallback;
+};
+
+const problemOf = (declared: Setting<unknown>, text: string, error: z.ZodError): string => {
+  const wanted = error.issues.map((issue) => issue.message).join('; ');
+  const shown = declared.secret ? '(secret)' : `"${text.slice(0, 80)}"`;
+  const fallback = declared.fallback === undefined ? '' : ` (default ${declared.fallback})`;
+  return `${declared.name} is ${shown}: ${wanted}${fallback}`;
+};
+
+const unitsMs = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+const readDuration = (text: string): number | undefined => {
+  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)?$/.exec(text.trim());
+  return match ? Number(match[1]) * unitsMs[(match[2] ?? 'ms') as keyof typeof unitsMs] : undefined;
+};
+
+const unitsBytes = { b: 1, kb: 1000, mb: 1_000_000, gb: 1_000_000_000 } as const;
+const readBytes = (text: string): number | undefined => {
+  const match = /^(\d+(?:\.\d+)?)\s*(b|kb|mb|gb)?$/.exec(text.trim().toLowerCase());
+  return match ? Number(match[1]) * unitsBytes[(match[2] ?? 'b') as keyof typeof unitsBytes] : undefined;
+};
+
+/** Settings that every process shares: where Redis is, and which fabric on it. */
+export const fabricConfig = defineConfig({
+  redisUrl: setting(
+    'REDIS_URL',
+    is.text,
+    'Where Redis is: redis:// or rediss://, with user and password if it has them.',
+    {
+      default: 'redis://127.0.0.1:6379',
+      secret: true,
+    },
+  ),
+  redisPassword: setting(
+    'REDIS_PASSWORD',
+    is.optionalText,
+    'The password of Redis, where REDIS_URL does not hold it.',
+    {
+      secret: true,
+    },
+  ),
+  prefix: setting(
+    'NEXUS_PREFIX',
+    z.string().regex(/^\{[a-z0-9-]+\}$/, 'expected a hash tag such as {nexus}'),
+    'The hash tag on every key: one fabric is one slot.',
+    {
+      default: '{nexus}',
+    },
+  ),
+  controlChannel: setting(
+    'NEXUS_CONTROL_CHANNEL',
+    is.text,
+    'The Pub/Sub channel that STOP_ALL and its kin are published on.',
+    {
+      default: 'control',
+    },
+  ),
+  home: setting('NEXUS_HOME', is.text, 'The folder for hubs, clones and caches.', { default: '.nexus' }),
+  logLevel: setting(
+    'NEXUS_LOG_LEVEL',
+    is.oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent'),
+    'How much is logged.',
+    {
+      default: 'info',
+    },
+  ),
+});
+export type FabricConfig = ConfigOf<typeof fabricConfig>;

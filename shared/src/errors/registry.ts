@@ -1,0 +1,419 @@
+/**
+ * Every error NEXUS can name, by area. `errors.ts` is the door; `ERRORS.md` is generated from here.
+ *
+ * `outcome` what becomes of the message whose handler failed so: tried again, put off, or a dead letter.
+ * `http`      the status a caller of the API sees.
+ * `says`      the sentence: what is wrong, where, and what would be right. `{slots}` are filled by `fail()`.
+ * `operator`  what the person on duty does about it.
+ */
+
+/** What becomes of a message whose handler failed with a code. */
+export type Then = 'retry' | 'postpone' | 'dead';
+
+export type ErrorEntry = { outcome: Then; http: number; says: string; operator: string };
+
+export const registry = {
+  // The unforeseen
+  UNEXPECTED: {
+    outcome: 'retry',
+    http: 500,
+    says: 'Something unforeseen happened: {message}',
+    operator: 'Read the cause chain in the log or the dead letter; it is worth an issue.',
+  },
+  BUG: {
+    outcome: 'dead',
+    http: 500,
+    says: 'An assertion of our own failed: {message}',
+    operator: 'This is our mistake, not yours. Keep the dead letter and open an issue with it.',
+  },
+
+  // Configuration and start
+  CONFIG_INVALID: {
+    outcome: 'dead',
+    http: 500,
+    says: 'The configuration has {count} problem(s):\n{problems}',
+    operator: 'Each line names the setting, what it was and what it may be. See deploy/CONFIG.md.',
+  },
+  PORT_TAKEN: {
+    outcome: 'dead',
+    http: 500,
+    says: 'Port {port} on {host} is taken; set {setting} to a free one.',
+    operator: 'Another process listens there: find it with `ss -ltnp`, or choose another port.',
+  },
+  NODE_TOO_OLD: {
+    outcome: 'dead',
+    http: 500,
+    says: 'This is Node {version}; NEXUS needs {wanted} or newer. Start it through npm, which brings its own.',
+    operator: 'Run `npm ci` once, then use the npm scripts or `npx nexus`.',
+  },
+
+  // The fabric
+  REDIS_UNREACHABLE: {
+    outcome: 'retry',
+    http: 503,
+    says: 'Redis at {url} does not answer: {message}',
+    operator: 'Check that Redis runs and that REDIS_URL is right; services reconnect by themselves.',
+  },
+  REDIS_UNFIT: {
+    outcome: 'retry',
+    http: 503,
+    says: 'Redis at {url} cannot carry a fabric: {message}',
+    operator: 'Redis 7.0 or Valkey 8 at least, with maxmemory-policy noeviction.',
+  },
+  BUS_FULL: {
+    outcome: 'postpone',
+    http: 503,
+    says: '{count} tasks are in flight; the limit is {countMax}. Try again later.',
+    operator: 'Scale the slowest consumer, or raise NEXUS_TASKS_MAX.',
+  },
+  BUS_MEMORY: {
+    outcome: 'postpone',
+    http: 503,
+    says: 'Redis uses {percent} % of its memory; new work is refused from {percentMax} % on.',
+    operator: 'Raise maxmemory, or delete ended tasks and dead letters.',
+  },
+  DRAINING: {
+    outcome: 'postpone',
+    http: 503,
+    says: 'The fleet is {state}: it takes no new tasks. `nexus resume --all` opens it again.',
+    operator: 'Somebody said STOP_ALL, PAUSE_ALL or DRAIN; `nexus status` tells who and when.',
+  },
+  MESSAGE_MALFORMED: {
+    outcome: 'dead',
+    http: 400,
+    says: 'The message cannot be read: {problem}',
+    operator: 'Show the dead letter; publish it again in the form that shared/MESSAGES.md documents.',
+  },
+  MESSAGE_INVALID: {
+    outcome: 'dead',
+    http: 400,
+    says: 'The payload of {type} does not fit its schema: {problem}',
+    operator: 'Compare the dead letter with shared/MESSAGES.md.',
+  },
+  MESSAGE_UNKNOWN: {
+    outcome: 'dead',
+    http: 400,
+    says: 'No handler here knows the message type "{type}". {service} handles: {known}',
+    operator: 'A typing mistake, a wrong inbox, or a service older than its sender.',
+  },
+  MESSAGE_TOO_LARGE: {
+    outcome: 'dead',
+    http: 413,
+    says: 'The envelope has {bytes} bytes; the limit is {bytesMax}. Larger things travel by reference.',
+    operator: 'Put the content into the repository or an attachment and name it in the message.',
+  },
+  PROTOCOL_UNKNOWN: {
+    outcome: 'dead',
+    http: 400,
+    says: 'Protocol version "{version}" is not spoken here; this fleet speaks 1.0.',
+    operator: 'Update the sender or this fleet.',
+  },
+  CLAIM_LOST: {
+    outcome: 'retry',
+    http: 409,
+    says: 'The claim on {id} was lost: another process holds this work now.',
+    operator: 'Normal after a pause or a cut connection; nothing was settled twice.',
+  },
+  STOPPED: {
+    outcome: 'postpone',
+    http: 409,
+    says: 'The fleet was stopped (epoch {epoch}): nothing may start under the old epoch.',
+    operator: '`nexus resume --all` lets the work go on from its checkpoints.',
+  },
+  POISON: {
+    outcome: 'dead',
+    http: 500,
+    says: 'This message killed {deaths} processes, the last one while it ran alone.',
+    operator: 'Look at what the agent or check does to its process (memory?) before replaying it.',
+  },
+  RETRIES_EXHAUSTED: {
+    outcome: 'dead',
+    http: 500,
+    says: 'It failed {attempts} times, last with {code}: {message}',
+    operator: 'Mend the cause named last, then replay the letter.',
+  },
+  LETTER_UNKNOWN: {
+    outcome: 'dead',
+    http: 404,
+    says: 'There is no dead letter {id}.',
+    operator: '`nexus dlq ls` lists them.',
+  },
+  LETTER_UNREADABLE: {
+    outcome: 'dead',
+    http: 422,
+    says: 'Dead letter {id} cannot be replayed as it is: {problem}',
+    operator: 'Drop it, and publish what was meant as a new message.',
+  },
+  CONTROL_UNKNOWN: {
+    outcome: 'dead',
+    http: 422,
+    says: 'There is no control word "{word}". Known: STOP_ALL, PAUSE_ALL, RESUME_ALL, DRAIN.',
+    operator: 'Words are upper case; JSON is {"command": "STOP_ALL", "scope": {"task": "<id>"}}.',
+  },
+
+  // Requests from people
+  REQUEST_INVALID: {
+    outcome: 'dead',
+    http: 422,
+    says: 'The request cannot be taken: {problem}',
+    operator: 'Each problem names its field; /api/docs shows the shapes.',
+  },
+  REQUEST_TOO_LARGE: {
+    outcome: 'dead',
+    http: 413,
+    says: 'The body has more than {bytesMax} bytes.',
+    operator: 'Long material belongs into the repository; the request names it.',
+  },
+  DEADLINE_PASSED: {
+    outcome: 'dead',
+    http: 422,
+    says: 'The deadline {deadline} is in the past; it is {now} now.',
+    operator: 'Choose a later one, with its time zone.',
+  },
+  TASK_UNKNOWN: {
+    outcome: 'dead',
+    http: 404,
+    says: 'There is no task {task}.',
+    operator: '`nexus tasks` lists them.',
+  },
+  TASK_ENDED: {
+    outcome: 'dead',
+    http: 409,
+    says: 'Task {task} has already ended: {status}.',
+    operator: 'Nothing to do.',
+  },
+  TASK_RUNNING: {
+    outcome: 'dead',
+    http: 409,
+    says: 'Task {task} is {status}; only an ended task can be deleted. Cancel it first.',
+    operator: '`nexus cancel {task}`, then delete.',
+  },
+  IDEMPOTENCY_CONFLICT: {
+    outcome: 'dead',
+    http: 409,
+    says: 'Idempotency-Key "{key}" was used with another body within the last 24 hours.',
+    operator: 'Use a new key for a new request.',
+  },
+  NO_WORKER: {
+    outcome: 'postpone',
+    http: 503,
+    says: 'No worker is alive, so nobody could do this.',
+    operator: 'Start one: `nexus up`, or `docker compose up -d worker-agent`.',
+  },
+  NO_RUNTIME: {
+    outcome: 'dead',
+    http: 422,
+    says: 'No worker can run an agent for this. Looked for: {looked}. To mend it: {mend}',
+    operator: 'Set NEXUS_AGENT_COMMAND on the workers, or pass an agent command with the task.',
+  },
+  REHEARSAL_OFF: {
+    outcome: 'dead',
+    http: 422,
+    says: 'A scenario was given, but rehearsals are switched off here. Start the fleet with NEXUS_REHEARSAL=on.',
+    operator: 'Only where nobody mistakes a rehearsal for work.',
+  },
+  SCENARIO_INVALID: {
+    outcome: 'dead',
+    http: 422,
+    says: 'The scenario cannot be played: {problem}',
+    operator: 'The line is named; the format is described in services/worker-agent/scenario.ts.',
+  },
+  DEADLINE_MISSED: {
+    outcome: 'dead',
+    http: 409,
+    says: 'The deadline {deadline} passed before the work was done.',
+    operator: 'Submit it again with more time.',
+  },
+
+  // Access
+  UNAUTHENTICATED: {
+    outcome: 'dead',
+    http: 401,
+    says: 'A bearer token is needed: Authorization: Bearer <token>. `nexus token` shows it.',
+    operator: 'In containers: docker compose exec gateway nexus token.',
+  },
+  FORBIDDEN: {
+    outcome: 'dead',
+    http: 403,
+    says: 'This needs the scope "{scope}", which the token does not have.',
+    operator: 'Use a token with that scope.',
+  },
+  HOST_FOREIGN: {
+    outcome: 'dead',
+    http: 403,
+    says: 'Requests for {header} "{value}" are refused here; add it to {setting} if it is yours.',
+    operator: 'This guards browsers against pages that reach for local services.',
+  },
+  ROUTE_UNKNOWN: {
+    outcome: 'dead',
+    http: 404,
+    says: 'There is no {method} {path}. /api/docs lists what there is.',
+    operator: 'Check the path.',
+  },
+
+  // Repositories
+  REPOSITORY_MISSING: {
+    outcome: 'dead',
+    http: 422,
+    says: 'There is no git repository at {repository}: {problem}',
+    operator: 'Give a path or URL that `git ls-remote` can read.',
+  },
+  REPOSITORY_UNSEEN: {
+    outcome: 'dead',
+    http: 422,
+    says: 'The fleet cannot see the path {repository}. Mount its folder and name it in {setting}, or give a URL.',
+    operator: 'In containers only mounted folders exist: see NEXUS_REPOSITORIES in deploy/CONFIG.md.',
+  },
+  REPOSITORY_LOCKED: {
+    outcome: 'dead',
+    http: 422,
+    says: 'The repository {repository} asks for credentials. Put them into NEXUS_GIT_CREDENTIALS (or …_FILE), one URL a line.',
+    operator: 'Lines have the form https://user:token@host, as git credential-store writes them.',
+  },
+  BRANCH_OCCUPIED: {
+    outcome: 'dead',
+    http: 422,
+    says: 'The repository has a branch called "nexus", so no branch nexus/<task> can exist beside it. Rename it.',
+    operator: 'git branch -m nexus something-else',
+  },
+  BASE_UNKNOWN: {
+    outcome: 'dead',
+    http: 422,
+    says: 'The repository {repository} has no branch, tag or commit "{base}".',
+    operator: 'Leave it out for the default branch.',
+  },
+  GIT_FAILED: {
+    outcome: 'retry',
+    http: 500,
+    says: '`git {command}` ended with {exit}: {message}',
+    operator: 'The message is git’s own.',
+  },
+  GIT_MOVED: {
+    outcome: 'retry',
+    http: 409,
+    says: 'The ref {ref} has moved meanwhile.',
+    operator: 'Harmless: the work is tested again on the new head.',
+  },
+
+  // Plans, workflows, agents
+  WORKFLOW_UNKNOWN: {
+    outcome: 'dead',
+    http: 422,
+    says: 'There is no workflow "{workflow}". There are: {known}.',
+    operator: 'Workflows lie in shared/workflows/*.yaml.',
+  },
+  ROLE_UNKNOWN: {
+    outcome: 'dead',
+    http: 422,
+    says: 'No agent has the role or id "{role}". There are: {known}.',
+    operator: 'Agents lie in shared/agents/*.md.',
+  },
+  RUNTIME_UNKNOWN: {
+    outcome: 'dead',
+    http: 422,
+    says: 'There is no runtime "{runtime}". There are: {known}.',
+    operator: 'Runtimes lie in services/worker-agent/runtimes/.',
+  },
+  DEFINITION_INVALID: {
+    outcome: 'dead',
+    http: 500,
+    says: '{file} is not a valid definition: {problem}',
+    operator: 'The file and the field are named.',
+  },
+  PLAN_INVALID: {
+    outcome: 'dead',
+    http: 422,
+    says: 'The plan does not hold: {problem}',
+    operator: 'It goes back to its planner with these errors, twice at most.',
+  },
+  TRANSITION_ILLEGAL: {
+    outcome: 'dead',
+    http: 500,
+    says: '{what} {id} cannot go from {from} to {to}.',
+    operator: 'This is our mistake; keep the dead letter.',
+  },
+
+  // Processes and agents
+  COMMAND_MISSING: {
+    outcome: 'dead',
+    http: 422,
+    says: 'The command "{command}" does not exist on this machine.',
+    operator: 'Install it where the workers run, or give its full path.',
+  },
+  COMMAND_TIMEOUT: {
+    outcome: 'retry',
+    http: 504,
+    says: '"{command}" was ended after {timeoutMs} ms.',
+    operator: 'Raise its limit if it needs longer.',
+  },
+  AGENT_FAILED: {
+    outcome: 'retry',
+    http: 500,
+    says: 'The agent ended with exit code {exit}.',
+    operator: 'Its output is in the evidence of the attempt: `nexus logs <task>`.',
+  },
+  AGENT_CRASHED: {
+    outcome: 'retry',
+    http: 500,
+    says: 'The agent was killed by {signal}.',
+    operator: 'Its work so far was kept; the next attempt goes on from there.',
+  },
+  AGENT_TIMED_OUT: {
+    outcome: 'retry',
+    http: 504,
+    says: 'The agent was ended after its time box of {minutes} minutes.',
+    operator: 'Cut the subtask smaller, or give it a larger box.',
+  },
+  AGENT_OUTPUT_LIMIT: {
+    outcome: 'retry',
+    http: 500,
+    says: 'The agent wrote more than {bytesMax} bytes of output.',
+    operator: 'Raise NEXUS_AGENT_OUTPUT_MAX if that was wanted.',
+  },
+  AGENT_IDLE: {
+    outcome: 'retry',
+    http: 500,
+    says: 'The agent changed nothing, though its subtask asks for a commit.',
+    operator: 'Read its output: it may have asked a question or lacked a tool.',
+  },
+  CONFLICT_UNRESOLVED: {
+    outcome: 'retry',
+    http: 500,
+    says: 'Conflict markers were left in: {files}',
+    operator: 'The subtask goes back with the list.',
+  },
+  WORKSPACE_SETUP: {
+    outcome: 'retry',
+    http: 500,
+    says: 'Setting up the workspace failed at `{command}` (exit {exit}): {message}',
+    operator: 'The task’s `setup`, or what its lock file needs, does not work on this machine.',
+  },
+  DISK_FULL: {
+    outcome: 'retry',
+    http: 507,
+    says: '{folder} has {freeMb} MB free; at least {needMb} are needed.',
+    operator: 'Free some disk, or move NEXUS_HOME.',
+  },
+
+  // Gate and release
+  GATE_BROKEN: {
+    outcome: 'dead',
+    http: 500,
+    says: 'The gate itself could not run: {problem}',
+    operator: 'No subtask is to blame: mend the set-up or the check’s tool, then submit again.',
+  },
+  SUBTASK_FAILED: {
+    outcome: 'dead',
+    http: 500,
+    says: 'Subtask {subtask} failed after {attempts} attempt(s): {why}',
+    operator: '`nexus task <id>` shows its attempts; `nexus logs <id>` what the agents said.',
+  },
+  RELEASE_FAILED: {
+    outcome: 'retry',
+    http: 500,
+    says: 'The result could not be pushed to {repository}: {message}',
+    operator: 'The work is safe in the hub; mend access and replay the letter.',
+  },
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof registry;

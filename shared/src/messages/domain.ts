@@ -1,0 +1,405 @@
+/**
+ * The words of NEXUS as schemas: requests, plans, boards, attempts, checks, verdicts.
+ *
+ * Everything that crosses a process boundary or lies in the ledger has its shape here, snake_case as
+ * people read it with redis-cli. States are closed lists; `transitions` draws the legal moves.
+ */
+import { z } from 'zod';
+
+// --- identifiers -------------------------------------------------------------------------------
+
+/** A task's id: the request's first words and six random characters, also its branch: `nexus/<task>`. */
+export const taskId = z.string().regex(/^[a-z0-9][a-z0-9-]{2,63}$/, 'lower-case letters, digits and dashes');
+export const subtaskId = z.string().regex(/^[a-z0-9][a-z0-9-]{0,47}$/, 'lower-case letters, digits and dashes');
+export const agentId = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, 'lower-case letters, digits, dashes, underscores');
+export const commitId = z.string().regex(/^[0-9a-f]{40,64}$/, 'a full commit id');
+const timestamp = z.iso.datetime({ offset: true });
+
+// --- closed lists ------------------------------------------------------------------------------
+
+export const serviceName = z.enum([
+  'gateway',
+  'orchestrator',
+  'project-manager',
+  'worker-agent',
+  'quality-checker',
+  'finalizer',
+]);
+export const priority = z.enum(['CRITICAL', 'HIGH', 'NORMAL', 'LOW']);
+export const taskStatus = z.enum([
+  'accepted',
+  'planning',
+  'in_progress',
+  'releasing',
+  'completed',
+  'failed',
+  'cancelled',
+  'waiting_for_person',
+]);
+export const subtaskState = z.enum([
+  'blocked',
+  'ready',
+  'working',
+  'checking',
+  'merging',
+  'merged',
+  'reported',
+  'parked',
+  'waiting_for_person',
+  'failed',
+  'cancelled',
+]);
+export const subtaskKind = z.enum(['code', 'tests_first', 'report']);
+export const attemptOutcome = z.enum(['finished', 'failed', 'timed_out', 'stuck', 'aborted', 'lost']);
+export const checkState = z.enum(['passed', 'failed', 'skipped', 'broken']);
+export const mode = z.enum(['parallel', 'sequential']);
+
+/** Where a task may go from where it stands; what is not drawn here is an error. */
+export const taskTransitions: Record<TaskStatus, readonly TaskStatus[]> = {
+  accepted: ['planning', 'failed', 'cancelled', 'waiting_for_person'],
+  planning: ['in_progress', 'failed', 'cancelled', 'waiting_for_person'],
+  in_progress: ['releasing', 'failed', 'cancelled', 'waiting_for_person'],
+  releasing: ['completed', 'failed', 'cancelled', 'waiting_for_person'],
+  waiting_for_person: ['planning', 'in_progress', 'releasing', 'failed', 'cancelled'],
+  completed: [],
+  failed: [],
+  cancelled: [],
+};
+
+/** The same for a subtask. `ready → ready` is a new attempt after one that failed. */
+export const subtaskTransitions: Record<SubtaskState, readonly SubtaskState[]> = {
+  blocked: ['ready', 'failed', 'cancelled'],
+  ready: ['working', 'ready', 'parked', 'waiting_for_person', 'failed', 'cancelled', 'checking', 'reported'],
+  working: ['checking', 'reported', 'ready', 'parked', 'waiting_for_person', 'failed', 'cancelled'],
+  checking: ['merging', 'ready', 'waiting_for_person', 'failed', 'cancelled'],
+  merging: ['merged', 'ready', 'checking', 'waiting_for_person', 'failed', 'cancelled'],
+  parked: ['ready', 'working', 'waiting_for_person', 'failed', 'cancelled'],
+  waiting_for_person: ['ready', 'failed', 'cancelled'],
+  merged: [],
+  reported: [],
+  failed: [],
+  cancelled: [],
+};
+
+export const endedTask = (status: TaskStatus): boolean => taskTransitions[status].length === 0;
+export const endedSubtask = (state: SubtaskState): boolean => subtaskTransitions[state].length === 0;
+
+// --- what a person asks for --------------------------------------------------------------------
+
+export const checkRequest = z.strictObject({
+  name: z.string().min(1).max(64),
+  command: z.string().min(1).max(4096),
+  timeout_ms: z.int().min(1).max(7_200_000).optional(),
+});
+export const budget = z.strictObject({ usd: z.number().positive().optional(), tokens: z.int().positive().optional() });
+
+const utf8Max = (bytesMax: number) => (text: string) => Buffer.byteLength(text) <= bytesMax;
+
+/** The body of `POST /api/tasks`, and the payload of `task.submitted` written by hand. */
+export const taskRequest = z
+  .strictObject({
+    request: z
+      .string()
+      .refine((text) => text.trim().length > 0, 'is empty; say what you want done')
+      .refine(utf8Max(32_768), 'is longer than 32 kB; put long material into the repository')
+      .meta({ description: 'What you want done, in your own words. At most 32 kB.' }),
+    priority: z
+      .preprocess((value) => (typeof value === 'string' ? priorityAlias(value) : value), priority)
+      .optional()
+      .meta({ description: 'CRITICAL, HIGH, NORMAL (or medium), LOW, in any case.' }),
+    deadline: timestamp.optional().meta({ description: 'When it must be done, ISO 8601 with a time zone.' }),
+    context: z.record(z.string(), z.unknown()).optional().meta({ description: 'Anything the agents should know.' }),
+    repository: z.string().min(1).max(2048).optional().meta({ description: 'Path or URL; without it a new one.' }),
+    base: z.string().min(1).max(255).optional().meta({ description: 'Branch, tag or commit to start from.' }),
+    workflow: z.string().min(1).max(64).optional(),
+    roles: z.array(z.string().min(1).max(64)).min(1).max(32).optional(),
+    mode: mode.optional(),
+    analyst: z.boolean().optional().meta({ description: 'Begin with an analyst, whatever the workflow says.' }),
+    setup: z.array(z.string().min(1).max(4096)).max(16).optional(),
+    checks: z.array(checkRequest).max(32).optional(),
+    budget: budget.optional(),
+    runtime: z.string().min(1).max(64).optional(),
+    agent_command: z.string().min(1).max(4096).optional(),
+    scenario: z.string().max(200_000).optional().meta({ description: 'Rehearsals only: the text of a scenario file.' }),
+  })
+  .meta({ id: 'TaskRequest' });
+
+/** Other spellings of priorities that people write: any case, `medium` and `urgent` included. */
+export const priorityAlias = (value: string): string => {
+  const upper = value.toUpperCase();
+  return { MEDIUM: 'NORMAL', DEFAULT: 'NORMAL', URGENT: 'CRITICAL' }[upper] ?? upper;
+};
+
+// --- plans -------------------------------------------------------------------------------------
+
+/** One node as a workflow, or a planner agent's `.nexus/plan.json`, writes it. */
+export const plannedSubtask = z
+  .strictObject({
+    id: subtaskId,
+    title: z.string().min(1).max(200),
+    role: z.string().min(1).max(64).meta({ description: 'A role, or the id of an agent.' }),
+    kind: subtaskKind.default('code'),
+    goal: z.string().min(1).max(8000),
+    acceptance: z.array(z.string().min(1).max(1000)).max(32).default([]),
+    depends_on: z.array(subtaskId).max(64).default([]),
+    files: z.array(z.string().min(1).max(500)).max(200).default([]),
+    time_box_minutes: z.number().positive().max(120).default(30),
+    runtime: z.string().min(1).max(64).optional(),
+    grows: z.boolean().default(false).meta({ description: 'May add subtasks by .nexus/plan.json (planners).' }),
+    stands_for_plan: z
+      .boolean()
+      .default(false)
+      .meta({ description: 'Is replaced by what the planner planned, and done itself only if nothing was.' }),
+  })
+  .meta({ id: 'PlannedSubtask' });
+
+/** `.nexus/plan.json`, what a planner agent leaves behind. */
+export const planFile = z
+  .strictObject({
+    subtasks: z
+      .array(plannedSubtask.omit({ grows: true, stands_for_plan: true }))
+      .min(1)
+      .max(200),
+    notes: z.string().max(8000).optional(),
+  })
+  .meta({ id: 'PlanFile' });
+
+/** The orchestrator's answer to a task. `probability` and `price` are null until something computes them. */
+export const plan = z.object({
+  approach: z.string().max(8000),
+  workflow: z.string(),
+  mode,
+  subtasks: z.array(plannedSubtask).min(1).max(500),
+  risks: z.array(z.string().max(1000)).max(32),
+  probability: z.number().min(0).max(1).nullable(),
+  price_usd: z.number().nonnegative().nullable(),
+});
+
+// --- evidence and checks -----------------------------------------------------------------------
+
+/** Where a file of evidence lies: a ref of the task's hub, and the path in its tree. */
+export const evidenceRef = z.object({ ref: z.string(), path: z.string() });
+
+const testCounts = z.object({ total: z.int(), passed: z.int(), failed: z.int(), skipped: z.int() });
+
+/** One command that really ran (or a reason why it did not), with what proves it. */
+export const check = z
+  .object({
+    name: z.string(),
+    state: checkState,
+    command: z.string().nullable(),
+    exit_code: z.int().nullable(),
+    duration_ms: z.int().nonnegative(),
+    tests: testCounts.nullable().meta({ description: 'Counts read from the runner’s own output; null if unknown.' }),
+    failing: z.array(z.string().max(500)).max(200).meta({ description: 'Names of failing tests, where known.' }),
+    failing_before: z.boolean().meta({ description: 'It failed on the commit before, too.' }),
+    why: z.string().max(2000).meta({ description: 'One sentence: why skipped, broken or failed; empty if passed.' }),
+    log_tail: z.string().max(4000),
+    log: evidenceRef.nullable(),
+  })
+  .meta({ id: 'Check' });
+
+/** passed: may be merged. unproven: nothing failed, but nothing was declared that could. */
+export const verdictName = z.enum(['passed', 'unproven', 'failed', 'conflict', 'broken']);
+export const checkCounts = z.object({ passed: z.int(), failed: z.int(), skipped: z.int(), broken: z.int() });
+
+// --- attempts ----------------------------------------------------------------------------------
+
+/** How every attempt reports, whatever its runtime; all but `summary` may be left out by the agent. */
+export const attemptReport = z
+  .object({
+    summary: z.string().max(8000),
+    confidence_score: z.number().min(0).max(1).nullable().default(null),
+    deliverables: z.array(z.string().max(500)).max(50).default([]),
+    recommendations: z.array(z.string().max(1000)).max(50).default([]),
+    next_steps: z.array(z.string().max(1000)).max(50).default([]),
+    files: z.array(z.string().max(500)).max(200).default([]),
+    agent_feedback: z
+      .object({
+        clarity_rating: z.number().min(1).max(5).nullable().default(null),
+        complexity_rating: z.number().min(1).max(5).nullable().default(null),
+        additional_questions: z.array(z.string().max(1000)).max(20).default([]),
+      })
+      .default({ clarity_rating: null, complexity_rating: null, additional_questions: [] }),
+  })
+  .meta({ id: 'AttemptReport' });
+
+export const cost = z.object({ usd: z.number().nonnegative().nullable(), tokens: z.int().nonnegative().nullable() });
+
+/** What the next attempt of a subtask is told about the ones before. */
+export const handOver = z.object({
+  why: z.enum(['gate_failed', 'conflict', 'agent_failed', 'plan_invalid', 'worker_lost', 'stopped']),
+  says: z.string().max(4000).meta({ description: 'One paragraph for the agent: what went wrong.' }),
+  commit: commitId.nullable().meta({ description: 'Work so far, merged into the new workspace; null: from scratch.' }),
+  log_tail: z.string().max(4000),
+  files: z.array(z.string().max(500)).max(100),
+});
+
+// --- the board ---------------------------------------------------------------------------------
+
+/** One line of a subtask's history. At most 20 are kept. */
+export const attemptEntry = z.object({
+  attempt: z.int().positive(),
+  agent_id: agentId,
+  instance_id: z.string().nullable(),
+  outcome: z.string(),
+  code: z.string().nullable(),
+  says: z.string().max(500),
+  commit: commitId.nullable(),
+  began_at: timestamp.nullable(),
+  ended_at: timestamp,
+  duration_ms: z.int().nonnegative(),
+  cost,
+});
+
+/** One field `s:<id>` of the board hash. */
+export const subtask = plannedSubtask
+  .extend({
+    agent_id: agentId,
+    state: subtaskState,
+    order: z.int().nonnegative(),
+    dependents: z.array(subtaskId),
+    attempt: z.int().nonnegative().meta({ description: 'Number of the current attempt; 0 before the first.' }),
+    failures: z.int().nonnegative(),
+    sent_back: z.int().nonnegative(),
+    plan_rejections: z.int().nonnegative(),
+    gate_broken: z.int().nonnegative(),
+    instance_id: z.string().nullable(),
+    began_at: timestamp.nullable(),
+    ended_at: timestamp.nullable(),
+    commit: commitId.nullable(),
+    merged_commit: commitId.nullable(),
+    report: attemptReport.nullable(),
+    evidence: z.array(evidenceRef).max(64),
+    hand_over: handOver.nullable(),
+    red: z.array(z.string()).max(200).meta({ description: 'tests_first: the tests that are red until implemented.' }),
+    checks: z.array(check).max(64),
+    history: z.array(attemptEntry).max(20),
+    reason: z.string().max(2000).nullable(),
+  })
+  .meta({ id: 'Subtask' });
+
+/** The field `head` of the board hash: small, touched by every transition. */
+export const boardHead = z.object({
+  task_id: taskId,
+  priority,
+  mode,
+  created_at: timestamp,
+  counts: z.partialRecord(subtaskState, z.int().nonnegative()),
+  total: z.int().nonnegative(),
+  ready: z.array(subtaskId).meta({ description: 'Ready, but not yet dispatched, in order.' }),
+  dispatched: z.array(subtaskId).meta({ description: 'Holding a slot: dispatched or working.' }),
+  queue: z.array(subtaskId).meta({ description: 'The merge queue: waiting for the gate.' }),
+  at_gate: subtaskId.nullable().meta({ description: 'The one candidate that is gated or merged now.' }),
+  integration: commitId.meta({ description: 'The head of the integration ref.' }),
+  base_commit: commitId,
+  before: z.array(check).nullable().meta({ description: 'The checks of the integration head; null: never run.' }),
+  proven: z.boolean().meta({ description: 'The last gate really ran something.' }),
+  gate_runs: z.int().nonnegative(),
+  attempts: z.int().nonnegative(),
+  sent_back: z.int().nonnegative(),
+  merged: z.int().nonnegative(),
+  cost,
+  outcome: z.enum(['completed', 'failed', 'cancelled']).nullable(),
+  reason: z.string().max(2000).nullable(),
+});
+
+// --- the task document -------------------------------------------------------------------------
+
+/** The field `head` of the task hash; `status` lies beside it as a plain field, which scripts read. */
+export const taskHead = z.object({
+  task_id: taskId,
+  title: z.string().max(200),
+  status: taskStatus,
+  reason: z.string().max(2000).nullable(),
+  priority,
+  mode,
+  workflow: z.string().nullable(),
+  created_at: timestamp,
+  updated_at: timestamp,
+  ended_at: timestamp.nullable(),
+  deadline: timestamp.nullable(),
+  repository: z.string().nullable().meta({ description: 'As asked for; null: a new one is made.' }),
+  base: z.string().nullable(),
+  base_commit: commitId.nullable(),
+  warnings: z.array(z.string().max(500)).max(20),
+  actor: z.string(),
+});
+
+/** The field `result`: what the finalizer released. */
+export const taskResult = z.object({
+  branch: z.string().nullable().meta({ description: 'nexus/<task>; null where the result is a report alone.' }),
+  commit: commitId.nullable(),
+  repository: z.string().nullable().meta({ description: 'Where the branch was pushed: a path or URL.' }),
+  checks: checkCounts.meta({ description: 'The gate of the result commit.' }),
+  proven: z.boolean(),
+  undo: z.string().nullable().meta({ description: 'The git command that takes the result away again.' }),
+  look: z.string().nullable().meta({ description: 'The command that shows it.' }),
+  start: z.string().nullable().meta({ description: 'The command that starts what was built, where it declares one.' }),
+});
+
+// --- what instances tell of themselves ---------------------------------------------------------
+
+export const runningAttempt = z.object({
+  task_id: taskId,
+  subtask_id: subtaskId,
+  attempt: z.int(),
+  agent_id: agentId,
+  since: timestamp,
+  doing: z.string().max(300),
+});
+
+/** A runtime as one worker finds it: usable, or why not and the one thing that mends it. */
+export const runtimeState = z.object({ name: z.string(), usable: z.boolean(), looked: z.string(), mend: z.string() });
+
+/** One field of the hash `presence`: what an instance last told with its beat. */
+export const presence = z.object({
+  instance_id: z.string(),
+  service: serviceName,
+  host: z.string(),
+  pid: z.int(),
+  port: z.int().nullable(),
+  started_at: timestamp,
+  version: z.string(),
+  state: z.enum(['serving', 'stopped', 'paused', 'draining']),
+  slots: z.int().nonnegative(),
+  busy: z.int().nonnegative(),
+  epoch: z.int(),
+  confirmed_epoch: z.int().meta({ description: 'The last STOP that this instance has carried out.' }),
+  survivors: z.array(z.int()).meta({ description: 'Processes that outlived that STOP.' }),
+  running: z.array(runningAttempt),
+  runtimes: z.array(runtimeState),
+});
+
+// --- types -------------------------------------------------------------------------------------
+
+export type ServiceName = z.infer<typeof serviceName>;
+export type Priority = z.infer<typeof priority>;
+export type TaskStatus = z.infer<typeof taskStatus>;
+export type SubtaskState = z.infer<typeof subtaskState>;
+export type SubtaskKind = z.infer<typeof subtaskKind>;
+export type AttemptOutcome = z.infer<typeof attemptOutcome>;
+export type CheckState = z.infer<typeof checkState>;
+export type Mode = z.infer<typeof mode>;
+export type CheckRequest = z.infer<typeof checkRequest>;
+export type TaskRequest = z.infer<typeof taskRequest>;
+export type PlannedSubtask = z.infer<typeof plannedSubtask>;
+export type PlanFile = z.infer<typeof planFile>;
+export type Plan = z.infer<typeof plan>;
+export type EvidenceRef = z.infer<typeof evidenceRef>;
+export type Check = z.infer<typeof check>;
+export type CheckCounts = z.infer<typeof checkCounts>;
+export type VerdictName = z.infer<typeof verdictName>;
+export type AttemptReport = z.infer<typeof attemptReport>;
+export type Cost = z.infer<typeof cost>;
+export type HandOver = z.infer<typeof handOver>;
+export type AttemptEntry = z.infer<typeof attemptEntry>;
+export type Subtask = z.infer<typeof subtask>;
+export type BoardHead = z.infer<typeof boardHead>;
+export type TaskHead = z.infer<typeof taskHead>;
+export type TaskResult = z.infer<typeof taskResult>;
+export type RunningAttempt = z.infer<typeof runningAttempt>;
+export type RuntimeState = z.infer<typeof runtimeState>;
+export type Presence = z.infer<typeof presence>;

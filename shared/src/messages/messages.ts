@@ -1,0 +1,406 @@
+/**
+ * The message catalog: every kind of message, declared once.
+ *
+ * A kind is `noun.participle`. Its entry says who handles it, what it carries, whether two messages of
+ * one task may be handled side by side, how often it is tried, and what is told to whom if it dies. The
+ * compiler then demands exactly one handler, `on-<noun>-<participle>.ts`, in the service addressed;
+ * `MESSAGES.md` and the JSON Schemas are generated from here.
+ *
+ * One task's way through the kinds, where all goes well:
+ *
+ *   gateway          task.submitted          → orchestrator     plans
+ *   orchestrator     repository.requested    → finalizer        makes the hub
+ *   finalizer        repository.prepared     → orchestrator
+ *   orchestrator     plan.accepted           → project-manager  makes the board
+ *   project-manager  subtask.dispatched      → worker-agent     runs an attempt
+ *   worker-agent     attempt.begun/.finished → project-manager
+ *   project-manager  candidate.submitted     → quality-checker  runs the gate
+ *   quality-checker  verdict.reached         → project-manager
+ *   project-manager  merge.requested         → finalizer        one atomic push
+ *   finalizer        merge.finished          → project-manager
+ *   project-manager  board.completed         → orchestrator
+ *   orchestrator     release.requested       → finalizer        pushes nexus/<task>
+ *   finalizer        release.finished        → orchestrator     completed
+ *
+ * To add a kind: one entry here, one handler file there.
+ */
+import { z } from 'zod';
+import {
+  agentId,
+  attemptOutcome,
+  attemptReport,
+  check,
+  checkCounts,
+  checkRequest,
+  commitId,
+  cost,
+  evidenceRef,
+  handOver,
+  plan,
+  planFile,
+  priority,
+  type ServiceName,
+  subtaskId,
+  subtaskKind,
+  taskId,
+  taskRequest,
+  taskResult,
+  verdictName,
+} from './domain.ts';
+
+const ofTask = { task_id: taskId };
+const ofSubtask = { task_id: taskId, subtask_id: subtaskId, attempt: z.int().positive() };
+
+/** A message that a dead letter leaves behind, so that nobody waits for ever. */
+export type LastWord = { type: string; payload: unknown };
+
+/** Why a message died, for the one who is told instead. */
+export type Death = { code: string; says: string; at: string };
+
+type Entry = {
+  to: ServiceName;
+  payload: z.ZodObject;
+  /** One message of a task at a time in a process: for handlers that write the ledger (rule 11). */
+  serial: 'task' | 'none';
+  /** The handler only writes the ledger, so it may settle under an old epoch (rule 17). */
+  ledgerOnly: boolean;
+  /** How often it is tried again before it is a dead letter. */
+  retries: number;
+  /** Informs the receiver; what ends work is decided by the handler's own limits (rule 14). */
+  timeoutMs: number;
+  says: string;
+  /** Told instead when the message dies; without it nobody waits for an answer. */
+  // biome-ignore lint/suspicious/noExplicitAny: payloads differ by kind; each entry is checked where it is written
+  died?: (payload: any, death: Death) => LastWord;
+};
+
+const define = <P extends z.ZodObject>(
+  entry: Omit<Entry, 'payload' | 'died'> & { payload: P; died?: (payload: z.infer<P>, death: Death) => LastWord },
+) => entry;
+
+const ledger = { serial: 'task', ledgerOnly: true, retries: 3, timeoutMs: 30_000 } as const;
+const work = { serial: 'none', ledgerOnly: false, retries: 3 } as const;
+
+const boardFailed = (payload: { task_id: string }, death: Death): LastWord => ({
+  type: 'board.completed',
+  payload: { task_id: payload.task_id, outcome: 'failed', reason: `${death.code}: ${death.says}`, commit: null },
+});
+
+export const catalog = {
+  // --- orchestrator ---
+  'task.submitted': define({
+    ...ledger,
+    to: 'orchestrator',
+    says: 'A person asked for something. The request comes inline, or lies under the key that `request_key` names.',
+    payload: z.object({
+      task_id: taskId.optional(),
+      request: z.union([taskRequest, z.string().min(1).max(32_768)]).optional(),
+      request_key: z.string().optional(),
+    }),
+  }),
+  'repository.prepared': define({
+    ...ledger,
+    to: 'orchestrator',
+    says: 'The task has its hub; integration stands at `base_commit`. Or `code` says why there is none.',
+    payload: z.object({
+      ...ofTask,
+      base_commit: commitId.nullable(),
+      warnings: z.array(z.string().max(500)).max(20),
+      code: z.string().nullable(),
+      says: z.string().max(2000),
+    }),
+  }),
+  'board.completed': define({
+    ...ledger,
+    to: 'orchestrator',
+    says: 'Every subtask has ended; `outcome` says how.',
+    payload: z.object({
+      ...ofTask,
+      outcome: z.enum(['completed', 'failed']),
+      reason: z.string().max(2000).nullable(),
+      commit: commitId.nullable(),
+    }),
+  }),
+  'release.finished': define({
+    ...ledger,
+    to: 'orchestrator',
+    says: 'The result was pushed, or `code` says why not.',
+    payload: z.object({
+      ...ofTask,
+      result: taskResult.nullable(),
+      code: z.string().nullable(),
+      says: z.string().max(2000),
+    }),
+  }),
+  'cancellation.requested': define({
+    ...ledger,
+    to: 'orchestrator',
+    says: 'A person cancelled the task.',
+    payload: z.object({ ...ofTask, reason: z.string().max(500) }),
+  }),
+  'deletion.requested': define({
+    ...ledger,
+    to: 'orchestrator',
+    says: 'A person deleted an ended task, with all that belongs to it.',
+    payload: z.object({ ...ofTask }),
+  }),
+  'deadline.reached': define({
+    ...ledger,
+    to: 'orchestrator',
+    says: 'An alarm: the task’s deadline is now. A task that has ended ignores it.',
+    payload: z.object({ ...ofTask, deadline: z.string() }),
+  }),
+
+  // --- project-manager ---
+  'plan.accepted': define({
+    ...ledger,
+    to: 'project-manager',
+    says: 'The orchestrator’s plan, to be made into a board.',
+    payload: z.object({ ...ofTask, plan, priority, base_commit: commitId }),
+    died: boardFailed,
+  }),
+  'attempt.begun': define({
+    ...ledger,
+    to: 'project-manager',
+    says: 'A worker has begun an attempt.',
+    payload: z.object({ ...ofSubtask, agent_id: agentId, instance_id: z.string(), began_at: z.string() }),
+  }),
+  'attempt.finished': define({
+    ...ledger,
+    to: 'project-manager',
+    says: 'An attempt has ended. `commit` is its accepted work; `wip` what an attempt that failed leaves to the next.',
+    payload: z.object({
+      ...ofSubtask,
+      agent_id: agentId,
+      instance_id: z.string().nullable(),
+      outcome: attemptOutcome,
+      code: z.string().nullable(),
+      says: z.string().max(2000),
+      commit: commitId.nullable(),
+      wip: commitId.nullable(),
+      report: attemptReport.nullable(),
+      plan: z
+        .union([z.object({ file: planFile }), z.object({ problem: z.string().max(4000) })])
+        .nullable()
+        .meta({ description: 'What .nexus/plan.json held, or why it cannot be read.' }),
+      evidence: evidenceRef.nullable(),
+      log_tail: z.string().max(4000),
+      files: z.array(z.string().max(500)).max(200),
+      began_at: z.string().nullable(),
+      duration_ms: z.int().nonnegative(),
+      cost,
+    }),
+    died: boardFailed,
+  }),
+  'verdict.reached': define({
+    ...ledger,
+    to: 'project-manager',
+    says: 'The gate’s verdict on one candidate, merged onto the integration head `base`.',
+    payload: z.object({
+      ...ofSubtask,
+      verdict: verdictName,
+      base: commitId,
+      tested_commit: commitId.nullable().meta({ description: 'The merge commit that was tested; null on a conflict.' }),
+      checks: z.array(check).max(64),
+      before: z.array(check).max(64).nullable().meta({ description: 'The checks of `base`, if they were run now.' }),
+      still_red: z.array(z.string()).max(200).meta({ description: 'Tests still red that were allowed to be.' }),
+      alarms: z.array(z.string().max(500)).max(20),
+      files: z.array(z.string().max(500)).max(100).meta({ description: 'Files in conflict.' }),
+      gate_runs: z.int().nonnegative(),
+      says: z.string().max(4000),
+      log_tail: z.string().max(4000),
+    }),
+    died: boardFailed,
+  }),
+  'merge.finished': define({
+    ...ledger,
+    to: 'project-manager',
+    says: 'merged: integration is `commit` now. moved: integration had moved; test again.',
+    payload: z.object({
+      ...ofSubtask,
+      outcome: z.enum(['merged', 'moved', 'failed']),
+      commit: commitId.nullable().meta({ description: 'The head of integration now.' }),
+      says: z.string().max(2000),
+    }),
+    died: boardFailed,
+  }),
+  'board.cancelled': define({
+    ...ledger,
+    to: 'project-manager',
+    says: 'The task was cancelled or failed: nothing of the board may start any more.',
+    payload: z.object({ ...ofTask, reason: z.string().max(2000) }),
+  }),
+  'board.discarded': define({
+    ...ledger,
+    to: 'project-manager',
+    says: 'The task was deleted: the board goes.',
+    payload: z.object({ ...ofTask }),
+  }),
+
+  // --- worker-agent ---
+  'subtask.dispatched': define({
+    ...work,
+    to: 'worker-agent',
+    timeoutMs: 7_200_000,
+    says: 'Run this attempt. The request itself is read from the ledger.',
+    payload: z.object({
+      ...ofSubtask,
+      agent_id: agentId,
+      role: z.string(),
+      kind: subtaskKind,
+      title: z.string(),
+      goal: z.string().max(8000),
+      acceptance: z.array(z.string()).max(32),
+      files: z.array(z.string()).max(200),
+      grows: z.boolean(),
+      time_box_minutes: z.number().positive(),
+      runtime: z.string().nullable(),
+      integration: commitId.meta({ description: 'Start from here; it holds what the subtask depends on.' }),
+      inputs: z
+        .array(
+          z.object({
+            subtask_id: subtaskId,
+            title: z.string(),
+            summary: z.string().max(2000),
+            evidence: evidenceRef.nullable(),
+          }),
+        )
+        .max(64)
+        .meta({ description: 'What the subtasks it depends on have reported.' }),
+      hand_over: handOver.nullable(),
+    }),
+    died: (payload, death) => ({
+      type: 'attempt.finished',
+      payload: {
+        task_id: payload.task_id,
+        subtask_id: payload.subtask_id,
+        attempt: payload.attempt,
+        agent_id: payload.agent_id,
+        instance_id: null,
+        outcome: 'lost',
+        code: death.code,
+        says: death.says,
+        commit: null,
+        wip: null,
+        report: null,
+        plan: null,
+        evidence: null,
+        log_tail: '',
+        files: [],
+        began_at: null,
+        duration_ms: 0,
+        cost: { usd: null, tokens: null },
+      },
+    }),
+  }),
+
+  // --- quality-checker ---
+  'candidate.submitted': define({
+    ...work,
+    to: 'quality-checker',
+    timeoutMs: 3_600_000,
+    says: 'Gate this commit on the head of integration. `before` are the checks of that head, if they ever ran.',
+    payload: z.object({
+      ...ofSubtask,
+      title: z.string(),
+      kind: subtaskKind,
+      commit: commitId,
+      integration: commitId,
+      setup: z.array(z.string()).max(16),
+      checks: z.array(checkRequest).max(32),
+      before: z.array(check).max(64).nullable(),
+      allowed_red: z.array(z.string()).max(200),
+    }),
+    died: (payload, death) => ({
+      type: 'verdict.reached',
+      payload: {
+        task_id: payload.task_id,
+        subtask_id: payload.subtask_id,
+        attempt: payload.attempt,
+        verdict: 'broken',
+        base: payload.integration,
+        tested_commit: null,
+        checks: [],
+        before: null,
+        still_red: [],
+        alarms: [],
+        files: [],
+        gate_runs: 0,
+        says: `${death.code}: ${death.says}`,
+        log_tail: '',
+      },
+    }),
+  }),
+
+  // --- finalizer ---
+  'repository.requested': define({
+    ...work,
+    to: 'finalizer',
+    timeoutMs: 600_000,
+    says: 'Make the hub of a task: a copy of the repository at `base`, or a new one.',
+    payload: z.object({ ...ofTask, repository: z.string().nullable(), base: z.string().nullable(), title: z.string() }),
+    died: (payload, death) => ({
+      type: 'repository.prepared',
+      payload: { task_id: payload.task_id, base_commit: null, warnings: [], code: death.code, says: death.says },
+    }),
+  }),
+  'merge.requested': define({
+    ...work,
+    to: 'finalizer',
+    timeoutMs: 600_000,
+    says: 'Move integration from `base` to `tested_commit`, together with the marker of the subtask.',
+    payload: z.object({ ...ofSubtask, base: commitId, tested_commit: commitId }),
+    died: (payload, death) => ({
+      type: 'merge.finished',
+      payload: {
+        task_id: payload.task_id,
+        subtask_id: payload.subtask_id,
+        attempt: payload.attempt,
+        outcome: 'failed',
+        commit: null,
+        says: `${death.code}: ${death.says}`,
+      },
+    }),
+  }),
+  'release.requested': define({
+    ...work,
+    to: 'finalizer',
+    timeoutMs: 600_000,
+    says: 'Push the result as nexus/<task> and write the report.',
+    payload: z.object({
+      ...ofTask,
+      repository: z.string().nullable(),
+      commit: commitId,
+      base_commit: commitId,
+      checks: checkCounts,
+      proven: z.boolean(),
+    }),
+    died: (payload, death) => ({
+      type: 'release.finished',
+      payload: { task_id: payload.task_id, result: null, code: death.code, says: death.says },
+    }),
+  }),
+  'hub.discarded': define({
+    ...work,
+    to: 'finalizer',
+    timeoutMs: 600_000,
+    says: 'The task was deleted: its hub and its report go.',
+    payload: z.object({ ...ofTask }),
+  }),
+} as const satisfies Record<string, Entry>;
+
+export type Kind = keyof typeof catalog;
+export type PayloadOf<K extends Kind> = z.infer<(typeof catalog)[K]['payload']>;
+/** What a sender writes: fields with a default may be left out. */
+export type PayloadInput<K extends Kind> = z.input<(typeof catalog)[K]['payload']>;
+/** The kinds that a service has to handle: what the compiler demands of it. */
+export type KindsTo<S extends ServiceName> = { [K in Kind]: (typeof catalog)[K]['to'] extends S ? K : never }[Kind];
+
+export const isKind = (text: string): text is Kind => Object.hasOwn(catalog, text);
+
+/** The catalog's entry of a kind, in the wide type that generic code works with. */
+export const entryOf = (kind: Kind): Entry => catalog[kind];
+
+/** All kinds that a service handles, in the catalog's order. */
+export const kindsTo = (service: ServiceName): Kind[] =>
+  (Object.keys(catalog) as Kind[]).filter((kind) => catalog[kind].to === service);
