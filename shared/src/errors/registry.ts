@@ -176,6 +176,18 @@ export const registry = {
     says: 'There is no task {task}.',
     operator: '`nexus tasks` lists them.',
   },
+  SUBTASK_UNKNOWN: {
+    outcome: 'dead',
+    http: 404,
+    says: 'Task {task} has no subtask {subtask}.',
+    operator: '`nexus task {task}` lists them.',
+  },
+  REPORT_MISSING: {
+    outcome: 'dead',
+    http: 404,
+    says: 'Task {task} has no report yet; it is {status}.',
+    operator: 'The report is written when the task is released.',
+  },
   TASK_ENDED: {
     outcome: 'dead',
     http: 409,
@@ -243,6 +255,12 @@ export const registry = {
     http: 403,
     says: 'Requests for {header} "{value}" are refused here; add it to {setting} if it is yours.',
     operator: 'This guards browsers against pages that reach for local services.',
+  },
+  GATEWAY_UNREACHABLE: {
+    outcome: 'retry',
+    http: 503,
+    says: 'No NEXUS gateway answers at {url}: {message}',
+    operator: 'Start the fleet with `nexus up`, or name the right address in NEXUS_URL.',
   },
   ROUTE_UNKNOWN: {
     outcome: 'dead',

@@ -1,0 +1,334 @@
+/**
+ * The answers of the HTTP API as schemas.
+ *
+ * The gateway validates what it answers by these and generates `/openapi.json` from them; the client
+ * takes its types from them. What people send is in `messages/domain.ts` (a task request) or here. All
+ * JSON is snake_case. Ids, `.meta({ id })`, are the names that the OpenAPI document shows.
+ */
+import {
+  agentId,
+  checkCounts,
+  cost,
+  evidenceRef,
+  mode,
+  presence,
+  priority,
+  runningAttempt,
+  runtimeState,
+  serviceName,
+  subtask,
+  subtaskId,
+  subtaskKind,
+  subtaskState,
+  taskId,
+  taskResult,
+  taskStatus,
+} from '@nexus/shared/messages/domain';
+import { z } from 'zod';
+
+const timestamp = z.string().meta({ description: 'ISO 8601, UTC.', format: 'date-time' });
+
+// --- problems ----------------------------------------------------------------------------------
+
+/** RFC 9457. `code` is what programs match on; ERRORS.md lists all of them. */
+export const problem = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    instance: z.string(),
+    code: z.string(),
+    problems: z
+      .array(z.object({ field: z.string(), says: z.string() }))
+      .optional()
+      .meta({ description: 'One entry for each field that is not right.' }),
+  })
+  .meta({ id: 'Problem', description: 'RFC 9457 problem details; `code` is what programs match on.' });
+
+// --- tasks -------------------------------------------------------------------------------------
+
+/** The stored states, and `stopped`, which is shown while control holds the task back. */
+export const shownStatus = z
+  .enum([...taskStatus.options, 'stopped'])
+  .meta({ id: 'TaskStatus', description: '`stopped` is shown while STOP_ALL or PAUSE_ALL holds the task back.' });
+
+/** What a task counts as assigned to an agent, or one of its deliverables, is doing. */
+export const shareState = z.enum(['in_progress', 'failed', 'pending', 'completed']);
+
+export const taskAccepted = z
+  .object({
+    task_id: taskId,
+    status: z.literal('accepted'),
+    estimated_completion: z.null().meta({ description: 'Null until something computes it.' }),
+    assigned_agents: z.array(agentId).meta({ description: 'Empty until a plan exists.' }),
+    tracking_url: z.string(),
+    warnings: z.array(z.string()).meta({ description: 'What will not stop the task, but may surprise.' }),
+  })
+  .meta({ id: 'TaskAccepted' });
+
+export const taskShort = z
+  .object({
+    task_id: taskId,
+    title: z.string(),
+    status: shownStatus,
+    reason: z.string().nullable(),
+    priority,
+    progress_percentage: z.int().min(0).max(100),
+    created_at: timestamp,
+    updated_at: timestamp,
+    ended_at: timestamp.nullable(),
+  })
+  .meta({ id: 'TaskShort' });
+
+export const taskList = z
+  .object({
+    tasks: z.array(taskShort),
+    next_offset: z.int().nullable().meta({ description: 'The `offset` of the next page; null: there is none.' }),
+  })
+  .meta({ id: 'TaskList' });
+
+/** One line of a task's graph. */
+export const subtaskShort = z
+  .object({
+    id: subtaskId,
+    title: z.string(),
+    role: z.string(),
+    agent_id: agentId,
+    kind: subtaskKind,
+    state: subtaskState,
+    depends_on: z.array(subtaskId),
+    attempt: z.int(),
+    failures: z.int(),
+    sent_back: z.int(),
+    instance_id: z.string().nullable(),
+    began_at: timestamp.nullable(),
+    ended_at: timestamp.nullable(),
+    commit: z.string().nullable(),
+    merged_commit: z.string().nullable(),
+    reason: z.string().nullable(),
+    summary: z.string().nullable().meta({ description: 'What the agent reported at the end.' }),
+    doing: z.string().nullable().meta({ description: 'What it does right now, as its worker last told.' }),
+    checks: checkCounts,
+  })
+  .meta({ id: 'SubtaskShort' });
+
+/** A subtask with everything that the board keeps of it. */
+export const subtaskDetail = subtask
+  .extend({ doing: z.string().nullable() })
+  .meta({ id: 'SubtaskDetail', description: 'Everything that is kept of one subtask, its history included.' });
+
+export const taskDetail = taskShort
+  .extend({
+    request: z.string(),
+    current_phase: z.string().meta({ description: 'What is going on, in a few words.' }),
+    mode: mode.nullable(),
+    workflow: z.string().nullable(),
+    deadline: timestamp.nullable(),
+    estimated_completion: z.null(),
+    assigned_agents: z.record(z.string(), shareState),
+    deliverables: z.record(z.string(), shareState),
+    subtasks: z.array(subtaskShort),
+    attempts: z.int(),
+    sent_back: z.int(),
+    merged: z.int(),
+    gate_runs: z.int(),
+    cost,
+    repository: z.string().nullable(),
+    base: z.string().nullable(),
+    base_commit: z.string().nullable(),
+    warnings: z.array(z.string()),
+    result: taskResult.nullable(),
+    actor: z.string().nullable(),
+    tracking_url: z.string(),
+    report_url: z.string().nullable().meta({ description: 'Null until there is a report.' }),
+  })
+  .meta({ id: 'Task' });
+
+export const taskEnding = z
+  .object({ task_id: taskId, status: z.enum(['cancelling', 'deleting']) })
+  .meta({ id: 'TaskEnding', description: 'It was asked for; events and the task itself tell when it is done.' });
+
+export const taskLogs = z
+  .object({
+    task_id: taskId,
+    logs: z.array(
+      z.object({
+        subtask_id: subtaskId,
+        title: z.string(),
+        agent_id: agentId,
+        evidence: evidenceRef,
+        text: z.string().nullable().meta({ description: 'The end of the file; null where it cannot be read.' }),
+        truncated: z.boolean(),
+        says: z.string().meta({ description: 'Why there is no text; empty if there is.' }),
+      }),
+    ),
+  })
+  .meta({ id: 'TaskLogs' });
+
+// --- agents and instances ----------------------------------------------------------------------
+
+export const agentShown = z
+  .object({
+    agent_id: agentId,
+    name: z.string(),
+    role: z.string(),
+    description: z.string(),
+    status: z.enum(['idle', 'active', 'error']),
+    current_task: taskId.nullable(),
+    running: z.array(runningAttempt.extend({ instance_id: z.string() })),
+    health_score: z
+      .number()
+      .min(0)
+      .max(1)
+      .nullable()
+      .meta({ description: 'Completed today ÷ ended today; null: none.' }),
+    tasks_completed_today: z.int(),
+    tasks_failed_today: z.int(),
+  })
+  .meta({ id: 'Agent' });
+
+export const workerShown = z
+  .object({
+    instance_id: z.string(),
+    host: z.string(),
+    state: presence.shape.state,
+    slots: z.int(),
+    busy: z.int(),
+    runtimes: z.array(runtimeState),
+  })
+  .meta({ id: 'Worker' });
+
+export const agentList = z
+  .object({
+    agents: z.array(agentShown),
+    system_health: z.enum(['good', 'degraded', 'bad']),
+    says: z.string().meta({ description: 'Why the health is what it is.' }),
+    total_agents: z.int(),
+    active_agents: z.int(),
+    workers: z.array(workerShown),
+  })
+  .meta({ id: 'AgentList' });
+
+// --- control -----------------------------------------------------------------------------------
+
+export const controlWord = z.enum(['STOP_ALL', 'PAUSE_ALL', 'RESUME_ALL', 'DRAIN']);
+export const controlScope = z
+  .strictObject({
+    task: taskId.optional(),
+    agent: agentId.optional(),
+    service: serviceName.optional(),
+    instance: z.string().min(1).max(200).optional(),
+  })
+  .refine((scope) => Object.keys(scope).length === 1, 'names exactly one of task, agent, service, instance')
+  .meta({ id: 'ControlScope', description: 'Exactly one of them; without a scope the whole fleet.' });
+export const controlCommand = z
+  .strictObject({
+    command: z.preprocess((value) => (typeof value === 'string' ? value.toUpperCase() : value), controlWord),
+    scope: controlScope.optional(),
+  })
+  .meta({ id: 'ControlCommand' });
+
+export const controlState = z
+  .object({
+    state: z.enum(['running', 'stopped', 'paused', 'draining']),
+    epoch: z.int(),
+    scopes: z.record(z.string(), z.string()),
+    by: z.string().nullable(),
+    at: timestamp.nullable(),
+    instances: z.array(
+      z.object({
+        instance_id: z.string(),
+        service: serviceName,
+        state: presence.shape.state,
+        busy: z.int(),
+        confirmed_epoch: z.int().meta({ description: 'The last stop that this instance has carried out.' }),
+        survivors: z.array(z.int()).meta({ description: 'Processes that outlived that stop.' }),
+      }),
+    ),
+  })
+  .meta({ id: 'Control' });
+
+// --- dead letters ------------------------------------------------------------------------------
+
+export const deadLetterShort = z
+  .object({
+    id: z.string(),
+    at: timestamp,
+    code: z.string(),
+    says: z.string(),
+    service: z.string(),
+    type: z.string().nullable(),
+    task_id: z.string().nullable(),
+  })
+  .meta({ id: 'DeadLetterShort' });
+
+export const deadLetterDetail = deadLetterShort
+  .extend({
+    causes: z.array(z.string()),
+    operator: z.string().meta({ description: 'What the person on duty can do.' }),
+    envelope: z.unknown().meta({ description: 'The message; as text where it is not JSON.' }),
+    history: z.array(z.unknown()),
+  })
+  .meta({ id: 'DeadLetter' });
+
+export const deadLetterList = z
+  .object({ dead_letters: z.array(deadLetterShort), next_offset: z.int().nullable() })
+  .meta({ id: 'DeadLetterList' });
+
+export const letterAnswer = z
+  .object({ id: z.string(), status: z.enum(['replayed', 'dropped']), message_id: z.string().nullable() })
+  .meta({ id: 'DeadLetterAnswer' });
+
+// --- the system --------------------------------------------------------------------------------
+
+export const health = z
+  .object({ status: z.enum(['ok', 'failing']), says: z.string(), since: timestamp })
+  .meta({ id: 'Health' });
+
+export const system = z
+  .object({
+    version: z.string(),
+    fabric: health,
+    control: controlState.omit({ instances: true }),
+    instances: z.array(presence),
+    open_tasks: z.int(),
+    rehearsal: z.boolean(),
+  })
+  .meta({ id: 'System' });
+
+/** One event of the stream `/api/events`: the `data` of a server-sent event. */
+export const fleetEvent = z
+  .object({
+    id: z.string(),
+    at: timestamp,
+    kind: z.enum(['message', 'settled', 'event']),
+    task_id: z.string().nullable(),
+    body: z.unknown(),
+  })
+  .meta({ id: 'FleetEvent' });
+
+export type Problem = z.infer<typeof problem>;
+export type ShownStatus = z.infer<typeof shownStatus>;
+export type ShareState = z.infer<typeof shareState>;
+export type TaskAccepted = z.infer<typeof taskAccepted>;
+export type TaskShort = z.infer<typeof taskShort>;
+export type TaskList = z.infer<typeof taskList>;
+export type SubtaskShort = z.infer<typeof subtaskShort>;
+export type SubtaskDetail = z.infer<typeof subtaskDetail>;
+export type TaskDetail = z.infer<typeof taskDetail>;
+export type TaskEnding = z.infer<typeof taskEnding>;
+export type TaskLogs = z.infer<typeof taskLogs>;
+export type AgentShown = z.infer<typeof agentShown>;
+export type AgentList = z.infer<typeof agentList>;
+export type WorkerShown = z.infer<typeof workerShown>;
+export type ControlWord = z.infer<typeof controlWord>;
+export type ControlScope = z.infer<typeof controlScope>;
+export type ControlState = z.infer<typeof controlState>;
+export type DeadLetterShort = z.infer<typeof deadLetterShort>;
+export type DeadLetterDetail = z.infer<typeof deadLetterDetail>;
+export type DeadLetterList = z.infer<typeof deadLetterList>;
+export type LetterAnswer = z.infer<typeof letterAnswer>;
+export type Health = z.infer<typeof health>;
+export type System = z.infer<typeof system>;
+export type FleetEvent = z.infer<typeof fleetEvent>;

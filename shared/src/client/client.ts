@@ -1,0 +1,221 @@
+/**
+ * The HTTP API as typed functions: what the command line, the dashboard and tests speak to a fleet with.
+ *
+ * `openClient({ url, token })` gives one method for each route. What the gateway refuses is thrown as a
+ * `ClientProblem` with the `code` that programs match on; a gateway that does not answer is one too, with
+ * status 0. Nothing is tried again here: whoever calls knows whether that is safe (`Idempotency-Key`).
+ *
+ * Order to read: api.ts (the shapes), this file, sse.ts (the stream of events).
+ */
+import { fail } from '@nexus/shared/errors';
+import type { TaskRequest } from '@nexus/shared/messages/domain';
+import type {
+  AgentList,
+  ControlScope,
+  ControlState,
+  ControlWord,
+  DeadLetterDetail,
+  DeadLetterList,
+  FleetEvent,
+  Health,
+  LetterAnswer,
+  Problem,
+  ShownStatus,
+  SubtaskDetail,
+  System,
+  TaskAccepted,
+  TaskDetail,
+  TaskEnding,
+  TaskList,
+  TaskLogs,
+} from './api.ts';
+import { readEvents } from './sse.ts';
+
+export type * from './api.ts';
+
+export type ClientOptions = {
+  /** Where the gateway is, for example `http://127.0.0.1:8080`. */
+  url: string;
+  token?: string | undefined;
+  /** Another `fetch`, for tests. */
+  fetch?: typeof globalThis.fetch;
+};
+
+/** What the gateway said no with, or `GATEWAY_UNREACHABLE` (status 0) if nobody answered. */
+export class ClientProblem extends Error {
+  override readonly name = 'ClientProblem';
+  /** The HTTP status; 0 if there was no answer. */
+  readonly status: number;
+  readonly code: string;
+  readonly title: string;
+  readonly detail: string;
+  readonly problems: { field: string; says: string }[] | undefined;
+  /** Seconds after which it may be tried again, if the gateway said so. */
+  readonly retryAfter: number | undefined;
+
+  constructor(problem: Pick<Problem, 'status' | 'code' | 'title' | 'detail' | 'problems'>, more: ProblemMore = {}) {
+    super(problem.detail, more.cause === undefined ? undefined : { cause: more.cause });
+    this.status = problem.status;
+    this.code = problem.code;
+    this.title = problem.title;
+    this.detail = problem.detail;
+    this.problems = problem.problems;
+    this.retryAfter = more.retryAfter;
+  }
+}
+type ProblemMore = { retryAfter?: number | undefined; cause?: unknown };
+
+type Page = { limit?: number; offset?: number };
+type Calling = { signal?: AbortSignal | undefined };
+
+export type Client = {
+  submit(request: TaskRequest, options?: Calling & { idempotencyKey?: string }): Promise<TaskAccepted>;
+  tasks(filter?: Page & { status?: ShownStatus }): Promise<TaskList>;
+  task(id: string): Promise<TaskDetail>;
+  subtask(id: string, subtask: string): Promise<SubtaskDetail>;
+  /** The report as a document; throws `REPORT_MISSING` while there is none. */
+  report(id: string): Promise<unknown>;
+  /** The same report as Markdown. */
+  reportText(id: string): Promise<string>;
+  /** What the attempts have left as evidence; `bytesMax` bounds each file, from its end. */
+  logs(id: string, filter?: { subtask?: string; bytesMax?: number }): Promise<TaskLogs>;
+  cancel(id: string, reason?: string): Promise<TaskEnding>;
+  remove(id: string): Promise<TaskEnding>;
+  agents(): Promise<AgentList>;
+  deadLetters(page?: Page): Promise<DeadLetterList>;
+  deadLetter(id: string): Promise<DeadLetterDetail>;
+  replay(id: string): Promise<LetterAnswer>;
+  drop(id: string): Promise<LetterAnswer>;
+  control(): Promise<ControlState>;
+  command(word: ControlWord, scope?: ControlScope): Promise<ControlState>;
+  /**
+   * What happens in the fleet, as it happens; from after the event `after` (an id), else from now on. Ends
+   * when the signal aborts or the gateway closes the stream; throws if the stream breaks. Whoever wants to
+   * go on calls again with the id of the last event.
+   */
+  events(options?: Calling & { after?: string | undefined; task?: string | undefined }): AsyncIterable<FleetEvent>;
+  system(): Promise<System>;
+  /** Whether the gateway lives and its Redis answers; needs no token. An unhealthy answer is not thrown. */
+  health(): Promise<Health>;
+  ready(): Promise<Health>;
+  metrics(): Promise<string>;
+};
+
+/** Opens a client; nothing is sent before the first call, and nothing has to be closed. */
+export const openClient = (options: ClientOptions): Client => {
+  const call = caller(options);
+  const get = <T>(path: string): Promise<T> => call('GET', path).then(json<T>);
+  const send = <T>(method: string, path: string, body?: unknown, more: Sending = {}): Promise<T> =>
+    call(method, path, { ...more, body }).then(json<T>);
+  return {
+    submit: (request, { idempotencyKey, signal } = {}) =>
+      send('POST', '/api/tasks', request, {
+        signal,
+        headers: idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey },
+      }),
+    tasks: (filter = {}) => get(`/api/tasks${query(filter)}`),
+    task: (id) => get(`/api/tasks/${part(id)}`),
+    subtask: (id, subtask) => get(`/api/tasks/${part(id)}/subtasks/${part(subtask)}`),
+    report: (id) => get(`/api/tasks/${part(id)}/report?format=json`),
+    reportText: (id) => call('GET', `/api/tasks/${part(id)}/report?format=markdown`).then(text),
+    logs: (id, filter = {}) =>
+      get(`/api/tasks/${part(id)}/logs${query({ subtask: filter.subtask, bytes_max: filter.bytesMax })}`),
+    cancel: (id, reason) => send('POST', `/api/tasks/${part(id)}/cancel`, reason === undefined ? {} : { reason }),
+    remove: (id) => send('DELETE', `/api/tasks/${part(id)}`),
+    agents: () => get('/api/agents'),
+    deadLetters: (page = {}) => get(`/api/dead-letters${query(page)}`),
+    deadLetter: (id) => get(`/api/dead-letters/${part(id)}`),
+    replay: (id) => send('POST', `/api/dead-letters/${part(id)}/replay`),
+    drop: (id) => send('DELETE', `/api/dead-letters/${part(id)}`),
+    control: () => get('/api/control'),
+    command: (command, scope) => send('POST', '/api/control', scope === undefined ? { command } : { command, scope }),
+    events: (filter = {}) => follow(call, filter),
+    system: () => get('/api/system'),
+    health: () => call('GET', '/health', { answers: [503] }).then(json<Health>),
+    ready: () => call('GET', '/ready', { answers: [503] }).then(json<Health>),
+    metrics: () => call('GET', '/metrics').then(text),
+  };
+};
+
+type Sending = Calling & { headers?: Record<string, string>; body?: unknown; answers?: number[] };
+type Call = (method: string, path: string, sending?: Sending) => Promise<Response>;
+
+const caller = ({ url, token, fetch = globalThis.fetch }: ClientOptions): Call => {
+  const base = url.replace(/\/+$/, '');
+  return async (method, path, { headers = {}, body, signal, answers = [] } = {}) => {
+    const response = await fetch(base + path, {
+      method,
+      headers: {
+        accept: 'application/json, text/*;q=0.9',
+        ...(token ? { authorization: `Bearer ${token}` } : {}),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(signal ? { signal } : {}),
+    }).catch((cause: unknown) => {
+      throw signal?.aborted ? signal.reason : unreachable(base, cause);
+    });
+    if (!response.ok && !answers.includes(response.status)) throw await problemOf(response);
+    return response;
+  };
+};
+
+async function* follow(
+  call: Call,
+  { after, task, signal }: NonNullable<Parameters<Client['events']>[0]>,
+): AsyncGenerator<FleetEvent> {
+  const headers: Record<string, string> = { accept: 'text/event-stream' };
+  if (after !== undefined) headers['last-event-id'] = after;
+  try {
+    const response = await call('GET', `/api/events${query({ task })}`, { headers, signal });
+    if (!response.body) return;
+    for await (const { data } of readEvents(response.body)) yield JSON.parse(data) as FleetEvent;
+  } catch (error) {
+    if (!signal?.aborted) throw error;
+  }
+}
+
+const json = <T>(response: Response): Promise<T> => response.json() as Promise<T>;
+const text = (response: Response): Promise<string> => response.text();
+const part = (value: string): string => encodeURIComponent(value);
+
+const query = (values: Record<string, string | number | undefined>): string => {
+  const given = Object.entries(values).filter(([, value]) => value !== undefined);
+  return given.length === 0 ? '' : `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}`;
+};
+
+/** A refusal as the gateway wrote it; what is no problem document (a proxy's page, say) still becomes one. */
+const problemOf = async (response: Response): Promise<ClientProblem> => {
+  const body = await response.text().catch(() => '');
+  const after = Number(response.headers.get('retry-after') ?? Number.NaN);
+  const retryAfter = Number.isFinite(after) ? after : undefined;
+  const told = parsed(body);
+  if (typeof told?.code === 'string' && typeof told.detail === 'string') {
+    return new ClientProblem({ ...told, title: told.title ?? told.code, status: response.status } as Problem, {
+      retryAfter,
+    });
+  }
+  const detail = `${response.url} answered ${response.status} with something that is not NEXUS: ${body.slice(0, 200)}`;
+  return new ClientProblem(
+    { status: response.status, code: 'GATEWAY_FOREIGN', title: response.statusText, detail },
+    { retryAfter },
+  );
+};
+
+const parsed = (body: string): Partial<Problem> | null => {
+  try {
+    return JSON.parse(body) as Partial<Problem> | null;
+  } catch {
+    return null;
+  }
+};
+
+const unreachable = (url: string, cause: unknown): ClientProblem => {
+  const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
+  // An address with several families fails with an AggregateError, whose own message is empty.
+  const told = inner instanceof AggregateError ? (inner.errors[0] as unknown) : inner;
+  const message = told instanceof Error ? told.message : String(told);
+  const { code, message: detail } = fail('GATEWAY_UNREACHABLE', { url, message });
+  return new ClientProblem({ status: 0, code, title: 'No gateway answers', detail }, { cause });
+};
