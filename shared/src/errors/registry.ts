@@ -228,7 +228,7 @@ export const registry = {
     outcome: 'dead',
     http: 422,
     says: 'The scenario cannot be played: {problem}',
-    operator: 'The line is named; the format is described in services/worker-agent/scenario.ts.',
+    operator: 'The line is named; the format is described in shared/src/messages/scenario.ts.',
   },
   DEADLINE_MISSED: {
     outcome: 'dead',
