@@ -144,6 +144,12 @@ export const registry = {
     says: 'Dead letter {id} cannot be replayed as it is: {problem}',
     operator: 'Drop it, and publish what was meant as a new message.',
   },
+  LEDGER_UNREADABLE: {
+    outcome: 'dead',
+    http: 500,
+    says: 'The document at {key} cannot be read: {problem}',
+    operator: 'Look at it with redis-cli HGETALL: somebody else wrote it, or a newer NEXUS did.',
+  },
   CONTROL_UNKNOWN: {
     outcome: 'dead',
     http: 422,
