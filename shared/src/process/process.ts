@@ -1,0 +1,20 @@
+/**
+ * Processes: the one place where programs are started, watched and ended.
+ *
+ * Promised: a program runs in a session of its own with an allow-listed environment, its input closed or given, within a
+ * time limit and an output limit; it never asks anybody anything. When it ends, is timed out, aborted or says too
+ * much, its whole tree ends: its session, and every process whose environment carries its mark, so also what made
+ * itself a session of its own. Nothing else is ever signalled, and never ourselves. A failed command is a result;
+ * only one that cannot be started at all throws (`COMMAND_MISSING`).
+ *
+ * Not promised: that a program which empties its environment, leaves its session and loses its parent is found.
+ *
+ * With `leashed`, a small process between us and the command ends the tree also when we are killed (rule 21).
+ *
+ * Read: `run.ts` (one command from start to result), `environment.ts` (what it may know), `marked.ts` (finding and
+ * ending a tree), `leash.mjs` (what outlives us), `find-program.ts` (is it there at all).
+ */
+export { allowedEnv } from './environment.ts';
+export { findProgram } from './find-program.ts';
+export { endMarked, listMarked, type MarkedProcess } from './marked.ts';
+export { type Command, type OutputStream, type ProcessResult, type RunOptions, run } from './run.ts';
