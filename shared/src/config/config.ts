@@ -131,6 +131,20 @@ const problemOf = (declared: Setting<unknown>, text: string, error: z.ZodError):
   return `${declared.name} is ${shown}: ${wanted}${fallback}`;
 };
 
+/**
+ * The values of this process's variables whose names sound secret: what redaction must never let through.
+ * Short values are left out, since replacing every "on" or "8080" would garble a log and protect nothing.
+ */
+export const secretValues = (environment: Environment = process.env): string[] =>
+  Object.entries(environment)
+    .filter(([name]) => /TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE_?KEY|ACCESS_?KEY|AUTH(?!OR)/i.test(name))
+    .map(([, value]) => value ?? '')
+    .filter((value) => value.length >= 8);
+
+/** The named variables of this process that are set: for settings that list which ones to hand on. */
+export const pickEnvironment = (names: string[], environment: Environment = process.env): Record<string, string> =>
+  Object.fromEntries(names.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])));
+
 const unitsMs = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const readDuration = (text: string): number | undefined => {
   const match = /^(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)?$/.exec(text.trim());

@@ -1,0 +1,47 @@
+/** The settings of a worker. */
+import { defineConfig, is, setting } from '@nexus/shared/config';
+
+export const workerConfig = defineConfig({
+  slots: setting('NEXUS_SLOTS', is.count(1, 256), 'How many attempts a worker runs side by side.', { default: '4' }),
+  agentCommand: setting(
+    'NEXUS_AGENT_COMMAND',
+    is.optionalText,
+    'The command that the runtime `command` runs as an agent: it reads its prompt on standard input and works in the current folder.',
+  ),
+  runtime: setting(
+    'NEXUS_RUNTIME',
+    is.text,
+    'The runtime of attempts for which nobody asked for one; `auto` takes the first usable.',
+    { default: 'auto' },
+  ),
+  rehearsal: setting('NEXUS_REHEARSAL', is.flag, 'Whether tasks may bring a scenario that scripted agents play.', {
+    default: 'off',
+  }),
+  agentEnvironment: setting(
+    'NEXUS_AGENT_ENV',
+    is.list,
+    'Names of variables that agents and set-up commands get besides the fixed allow-list, for example an API key.',
+    { default: '' },
+  ),
+  agentOutputMax: setting('NEXUS_AGENT_OUTPUT_MAX', is.bytes, 'An agent that writes more output is ended.', {
+    default: '20MB',
+  }),
+  evidenceMax: setting(
+    'NEXUS_EVIDENCE_MAX',
+    is.bytes,
+    'So much of an agent’s output is kept as evidence: its beginning and its end.',
+    { default: '2MB' },
+  ),
+  setupTimeout: setting('NEXUS_SETUP_TIMEOUT', is.duration, 'A set-up command that takes longer is ended.', {
+    default: '10m',
+  }),
+  diskReserve: setting('NEXUS_DISK_RESERVE', is.bytes, 'An attempt begins only with so much free disk.', {
+    default: '500MB',
+  }),
+  keepFailed: setting(
+    'NEXUS_KEEP_FAILED',
+    is.duration,
+    'Workspaces of attempts that did not finish are kept so long, to be looked at.',
+    { default: '24h' },
+  ),
+});
