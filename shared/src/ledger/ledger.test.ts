@@ -1,0 +1,199 @@
+/** A small store in memory stands for Redis here; the writes and the reads against the real one are integration tests. */
+import type { Keys, LedgerWrite, Store } from '@nexus/shared/bus';
+import type { BoardHead, Subtask, TaskHead } from '@nexus/shared/messages/domain';
+import { expect, test } from 'vitest';
+import { keysOf } from '../bus/keys.ts';
+import * as ledger from './ledger.ts';
+import * as write from './write.ts';
+
+const keys: Keys = keysOf('{ledger}');
+const at = '2026-01-02T03:04:05.000Z';
+const commit = 'a'.repeat(40);
+
+const taskHead = (status: TaskHead['status'] = 'in_progress'): TaskHead => ({
+  task_id: 'make-it-1',
+  title: 'Make it',
+  status,
+  reason: null,
+  priority: 'NORMAL',
+  mode: 'parallel',
+  workflow: null,
+  created_at: at,
+  updated_at: at,
+  ended_at: null,
+  deadline: null,
+  repository: null,
+  base: null,
+  base_commit: null,
+  warnings: [],
+  actor: 'cli',
+});
+const boardHead: BoardHead = {
+  task_id: 'make-it-1',
+  priority: 'NORMAL',
+  mode: 'parallel',
+  created_at: at,
+  counts: { ready: 2 },
+  total: 2,
+  ready: ['one', 'two'],
+  dispatched: [],
+  queue: [],
+  at_gate: null,
+  integration: commit,
+  base_commit: commit,
+  before: null,
+  proven: false,
+  red: [],
+  gate_runs: 0,
+  attempts: 0,
+  sent_back: 0,
+  merged: 0,
+  cost: { usd: null, tokens: null },
+  outcome: null,
+  reason: null,
+};
+const part = (id: string, order: number): Subtask => ({
+  id,
+  title: id,
+  role: 'builder',
+  kind: 'code',
+  goal: `Do ${id}`,
+  acceptance: [],
+  depends_on: [],
+  files: [],
+  time_box_minutes: 30,
+  grows: false,
+  stands_for_plan: false,
+  agent_id: 'builder',
+  state: 'ready',
+  order,
+  dependents: [],
+  waiting_for: [],
+  attempt: 0,
+  failures: 0,
+  sent_back: 0,
+  plan_rejections: 0,
+  gate_broken: 0,
+  instance_id: null,
+  began_at: null,
+  ended_at: null,
+  commit: null,
+  merged_commit: null,
+  report: null,
+  evidence: [],
+  hand_over: null,
+  red: [],
+  checks: [],
+  history: [],
+  reason: null,
+});
+
+/** Applies writes as `settle` does, without its guards. */
+const storeOf = (writes: LedgerWrite[]): Store & { hashes: Map<string, Map<string, string>> } => {
+  const hashes = new Map<string, Map<string, string>>();
+  const zsets = new Map<string, Map<string, number>>();
+  const hash = (key: string) => hashes.get(key) ?? hashes.set(key, new Map()).get(key) ?? new Map();
+  const zset = (key: string) => zsets.get(key) ?? zsets.set(key, new Map()).get(key) ?? new Map();
+  for (const one of writes) {
+    if (one.op === 'patch') {
+      for (const [field, text] of Object.entries(one.set)) hash(one.key).set(field, text);
+      for (const field of one.del ?? []) hash(one.key).delete(field);
+      hash(one.key).set('revision', String(one.revision + 1));
+    } else if (one.op === 'remove') hashes.delete(one.key);
+    else if (one.op === 'index') zset(one.key).set(one.member, one.score);
+    else if (one.op === 'unindex') zset(one.key).delete(one.member);
+    else hash(one.key).set(one.field, String(Number(hash(one.key).get(one.field) ?? 0) + one.by));
+  }
+  return {
+    hashes,
+    readHash: async (key) => Object.fromEntries(hashes.get(key) ?? []),
+    readFields: async (key, fields) => fields.map((field) => hashes.get(key)?.get(field) ?? null),
+    readText: async () => null,
+    readIndex: async (key) => [...(zsets.get(key) ?? [])].map(([member, score]) => ({ member, score })),
+  };
+};
+
+test('a task reads as it was written, with its status as a plain field', async () => {
+  const store = storeOf(write.writeTask(keys, 'make-it-1', 0, { head: taskHead(), request: { request: 'Make it' } }));
+  expect(await ledger.readTask(store, keys, 'make-it-1')).toEqual({
+    revision: 1,
+    head: taskHead(),
+    request: { request: 'Make it' },
+    plan: null,
+    result: null,
+  });
+  expect(await ledger.readTaskStatus(store, keys, 'make-it-1')).toBe('in_progress');
+  expect(await ledger.listTasks(store, keys, { open: true })).toEqual([{ task_id: 'make-it-1', created_at: at }]);
+});
+
+test('an ended task stays in the index of all and leaves that of the open ones', async () => {
+  const store = storeOf([
+    ...write.writeTask(keys, 'make-it-1', 0, { head: taskHead(), request: { request: 'Make it' } }),
+    ...write.writeTask(keys, 'make-it-1', 1, { head: taskHead('completed') }),
+  ]);
+  expect(await ledger.listTasks(store, keys, { open: true })).toEqual([]);
+  expect(await ledger.listTasks(store, keys)).toHaveLength(1);
+});
+
+test('what does not exist reads as null', async () => {
+  const store = storeOf([]);
+  expect(await ledger.readTask(store, keys, 'nothing')).toBeNull();
+  expect(await ledger.readTaskStatus(store, keys, 'nothing')).toBeNull();
+  expect(await ledger.readBoard(store, keys, 'nothing')).toBeNull();
+  expect(await ledger.readBoardHead(store, keys, 'nothing')).toBeNull();
+  expect(await ledger.readBoardParts(store, keys, 'nothing', ['one'])).toBeNull();
+  expect(await ledger.readReport(store, keys, 'nothing')).toBeNull();
+});
+
+test('a board reads whole in the order of its subtasks, or in parts', async () => {
+  const subtasks = [part('two', 1), part('one', 0)];
+  const store = storeOf(write.writeBoard(keys, 'make-it-1', 0, { head: boardHead, subtasks }));
+  const whole = await ledger.readBoard(store, keys, 'make-it-1');
+  expect([...(whole?.subtasks.keys() ?? [])]).toEqual(['one', 'two']);
+  const some = await ledger.readBoardParts(store, keys, 'make-it-1', ['two', 'unknown']);
+  expect(some).toEqual({ revision: 1, head: boardHead, subtasks: new Map([['two', part('two', 1)]]) });
+  expect(await ledger.readBoardHead(store, keys, 'make-it-1')).toEqual({ revision: 1, head: boardHead });
+});
+
+test('a write touches only what it names, and removes what goes', () => {
+  expect(write.writeBoard(keys, 'make-it-1', 7, { subtasks: [part('one', 0)], removed: ['two'] })).toEqual([
+    { op: 'patch', key: '{ledger}:board:make-it-1', revision: 7, set: { 's:one': expect.any(String) }, del: ['s:two'] },
+  ]);
+});
+
+test('a document that does not fit its schema names the key, the field and what is wrong', async () => {
+  const store = storeOf(write.writeBoard(keys, 'make-it-1', 0, { head: boardHead, subtasks: [part('one', 0)] }));
+  store.hashes.get('{ledger}:board:make-it-1')?.set('s:one', '{"id":"one"}');
+  const problem = /\{ledger\}:board:make-it-1 cannot be read: s:one\.\w+/;
+  await expect(ledger.readBoard(store, keys, 'make-it-1')).rejects.toThrow(problem);
+  store.hashes.get('{ledger}:board:make-it-1')?.set('head', 'not JSON');
+  await expect(ledger.readBoardHead(store, keys, 'make-it-1')).rejects.toMatchObject({ code: 'LEDGER_UNREADABLE' });
+  store.hashes.get('{ledger}:board:make-it-1')?.set('revision', 'x');
+  await expect(ledger.readBoardHead(store, keys, 'make-it-1')).rejects.toThrow('revision is "x"');
+});
+
+test('a report can be replaced by naming the revision it has', async () => {
+  const store = storeOf([
+    ...write.writeReport(keys, 'make-it-1', '# One', { n: 1 }),
+    ...write.writeReport(keys, 'make-it-1', '# Two', { n: 2 }, 1),
+  ]);
+  expect(await ledger.readReport(store, keys, 'make-it-1')).toEqual({ revision: 2, markdown: '# Two', json: { n: 2 } });
+});
+
+test('counters read as numbers, and a task that holds nothing is not there', async () => {
+  const store = storeOf([
+    ...write.countLoad(keys, 'make-it-1', 2),
+    ...write.countLoad(keys, 'other-2', 1),
+    ...write.countLoad(keys, 'other-2', -1),
+    ...write.countLoad(keys, 'third-3', 0),
+    ...write.countStat(keys, '2026-01-02', 'agent:builder:completed', 1),
+  ]);
+  expect(await ledger.readLoad(store, keys)).toEqual(new Map([['make-it-1', 2]]));
+  expect(await ledger.readStats(store, keys, '2026-01-02')).toEqual(new Map([['agent:builder:completed', 1]]));
+});
+
+test('the table of writers names every builder of the door, once', () => {
+  const named = Object.values(write.writers).flatMap(({ builders }) => builders as readonly string[]);
+  const exported = Object.entries(write).flatMap(([name, value]) => (typeof value === 'function' ? [name] : []));
+  expect(named.toSorted()).toEqual(exported.toSorted());
+});

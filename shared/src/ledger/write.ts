@@ -1,0 +1,104 @@
+/**
+ * Builders of ledger writes. They do nothing by themselves: a handler returns them in its outcome, and
+ * `settle` carries them out together with the follow-ups and the acknowledgement, or not at all.
+ *
+ * Every document has one writing service; the table below names it, with the builders that write it, and
+ * `scripts/tidy.ts` fails the build where another service imports one of them.
+ */
+import type { Keys, LedgerWrite } from '@nexus/shared/bus';
+import type {
+  BoardHead,
+  Plan,
+  ServiceName,
+  Subtask,
+  TaskHead,
+  TaskRequest,
+  TaskResult,
+} from '@nexus/shared/messages/domain';
+import { endedTask } from '@nexus/shared/messages/domain';
+import { subtaskField } from './ledger.ts';
+
+/** Document → the only service that writes it, and by which builders. */
+export const writers = {
+  task: { service: 'orchestrator', builders: ['writeTask', 'removeTask', 'removeRequest'] },
+  board: { service: 'project-manager', builders: ['writeBoard', 'removeBoard'] },
+  load: { service: 'project-manager', builders: ['countLoad'] },
+  stats: { service: 'project-manager', builders: ['countStat'] },
+  report: { service: 'finalizer', builders: ['writeReport', 'removeReport'] },
+} as const satisfies Record<string, { service: ServiceName; builders: readonly string[] }>;
+
+/** How long the counters of a day are kept. */
+const statsSeconds = 35 * 24 * 3600;
+
+/**
+ * Writes parts of a task's document, decided on `revision` (0: it is new). With a head it also keeps the
+ * plain field `status` and the indexes of all and of open tasks.
+ */
+export const writeTask = (
+  keys: Keys,
+  id: string,
+  revision: number,
+  parts: { head?: TaskHead; request?: TaskRequest; plan?: Plan | null; result?: TaskResult | null },
+): LedgerWrite[] => {
+  const set: Record<string, string> = {};
+  const del: string[] = [];
+  for (const [field, value] of Object.entries(parts)) {
+    if (value === null) del.push(field);
+    else if (value !== undefined) set[field] = JSON.stringify(value);
+  }
+  if (parts.head) set.status = parts.head.status;
+  const patch: LedgerWrite = { op: 'patch', key: keys.task(id), revision, set, del };
+  return parts.head ? [patch, ...indexTask(keys, id, parts.head)] : [patch];
+};
+
+/** Removes a task's document and its places in the indexes. */
+export const removeTask = (keys: Keys, id: string): LedgerWrite[] => [
+  { op: 'remove', key: keys.task(id) },
+  { op: 'unindex', key: keys.tasks, member: id },
+  { op: 'unindex', key: keys.openTasks, member: id },
+];
+
+/** Removes the request that the edge stored beside its message. */
+export const removeRequest = (keys: Keys, id: string): LedgerWrite[] => [{ op: 'remove', key: keys.request(id) }];
+
+/** Writes the head and those subtasks of a board that changed, and removes others; decided on `revision` (0: new). */
+export const writeBoard = (
+  keys: Keys,
+  id: string,
+  revision: number,
+  parts: { head?: BoardHead; subtasks?: readonly Subtask[]; removed?: readonly string[] },
+): LedgerWrite[] => {
+  const set: Record<string, string> = {};
+  if (parts.head) set.head = JSON.stringify(parts.head);
+  for (const part of parts.subtasks ?? []) set[subtaskField(part.id)] = JSON.stringify(part);
+  return [{ op: 'patch', key: keys.board(id), revision, set, del: (parts.removed ?? []).map(subtaskField) }];
+};
+
+/** Removes a board. */
+export const removeBoard = (keys: Keys, id: string): LedgerWrite[] => [{ op: 'remove', key: keys.board(id) }];
+
+/** Writes a task's report; `revision` is that of the report it replaces, 0 where there is none. */
+export const writeReport = (keys: Keys, id: string, markdown: string, json: unknown, revision = 0): LedgerWrite[] => [
+  { op: 'patch', key: keys.report(id), revision, set: { markdown, json: JSON.stringify(json) } },
+];
+
+/** Removes a task's report. */
+export const removeReport = (keys: Keys, id: string): LedgerWrite[] => [{ op: 'remove', key: keys.report(id) }];
+
+/** Counts slots that a task takes (+) or gives back (−); at 0 its field goes. No write for 0. */
+export const countLoad = (keys: Keys, task: string, by: number): LedgerWrite[] =>
+  by === 0 ? [] : [{ op: 'count', key: keys.load, field: task, by }];
+
+/** Counts something that happened on a day (`YYYY-MM-DD`, UTC), such as `agent:<id>:completed`. */
+export const countStat = (keys: Keys, day: string, field: string, by: number): LedgerWrite[] =>
+  by === 0 ? [] : [{ op: 'count', key: keys.stats(day), field, by, seconds: statsSeconds }];
+
+const indexTask = (keys: Keys, id: string, head: TaskHead): LedgerWrite[] => {
+  const score = Date.parse(head.created_at);
+  return [
+    { op: 'index', key: keys.tasks, member: id, score },
+    endedTask(head.status)
+      ? { op: 'unindex', key: keys.openTasks, member: id }
+      : { op: 'index', key: keys.openTasks, member: id, score },
+  ];
+};
