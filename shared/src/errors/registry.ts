@@ -170,6 +170,18 @@ export const registry = {
     says: 'The body has more than {bytesMax} bytes.',
     operator: 'Long material belongs into the repository; the request names it.',
   },
+  BODY_MALFORMED: {
+    outcome: 'dead',
+    http: 400,
+    says: 'The body cannot be read as JSON: {problem}',
+    operator: 'Send one JSON object, in UTF-8.',
+  },
+  BODY_FOREIGN: {
+    outcome: 'dead',
+    http: 415,
+    says: 'Bodies are JSON here, and this one is {type}. Send the header Content-Type: application/json.',
+    operator: 'With curl: -H "Content-Type: application/json".',
+  },
   DEADLINE_PASSED: {
     outcome: 'dead',
     http: 422,
@@ -261,6 +273,12 @@ export const registry = {
     http: 403,
     says: 'Requests for {header} "{value}" are refused here; add it to {setting} if it is yours.',
     operator: 'This guards browsers against pages that reach for local services.',
+  },
+  FOLLOWERS_FULL: {
+    outcome: 'postpone',
+    http: 503,
+    says: '{countMax} clients follow the events already; no more are taken.',
+    operator: 'Raise NEXUS_FOLLOWERS_MAX, or close dashboards that nobody looks at.',
   },
   GATEWAY_UNREACHABLE: {
     outcome: 'retry',

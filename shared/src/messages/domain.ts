@@ -373,6 +373,10 @@ export const presence = z.object({
   survivors: z.array(z.int()).meta({ description: 'Processes that outlived that STOP.' }),
   running: z.array(runningAttempt),
   runtimes: z.array(runtimeState),
+  credentials_for: z
+    .array(z.string())
+    .optional()
+    .meta({ description: 'Finalizers: the hosts whose repositories it has credentials for.' }),
 });
 
 // --- types -------------------------------------------------------------------------------------
