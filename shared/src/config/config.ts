@@ -99,6 +99,23 @@ export const loadConfig = <D extends ConfigDefinition>(
   return Object.freeze(values) as ConfigOf<D>;
 };
 
+/**
+ * What a program that we start may inherit of our environment: the variables of these names that are set. A name that
+ * ends in `*` stands for all that begin so. Meant for `shared/src/process`, which holds the list.
+ */
+export const inheritedEnvironment = (
+  names: readonly string[],
+  environment: Environment = process.env,
+): Record<string, string> => {
+  const beginnings = names.filter((name) => name.endsWith('*')).map((name) => name.slice(0, -1));
+  const wanted = (name: string) => names.includes(name) || beginnings.some((beginning) => name.startsWith(beginning));
+  return Object.fromEntries(
+    Object.entries(environment).filter(
+      (entry): entry is [string, string] => wanted(entry[0]) && entry[1] !== undefined,
+    ),
+  );
+};
+
 /** A definition with its values as a person may see them: secrets as `(set)` or `(not set)`. */
 export const printable = <D extends ConfigDefinition>(definition: D, config: ConfigOf<D>): Record<string, string> =>
   Object.fromEntries(

@@ -11,10 +11,11 @@
  *
  * With `leashed`, a small process between us and the command ends the tree also when we are killed (rule 21).
  *
- * Read: `run.ts` (one command from start to result), `environment.ts` (what it may know), `marked.ts` (finding and
+ * Read: `run.ts` (one command from start to result), `environment.ts` (what it may know), `marked.mjs` (finding and
  * ending a tree), `leash.mjs` (what outlives us), `find-program.ts` (is it there at all).
  */
 export { allowedEnv } from './environment.ts';
 export { findProgram } from './find-program.ts';
-export { endMarked, listMarked, type MarkedProcess } from './marked.ts';
+// biome-ignore lint/correctness/useImportExtensions: plain JavaScript with its types beside it
+export { endMarked, listMarked, type MarkedProcess } from './marked.mjs';
 export { type Command, type OutputStream, type ProcessResult, type RunOptions, run } from './run.ts';

@@ -1,4 +1,23 @@
-/** Runs one command from start to result. */
+/**
+ * Runs one command from start to result.
+ *
+ *     running ─ it ends by itself ──────────────────────────→ sweeping → done
+ *        └─ time, abort, too much output → ending its tree ──────┘
+ *
+ * Sweeping ends what the command left running in the background, so that nothing holds its output open or works on
+ * unseen. Why it was ended is said by the first reason only.
+ */
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { stat } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { fail } from '@nexus/shared/errors';
+import { execa } from 'execa';
+import { allowedEnv } from './environment.ts';
+import { giveOrder, readAnswer } from './leashed.ts';
+// biome-ignore lint/correctness/useImportExtensions: plain JavaScript with its types beside it
+import { endTree, type Tree } from './marked.mjs';
+import { collectOutput } from './output.ts';
 
 /** A string is run by `sh -c`; a list is a program with its arguments, without a shell. */
 export type Command = string | readonly [string, ...string[]];
@@ -42,10 +61,142 @@ export type ProcessResult = {
   durationMs: number;
 };
 
+type Reason = 'timedOut' | 'aborted' | 'outputLimited';
+type Exit = { exitCode: number | null; signal: string | null };
+
+const leashFile = fileURLToPath(new URL('./leash.mjs', import.meta.url));
+const timeoutMsMax = 2 ** 31 - 1;
+/** How long a command that has ended may keep its output open before we look for who holds it. */
+const lingerMs = 100;
+
 /**
  * Runs a command and resolves when it and everything it left running has ended. A failed command is a result. A shell
  * string whose program is missing is exit code 127. Throws `COMMAND_MISSING` if it cannot be started.
  */
-export const run = async (_options: RunOptions): Promise<ProcessResult> => {
-  throw new Error('to follow');
+export const run = async (options: RunOptions): Promise<ProcessResult> => {
+  const began = performance.now();
+  const output = collectOutput(options.outputBytesMax, options.onOutput);
+  let reason: Reason | null = options.signal?.aborted ? 'aborted' : null;
+  const result = (exit: Exit): ProcessResult => ({
+    ...exit,
+    timedOut: reason === 'timedOut',
+    aborted: reason === 'aborted',
+    outputLimited: reason === 'outputLimited',
+    ...output.texts(),
+    durationMs: Math.round(performance.now() - began),
+  });
+  if (reason !== null) return result({ exitCode: null, signal: null });
+
+  const started = start(options);
+  let ending: Promise<unknown> | null = null;
+  let ended = false;
+  const end = (why: Reason): void => {
+    if (ended || reason !== null) return;
+    reason = why;
+    ending = endTree(started.tree, options.graceMs ?? 2000);
+  };
+  output.follow(started.child.stdout, 'stdout', () => end('outputLimited'));
+  output.follow(started.child.stderr, 'stderr', () => end('outputLimited'));
+  const onAbort = () => end('aborted');
+  options.signal?.addEventListener('abort', onAbort, { once: true });
+  const timer = setTimeout(() => end('timedOut'), Math.min(options.timeoutMs, timeoutMsMax));
+  try {
+    const exit = await started.exit;
+    ended = true;
+    await ending;
+    await sweep(started, options);
+    output.rethrow();
+    return result(exit);
+  } finally {
+    ended = true;
+    clearTimeout(timer);
+    options.signal?.removeEventListener('abort', onAbort);
+  }
 };
+
+type Started = {
+  child: ReturnType<typeof spawn>;
+  tree: Tree;
+  /** How the command ended; rejects with `COMMAND_MISSING`. */
+  exit: Promise<Exit>;
+};
+
+/** Starts the command, by its leash if so asked, and knows how to find its tree. */
+const start = (options: RunOptions): Started => {
+  const [file, ...args] = typeof options.command === 'string' ? ['sh', '-c', options.command] : options.command;
+  const runId = randomUUID();
+  const env = allowedEnv({ ...options.env, ...(options.mark ? { NEXUS_MARK: options.mark } : {}), NEXUS_RUN: runId });
+  const tree: Tree = { entry: `NEXUS_RUN=${runId}` };
+  if (!options.leashed) {
+    const child = spawn(file, args, options, env);
+    return { child, tree: { ...tree, root: child.pid }, exit: exitOf(child, options) };
+  }
+  if (!options.mark) throw fail('BUG', { message: 'a leashed command needs a mark' });
+  const child = spawn(
+    process.execPath,
+    ['--max-semi-space-size=1', leashFile, options.mark],
+    options,
+    allowedEnv(),
+    true,
+  );
+  giveOrder(child.stdio[3], { file, args, folder: options.folder, env, mark: options.mark });
+  return { child, tree: { ...tree, root: child.pid, spareRoot: true }, exit: leashedExitOf(child, options) };
+};
+
+/** Detached means a session of its own; execa's own time limit, abort and buffers know only one process, so ours are used. */
+const spawn = (file: string, args: string[], options: RunOptions, env: Record<string, string>, lifeline = false) =>
+  execa(file, args, {
+    cwd: options.folder,
+    env,
+    extendEnv: false,
+    detached: true,
+    cleanup: false,
+    reject: false,
+    buffer: false,
+    stripFinalNewline: false,
+    encoding: 'buffer',
+    stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', lifeline ? 'pipe' : 'ignore'],
+    ...(options.input === undefined ? {} : { input: options.input }),
+  });
+
+const exitOf = async (child: Started['child'], options: RunOptions): Promise<Exit> => {
+  if (child.pid === undefined) throw await notStarted(options, (await child).cause);
+  const [exitCode, signal] = await once(child.nodeChildProcess, 'exit');
+  return { exitCode, signal };
+};
+
+/** The leash answers how the command ended. One that was told to end, or was killed, says nothing: then all was killed. */
+const leashedExitOf = async (child: Started['child'], options: RunOptions): Promise<Exit> => {
+  const [exit, answer] = await Promise.all([exitOf(child, options), readAnswer(child.stdio[3])]);
+  if (answer === null && exit.exitCode) throw fail('BUG', { message: `the leash ended with ${exit.exitCode}` });
+  if (answer === null) return { exitCode: null, signal: exit.signal ?? 'SIGKILL' };
+  if ('failed' in answer)
+    throw await notStarted(options, Object.assign(new Error(answer.says), { code: answer.failed }));
+  return answer;
+};
+
+/** A missing folder and a missing program are the same error to the system; not to a person. */
+const notStarted = async (options: RunOptions, cause: unknown): Promise<Error> => {
+  const command = typeof options.command === 'string' ? 'sh' : options.command[0];
+  const folder = await stat(options.folder).catch(() => null);
+  if (folder?.isDirectory()) return fail('COMMAND_MISSING', { command }, { cause });
+  return fail('UNEXPECTED', { message: `"${command}" has no folder ${options.folder} to work in` }, { cause });
+};
+
+/**
+ * Ends what the command left behind. Without a mark (git and its like, which leave nothing) only if somebody still holds
+ * the output open; what even then holds it, is not of this tree, and we let go of it.
+ */
+const sweep = async ({ child, tree }: Started, options: RunOptions): Promise<void> => {
+  const closed = child.then(
+    () => true,
+    () => true,
+  );
+  if (options.mark === undefined && (await Promise.race([closed, after(lingerMs)]))) return;
+  await endTree(tree, options.graceMs ?? 2000);
+  if (await Promise.race([closed, after(lingerMs)])) return;
+  for (const stream of child.stdio) stream?.destroy();
+  await Promise.race([closed, after(lingerMs)]);
+};
+
+const after = (ms: number): Promise<false> => new Promise((resolve) => setTimeout(() => resolve(false), ms).unref());

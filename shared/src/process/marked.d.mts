@@ -1,0 +1,22 @@
+/** The types of `marked.mjs`, which is plain JavaScript so that a leash starts fast and stays small. */
+export type MarkedProcess = { pid: number; mark: string };
+
+/** What a tree is found by: an entry of the environment, and the first process, where that is known. */
+export type Tree = {
+  entry: string;
+  root?: number | undefined;
+  /** The root itself is left alone; what descends from it is not. */
+  spareRoot?: boolean | undefined;
+};
+
+/** Every process of this machine whose environment carries a `NEXUS_MARK`: for `stop --all --local` and sweeps. */
+export function listMarked(): MarkedProcess[];
+
+/**
+ * Ends every process whose environment carries `NEXUS_MARK=<mark>`, with its descendants: TERM, then KILL after
+ * `graceMs` (default 2000), looking again until nothing is left. Returns the pids that survived even that.
+ */
+export function endMarked(mark: string, options?: { graceMs?: number }): Promise<number[]>;
+
+/** The same for any tree. */
+export function endTree(tree: Tree, graceMs: number): Promise<number[]>;

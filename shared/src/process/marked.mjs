@@ -1,0 +1,123 @@
+/**
+ * Finds and ends process trees. The types are in `marked.d.mts`.
+ *
+ * A tree is: every process whose environment holds an entry such as `NEXUS_MARK=<mark>`, the members of a session that such a
+ * process (or the tree's known root) leads, and all descendants of these. The environment is what `setsid`, `nohup` and
+ * the death of a parent cannot take away; sessions and descent find programs that write over their environment.
+ * Nothing else is signalled, and never we ourselves or what started us.
+ *
+ * Plain JavaScript that imports nothing but Node, because every leash imports it: stripping types would cost each of them
+ * 30 ms and 27 MB.
+ */
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** After KILL only a process stuck in the kernel stays; waiting longer for it helps nobody. */
+const killWaitMs = 5000;
+
+export const listMarked = () =>
+  readProcesses().flatMap(({ pid, environment }) => {
+    const mark = /\0NEXUS_MARK=([^\0]*)\0/.exec(environment)?.[1];
+    return mark === undefined || pid === process.pid ? [] : [{ pid, mark }];
+  });
+
+export const endMarked = (mark, options = {}) => endTree({ entry: `NEXUS_MARK=${mark}` }, options.graceMs ?? 2000);
+
+/** Children born while we look are found by the next look. */
+export const endTree = async (tree, graceMs) => {
+  const begin = performance.now();
+  const told = new Set();
+  const root = { pid: tree.root, start: undefined, spared: tree.spareRoot === true };
+  for (let waitMs = 5; ; waitMs = Math.min(waitMs * 2, 100)) {
+    const pids = findTree(tree.entry, root);
+    const elapsedMs = performance.now() - begin;
+    if (pids.length === 0 || elapsedMs > graceMs + killWaitMs) return pids;
+    const kill = elapsedMs >= graceMs;
+    for (const pid of pids) {
+      if (kill) signalOne(pid, 'SIGKILL');
+      else if (!told.has(pid)) signalOne(pid, 'SIGTERM');
+      told.add(pid);
+    }
+    await sleep(kill ? 10 : Math.min(waitMs, Math.max(1, graceMs - elapsedMs)));
+  }
+};
+
+/** The pids of a tree as it is now. Forgets the root when nothing of it is left, as its number may be given anew. */
+const findTree = (entry, root) => {
+  const rows = readProcesses();
+  const spared = ourselvesAmong(rows);
+  const ours = new Set(rows.filter((row) => row.environment.includes(`\0${entry}\0`)).map((row) => row.pid));
+  if (root.pid !== undefined) {
+    const row = rows.find(({ pid }) => pid === root.pid);
+    if (root.start === undefined) root.start = row?.start ?? 'ended';
+    if (row?.start === root.start) ours.add(root.pid);
+    else if (rows.some(({ session }) => session === root.pid)) spared.add(root.pid);
+    else root.pid = undefined;
+  }
+  if (root.spared && root.pid !== undefined) spared.add(root.pid);
+  for (let grown = true; grown; ) {
+    grown = false;
+    for (const row of rows) {
+      if (ours.has(row.pid) || spared.has(row.pid)) continue;
+      if (!ours.has(row.parent) && !ours.has(row.session) && row.session !== root.pid) continue;
+      ours.add(row.pid);
+      grown = true;
+    }
+  }
+  return rows.map((row) => row.pid).filter((pid) => ours.has(pid) && !spared.has(pid));
+};
+
+/** Us, what started us, and what started that: never part of a tree, whatever their environment says. */
+const ourselvesAmong = (rows) => {
+  const parents = new Map(rows.map((row) => [row.pid, row.parent]));
+  const ourselves = new Set([1]);
+  for (let pid = process.pid; pid !== undefined && pid > 1 && !ourselves.has(pid); pid = parents.get(pid)) {
+    ourselves.add(pid);
+  }
+  return ourselves;
+};
+
+const signalOne = (pid, signal) => {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It ended by itself, or belongs to somebody else: the next look tells.
+  }
+};
+
+const readProcesses = () => (process.platform === 'linux' ? readProc() : readPs());
+
+/** https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html; zombies are nobody any more. */
+const readProc = () =>
+  readdirSync('/proc').flatMap((name) => {
+    const pid = Number(name);
+    if (!Number.isInteger(pid)) return [];
+    const stat = readOrEmpty(`/proc/${pid}/stat`);
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if (fields.length < 20 || 'ZXx'.includes(fields[0])) return [];
+    const environment = `\0${readOrEmpty(`/proc/${pid}/environ`)}\0`;
+    return [{ pid, parent: Number(fields[1]), session: Number(fields[3]), start: fields[19], environment }];
+  });
+
+/** A process that ended meanwhile, or another user's, reads as empty. */
+const readOrEmpty = (path) => {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+};
+
+/** Where there is no /proc: `ps -E` shows the environment of one's own processes (macOS); groups stand for sessions. */
+const readPs = () => {
+  const columns = 'pid=,ppid=,pgid=,stat=,lstart=,command=';
+  const { stdout } = spawnSync('ps', ['-A', '-ww', '-E', '-o', columns], { encoding: 'utf8', maxBuffer: 64_000_000 });
+  return (stdout ?? '').split('\n').flatMap((line) => {
+    const match = /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\S+)\s+(\S+\s+\S+\s+\S+\s+\S+\s+\S+)\s(.*)$/.exec(line);
+    if (!match || match[4].startsWith('Z')) return [];
+    const environment = `\0${match[6].replaceAll(' ', '\0')}\0`;
+    const [pid, parent, session] = match.slice(1, 4).map(Number);
+    return [{ pid, parent, session, start: match[5], environment }];
+  });
+};
