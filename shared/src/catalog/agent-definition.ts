@@ -1,0 +1,192 @@
+/**
+ * One agent definition: Markdown with front matter, in the format of Claude Code's subagents, extended by
+ * our own keys. A wrong value of a key of ours is refused with file and field; keys of theirs that we do
+ * not use are kept in `extra`.
+ */
+import { fail } from '@nexus/shared/errors';
+import { agentId } from '@nexus/shared/messages/domain';
+import { z } from 'zod';
+import { readFrontMatter } from './front-matter.ts';
+
+const text = z.string().trim().min(1).max(2000);
+/** A YAML list, or text with commas (those inside parentheses belong to the item). */
+const list = z.preprocess(
+  (value) => (typeof value === 'string' ? splitList(value) : (value ?? [])),
+  z.array(z.string().trim().min(1).max(500)).max(100),
+);
+const duration = z.number().positive().max(86_400);
+
+const runtime = z.strictObject({
+  name: z.string().min(1).max(64).optional().meta({ description: 'The runtime this agent wants.' }),
+  temperature: z.number().min(0).max(2).optional(),
+  max_tokens: z.int().positive().optional(),
+});
+const memory = z.strictObject({
+  conversation_retention: z.enum(['full', 'summary', 'none']).default('full'),
+  learning_patterns: list.default([]),
+  context_preservation: list.default([]),
+});
+const health = z.strictObject({
+  heartbeat_interval_seconds: duration.default(60),
+  max_response_time_seconds: duration.default(120),
+  restart_threshold: z.int().min(0).max(100).default(3),
+});
+const limits = z.strictObject({
+  time_box_minutes: z.number().positive().max(120).optional(),
+  usd: z.number().positive().optional(),
+  tokens: z.int().positive().optional(),
+});
+/** Claude Code's own `memory` is one of three words; it says nothing to us. */
+const theirMemory = z.enum(['user', 'project', 'local']);
+
+/** The keys that are ours: a file that uses one of them is held to all of them. */
+const ours = {
+  agent_id: agentId.optional(),
+  role: agentId.optional(),
+  traits: list.default([]),
+  communication_style: text.optional(),
+  decision_making: text.optional(),
+  collaboration_style: text.optional(),
+  stress_response: text.optional(),
+  expertise: list.default([]),
+  capabilities: list.default([]),
+  runtime: z
+    .preprocess((value) => (typeof value === 'string' ? { name: value } : value), runtime)
+    .optional()
+    .meta({ description: 'A name, or {name, temperature, max_tokens}.' }),
+  health: health.optional(),
+  limits: limits.optional(),
+};
+const ourKeys = Object.keys(ours);
+
+const frontMatter = z.looseObject({
+  name: z.string().trim().min(1).max(100),
+  description: z.string().trim().min(1).max(16_000),
+  tools: list.default([]).meta({ description: 'Empty: every tool that the runtime has.' }),
+  model: z
+    .string()
+    .min(1)
+    .max(200)
+    .nullish()
+    .transform((value) => value ?? 'inherit'),
+  memory: z.union([theirMemory, memory]).optional(),
+  ...ours,
+});
+type FrontMatterFields = z.infer<typeof frontMatter>;
+
+/** What one agent is. `persona` is the body of its file: the prompt that makes the agent who it is. */
+export type AgentDefinition = {
+  agent_id: string;
+  name: string;
+  role: string;
+  description: string;
+  persona: string;
+  traits: string[];
+  communication_style: string | null;
+  decision_making: string | null;
+  collaboration_style: string | null;
+  stress_response: string | null;
+  expertise: string[];
+  capabilities: string[];
+  /** Tool names as Claude Code spells them; empty: every tool that the runtime has. */
+  tools: string[];
+  /** `inherit`, an alias or a full model name; the runtime knows what it means. */
+  model: string;
+  runtime: z.infer<typeof runtime> | null;
+  memory: z.infer<typeof memory> | null;
+  health: z.infer<typeof health> | null;
+  limits: z.infer<typeof limits> | null;
+  /** Keys that are not ours, as the file has them. */
+  extra: Record<string, unknown>;
+  file: string;
+};
+
+/**
+ * Reads the text of one definition; null if it has no front matter. Throws `DEFINITION_INVALID`, which
+ * names the file and every field that is wrong.
+ */
+export const readAgent = (file: string, source: string): AgentDefinition | null => {
+  const parts = readFrontMatter(file, source, ourKeys);
+  if (parts === null) return null;
+  const read = frontMatter.safeParse(parts.fields);
+  const problems = [
+    ...(read.success ? [] : read.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)),
+    ...Object.keys(parts.fields).flatMap(misspelled),
+    ...(parts.body === '' ? ['the body is empty: it is the prompt of the agent'] : []),
+  ];
+  if (!read.success || problems.length > 0) throw fail('DEFINITION_INVALID', { file, problem: problems.join('; ') });
+  const agent = definitionOf(file, read.data, parts.body);
+  if (agentId.safeParse(agent.agent_id).success) return agent;
+  const problem = `name: no agent_id can be made from "${agent.name}"; give one`;
+  throw fail('DEFINITION_INVALID', { file, problem });
+};
+
+const definitionOf = (file: string, fields: FrontMatterFields, persona: string): AgentDefinition => {
+  const { name, description, tools, model, memory: remembered, agent_id, role, ...more } = fields;
+  const id = agent_id ?? identifierOf(name);
+  const known = new Set(ourKeys);
+  const extra = Object.fromEntries(Object.entries(more).filter(([key]) => !known.has(key)));
+  const theirs = typeof remembered === 'string' ? { memory: remembered } : {};
+  return {
+    agent_id: id,
+    name,
+    role: role ?? id,
+    // Files written by tools spell line breaks as \n.
+    description: description.replaceAll('\\n', '\n'),
+    persona,
+    traits: more.traits,
+    communication_style: more.communication_style ?? null,
+    decision_making: more.decision_making ?? null,
+    collaboration_style: more.collaboration_style ?? null,
+    stress_response: more.stress_response ?? null,
+    expertise: more.expertise,
+    capabilities: more.capabilities,
+    tools,
+    model,
+    runtime: more.runtime ?? null,
+    memory: typeof remembered === 'object' ? remembered : null,
+    health: more.health ?? null,
+    limits: more.limits ?? null,
+    extra: { ...extra, ...theirs },
+    file,
+  };
+};
+
+const identifierOf = (name: string): string =>
+  name
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9_]+/g, '-')
+    .replaceAll(/^[-_]+|-+$/g, '')
+    .slice(0, 64);
+
+const splitList = (value: string): string[] =>
+  value
+    .split(/,(?![^(]*\))/)
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+
+/** A key that is nearly one of ours would be dropped in silence, so it is refused. */
+const misspelled = (key: string): string[] => {
+  if (ourKeys.includes(key) || key in frontMatter.shape) return [];
+  const plain = lettersOf(key);
+  const meant = ourKeys.find(
+    (own) => lettersOf(own) === plain || (own.length > 5 && distance(lettersOf(own), plain) < 2),
+  );
+  return meant === undefined ? [] : [`${key}: there is no such key; did you mean ${meant}?`];
+};
+
+const lettersOf = (key: string): string => key.toLowerCase().replaceAll(/[^a-z]/g, '');
+
+/** How many letters have to be put in, left out or changed to make one word the other. */
+const distance = (one: string, other: string): number => {
+  let row = Array.from({ length: other.length + 1 }, (_, at) => at);
+  for (let i = 1; i <= one.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= other.length; j++) {
+      const changed = (row[j - 1] as number) + (one[i - 1] === other[j - 1] ? 0 : 1);
+      next.push(Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, changed));
+    }
+    row = next;
+  }
+  return row[other.length] as number;
+};

@@ -1,0 +1,150 @@
+/**
+ * The catalog of agents and workflows: who can work, and in which order a kind of task is worked on.
+ *
+ * Agents are Markdown files in the format of Claude Code's subagents, extended by our keys; workflows are
+ * YAML. Both are read once, at start, and checked as a whole: what is opened holds. A later folder wins
+ * over an earlier one, so a person's own definition replaces a built-in one of the same id; `notices` say
+ * so once. A file without front matter is no agent and is left alone.
+ *
+ * Read on: `agent-definition.ts` (one agent), `workflow-file.ts` (one workflow), `graph.ts` (what makes a
+ * graph impossible), `request.ts` (a request held against the catalog).
+ * To add an agent: one file in `shared/agents`. To add a workflow: one file in `shared/workflows`.
+ */
+import { statSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type ConfigOf, defineConfig, setting } from '@nexus/shared/config';
+import { fail } from '@nexus/shared/errors';
+import { z } from 'zod';
+import { type AgentDefinition, readAgent } from './agent-definition.ts';
+import { readWorkflow, type Workflow } from './workflow-file.ts';
+
+export type { AgentDefinition } from './agent-definition.ts';
+export { readAgent } from './agent-definition.ts';
+export { type GraphNode, type GraphProblem, graphProblems } from './graph.ts';
+export { taskIdFor, validateRequest } from './request.ts';
+export type { Workflow } from './workflow-file.ts';
+
+export type Catalog = {
+  agents: ReadonlyMap<string, AgentDefinition>;
+  workflows: ReadonlyMap<string, Workflow>;
+  /** The agent with this id, else the one with this role. Throws `ROLE_UNKNOWN`. */
+  agentFor(roleOrId: string): AgentDefinition;
+  /** Throws `WORKFLOW_UNKNOWN`. */
+  workflow(name: string): Workflow;
+  /** What a person should know of how it was put together, a sentence each: for one log line at start. */
+  notices: readonly string[];
+};
+
+export type CatalogFolders = { agentsFolders?: string[]; workflowsFolders?: string[] };
+
+const folder = z
+  .string()
+  .refine((path) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false, 'there is no such folder')
+  .optional();
+
+/** The settings that name a person's own folders: every service that opens a catalog declares them. */
+export const catalogConfig = defineConfig({
+  agentsFolder: setting(
+    'NEXUS_AGENTS_FOLDER',
+    folder,
+    'Your own agents: Markdown files as Claude Code’s subagents have them. One with the id of a built-in agent replaces it.',
+  ),
+  workflowsFolder: setting(
+    'NEXUS_WORKFLOWS_FOLDER',
+    folder,
+    'Your own workflows: YAML files. One with the name of a built-in workflow replaces it.',
+  ),
+});
+
+/** The folders of a configured catalog, the built-in ones first: `openCatalog(foldersOf(config))`. */
+export const foldersOf = (config: ConfigOf<typeof catalogConfig>): Required<CatalogFolders> => ({
+  agentsFolders: [builtInAgents, ...(config.agentsFolder === undefined ? [] : [config.agentsFolder])],
+  workflowsFolders: [builtInWorkflows, ...(config.workflowsFolder === undefined ? [] : [config.workflowsFolder])],
+});
+
+const builtInAgents = fileURLToPath(new URL('../../agents', import.meta.url));
+const builtInWorkflows = fileURLToPath(new URL('../../workflows', import.meta.url));
+
+/**
+ * Reads and checks all definitions. Folders that are given stand instead of the built-in ones. Throws
+ * `DEFINITION_INVALID` for the first file that does not hold, with everything that is wrong in it.
+ */
+export const openCatalog = async (folders: CatalogFolders = {}): Promise<Catalog> => {
+  const notices: string[] = [];
+  const agents = await readAll(folders.agentsFolders ?? [builtInAgents], ['.md'], notices, (file, text) => {
+    const agent = readAgent(file, text);
+    if (agent === null) notices.push(`${file} has no front matter, so it is no agent.`);
+    return agent && { id: agent.agent_id, what: 'agent', value: agent };
+  });
+  const known = [...agents.values()];
+  const findAgent = (wanted: string): AgentDefinition | undefined => {
+    const name = wanted.trim().toLowerCase();
+    return agents.get(name) ?? known.find((agent) => agent.role === name);
+  };
+  const read = (file: string, text: string) => {
+    const workflow = readWorkflow(file, text, (role) => findAgent(role) !== undefined);
+    return { id: workflow.name, what: 'workflow', value: workflow };
+  };
+  const workflows = await readAll(folders.workflowsFolders ?? [builtInWorkflows], ['.yaml', '.yml'], notices, read);
+  return {
+    agents,
+    workflows,
+    notices,
+    agentFor: (role) => {
+      const agent = findAgent(role);
+      if (agent) return agent;
+      const names = new Set(known.flatMap(({ agent_id, role: other }) => [agent_id, other]));
+      throw fail('ROLE_UNKNOWN', { role, known: [...names].sort().join(', ') });
+    },
+    workflow: (name) => {
+      const workflow = workflows.get(name);
+      if (workflow) return workflow;
+      throw fail('WORKFLOW_UNKNOWN', { workflow: name, known: [...workflows.keys()].sort().join(', ') });
+    },
+  };
+};
+
+type Definition<T> = { id: string; what: string; value: T & { file: string } };
+type ReadOne<T> = (file: string, text: string) => Definition<T> | null;
+
+/** All definitions of the folders by id: within a folder an id may occur once, between folders the later wins. */
+const readAll = async <T>(
+  folders: string[],
+  endings: string[],
+  notices: string[],
+  read: ReadOne<T>,
+): Promise<Map<string, T & { file: string }>> => {
+  const all = new Map<string, T & { file: string }>();
+  for (const path of folders) {
+    const here = new Map<string, string>();
+    for (const file of await filesIn(path, endings)) {
+      const definition = read(file, await readFile(file, 'utf8'));
+      if (definition === null) continue;
+      const { id, what, value } = definition;
+      const twin = here.get(id);
+      if (twin) throw fail('DEFINITION_INVALID', { file, problem: `the ${what} "${id}" is defined in ${twin} too` });
+      const replaced = all.get(id);
+      if (replaced) notices.push(`The ${what} "${id}" of ${file} replaces that of ${replaced.file}.`);
+      here.set(id, file);
+      all.set(id, value);
+    }
+  }
+  return all;
+};
+
+/** The definition files of a folder and the folders in it, in the order of their names; no read-me, nothing hidden. */
+const filesIn = async (path: string, endings: string[]): Promise<string[]> => {
+  let entries: string[];
+  try {
+    entries = await readdir(path, { recursive: true });
+  } catch (error) {
+    throw fail('DEFINITION_INVALID', { file: path, problem: (error as Error).message }, { cause: error });
+  }
+  return entries
+    .filter((entry) => endings.some((ending) => entry.endsWith(ending)))
+    .filter((entry) => !/(^|\/)(\.|readme\.)/i.test(entry))
+    .sort()
+    .map((entry) => join(path, entry));
+};
