@@ -1,0 +1,84 @@
+/**
+ * One program as an agent, from start to result: what the runtimes have in common.
+ *
+ * It runs under the leash, in a process group of its own, with the environment of the request alone, and its
+ * whole tree is gone when this returns. What became of it is a code; nothing here throws for what an agent does.
+ */
+import { constants } from 'node:os';
+import { type ErrorCode, fail, isFailure } from '@nexus/shared/errors';
+import { type Command, type ProcessResult, run } from '@nexus/shared/process';
+import { codeOfAbort, type RunRequest, type RunResult } from './runtimes.ts';
+
+const tailMax = 16_000;
+
+/** Runs a command as the agent of a request; `input` is what it reads. */
+export const runProgram = async (request: RunRequest, command: Command, input: string): Promise<RunResult> => {
+  if (request.signal.aborted) return failed(codeOfAbort(request.signal), 'The agent was not started.');
+  try {
+    const result = await run({
+      command,
+      folder: request.folder,
+      env: request.env,
+      input,
+      timeoutMs: request.timeBoxMs,
+      outputBytesMax: request.outputBytesMax,
+      signal: request.signal,
+      onOutput: request.onOutput,
+      mark: request.mark,
+      leashed: true,
+    });
+    return resultOf(result, request);
+  } catch (thrown) {
+    if (isFailure(thrown, 'COMMAND_MISSING')) return failed('COMMAND_MISSING', thrown.message);
+    throw thrown;
+  }
+};
+
+/** A run that never began, or came to nothing, as a result. */
+export const failed = (code: ErrorCode, says: string): RunResult => ({
+  ok: false,
+  code,
+  says,
+  exitCode: null,
+  signal: null,
+  outputTail: '',
+  sessionId: null,
+  cost: { usd: null, tokens: null },
+});
+
+export const missing = (command: string): RunResult =>
+  failed('COMMAND_MISSING', fail('COMMAND_MISSING', { command: command.slice(0, 200) }).message);
+
+const resultOf = (result: ProcessResult, request: RunRequest): RunResult => {
+  const { code, says } = endOf(result, request);
+  return {
+    ok: code === null,
+    code,
+    says,
+    exitCode: result.exitCode,
+    signal: result.signal,
+    outputTail: result.output.slice(-tailMax),
+    sessionId: null,
+    cost: { usd: null, tokens: null },
+  };
+};
+
+/** Which of the ways to end it was. The order matters: a tree that we killed also shows a signal. */
+const endOf = (result: ProcessResult, request: RunRequest): { code: ErrorCode | null; says: string } => {
+  if (result.aborted) return { code: codeOfAbort(request.signal), says: 'The agent was ended before it was done.' };
+  if (result.timedOut) return told(fail('AGENT_TIMED_OUT', { minutes: round(request.timeBoxMs / 60_000) }));
+  if (result.outputLimited) return told(fail('AGENT_OUTPUT_LIMIT', { bytesMax: request.outputBytesMax }));
+  const signal = result.signal ?? signalOf(result.exitCode);
+  if (signal !== null) return told(fail('AGENT_CRASHED', { signal }));
+  if (result.exitCode !== 0) return told(fail('AGENT_FAILED', { exit: result.exitCode ?? 'none' }));
+  return { code: null, says: '' };
+};
+
+const told = (error: { code: ErrorCode; message: string }) => ({ code: error.code, says: error.message });
+const round = (minutes: number): number => Math.round(minutes * 100) / 100;
+
+/** A shell tells that its last command was killed as 128 + signal; that is a crash of the agent too. */
+const signalOf = (exitCode: number | null): string | null =>
+  exitCode !== null && exitCode > 128
+    ? (Object.entries(constants.signals).find(([, number]) => number === exitCode - 128)?.[0] ?? null)
+    : null;

@@ -1,0 +1,174 @@
+/**
+ * Runtimes: the ways in which an agent can be run. One file each in `runtimes/`.
+ *
+ * A runtime takes one request and comes back with one result, always: whatever the agent does, a failure
+ * is a code in the result and never an exception. It runs the agent under the leash, in a process group
+ * of its own, with the environment it was given, marked with `mark`; it honours the signal, the time box
+ * and the output limit; and it leaves no process behind.
+ *
+ * To add one: write `runtimes/<name>.ts` with `export const runtime = defineRuntime({ name: '<name>', … })`,
+ * and `runtimes/<name>.conformance.ts`, which says in that runtime's own words what the conformance suite
+ * asks of an agent. The loader and the suite find both; nothing else is edited.
+ */
+import { readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { AgentDefinition } from '@nexus/shared/catalog';
+import { type ErrorCode, fail, toAppError } from '@nexus/shared/errors';
+import type { Cost, RuntimeState, TaskRequest } from '@nexus/shared/messages/domain';
+import { z } from 'zod';
+
+/** What a runtime may look at to say whether it can be used: the worker's settings, and the task's own wishes. */
+export type RuntimeContext = {
+  agentCommand: string | null;
+  rehearsal: boolean;
+  /** Null where nobody asks for a task in particular, as in the worker's presence. */
+  task: Pick<TaskRequest, 'agent_command' | 'scenario'> | null;
+};
+
+export type Usable = {
+  usable: boolean;
+  /** What was looked for, and what was found: part of a sentence. */
+  looked: string;
+  /** The one thing that makes it usable; empty if it is. */
+  mend: string;
+};
+
+/** Everything about one run of one agent. */
+export type RunRequest = {
+  ids: { taskId: string; subtaskId: string; attempt: number; role: string; kind: string };
+  agent: AgentDefinition;
+  prompt: string;
+  /** The private clone: the agent's current folder. */
+  folder: string;
+  /** The whole environment of the agent; nothing of the worker's own is added. */
+  env: Record<string, string>;
+  /** Every process of this attempt carries it as NEXUS_MARK. */
+  mark: string;
+  timeBoxMs: number;
+  outputBytesMax: number;
+  signal: AbortSignal;
+  /** Called with what the agent prints, as it prints it. */
+  onOutput: (chunk: string) => void;
+  /** The conversation to go on with; null: a new one. */
+  session: string | null;
+  context: RuntimeContext;
+};
+
+export type RunResult = {
+  ok: boolean;
+  /** Why it failed; null if it did not. Aborted runs carry the code of the signal's reason. */
+  code: ErrorCode | null;
+  says: string;
+  exitCode: number | null;
+  signal: string | null;
+  /** The end of what the agent printed. */
+  outputTail: string;
+  sessionId: string | null;
+  cost: Cost;
+};
+
+export type Runtime = {
+  name: string;
+  capabilities: {
+    /** Goes on with an earlier conversation. Without it, `resume` runs anew with the hand-over in the prompt. */
+    resume: boolean;
+    /** Knows what it cost. */
+    cost: boolean;
+  };
+  /** Looks, really, whether it can be used here; never throws. */
+  usable(context: RuntimeContext): Promise<Usable>;
+  run(request: RunRequest): Promise<RunResult>;
+  resume(session: string, request: RunRequest): Promise<RunResult>;
+};
+
+/** Checks nothing: it lets the compiler check, and names the type where a runtime is written. */
+export const defineRuntime = (runtime: Runtime): Runtime => runtime;
+
+const shape = z.object({
+  name: z.string().regex(/^[a-z0-9][a-z0-9-]*$/),
+  capabilities: z.object({ resume: z.boolean(), cost: z.boolean() }),
+  usable: z.function(),
+  run: z.function(),
+  resume: z.function(),
+});
+
+/** The order in which `auto` tries; runtimes that are not named come after these, by name. */
+const preferred = ['claude-code', 'openai', 'command', 'scripted'];
+
+/** Loads every runtime of a folder, in the order of preference. Throws `DEFINITION_INVALID` for a malformed one. */
+export const loadRuntimes = async (
+  folder: string = join(import.meta.dirname, 'runtimes'),
+): Promise<Map<string, Runtime>> => {
+  const files = (await readdir(folder)).filter((file) => /^[a-z0-9-]+\.ts$/.test(file)).sort();
+  const runtimes: Runtime[] = [];
+  for (const file of files.filter((name) => name !== 'conformance.ts')) {
+    const module = (await import(pathToFileURL(join(folder, file)).href)) as { runtime?: unknown };
+    runtimes.push(checked(module.runtime, file));
+  }
+  const rank = ({ name }: Runtime) => (preferred.indexOf(name) + preferred.length + 1) % (preferred.length + 1);
+  return new Map(runtimes.sort((one, other) => rank(one) - rank(other)).map((runtime) => [runtime.name, runtime]));
+};
+
+/** Asks every runtime whether it is usable: what a worker tells in its presence. */
+export const lookAtRuntimes = (runtimes: Map<string, Runtime>, context: RuntimeContext): Promise<RuntimeState[]> =>
+  Promise.all(
+    [...runtimes.values()].map(async (runtime) => ({ name: runtime.name, ...(await lookAt(runtime, context)) })),
+  );
+
+/**
+ * Chooses the runtime of an attempt: the first of `wishes` that is set decides, `auto` takes the first usable.
+ * Nothing is rehearsed unless a scenario was given. Throws `RUNTIME_UNKNOWN` or `NO_RUNTIME`.
+ */
+export const chooseRuntime = async (
+  runtimes: Map<string, Runtime>,
+  wishes: (string | null | undefined)[],
+  context: RuntimeContext,
+): Promise<Runtime> => {
+  const wish = wishes.find((name) => name !== null && name !== undefined && name !== '') ?? 'auto';
+  if (wish !== 'auto' && !runtimes.has(wish)) {
+    throw fail('RUNTIME_UNKNOWN', { runtime: wish, known: [...runtimes.keys()].join(', ') });
+  }
+  const candidates = [...runtimes.values()].filter(({ name }) =>
+    wish === 'auto' ? name !== 'scripted' : name === wish,
+  );
+  const states: (RuntimeState & { runtime: Runtime })[] = [];
+  for (const runtime of candidates) {
+    const state = { runtime, name: runtime.name, ...(await lookAt(runtime, context)) };
+    if (state.usable) return runtime;
+    states.push(state);
+  }
+  throw fail('NO_RUNTIME', {
+    looked: states.map((state) => `${state.name}: ${state.looked}`).join('; ') || 'nothing, since there is no runtime',
+    mend: states.at(-1)?.mend ?? 'add a runtime',
+  });
+};
+
+/** A run that was aborted, as a result: the signal's reason says why. */
+export const codeOfAbort = (signal: AbortSignal): ErrorCode => {
+  const { code } = toAppError(signal.reason);
+  return code === 'UNEXPECTED' ? 'STOPPED' : code;
+};
+
+const lookAt = async (runtime: Runtime, context: RuntimeContext): Promise<Usable> => {
+  try {
+    return await runtime.usable(context);
+  } catch (thrown) {
+    return { usable: false, looked: `looking failed: ${toAppError(thrown).message}`, mend: 'mend the runtime itself' };
+  }
+};
+
+const checked = (given: unknown, file: string): Runtime => {
+  const read = shape.safeParse(given);
+  if (!read.success) {
+    const problem = read.error.issues
+      .map((issue) => `${issue.path.join('.') || 'runtime'}: ${issue.message}`)
+      .join('; ');
+    throw fail('DEFINITION_INVALID', { file: `runtimes/${file}`, problem });
+  }
+  if (read.data.name !== basename(file, '.ts')) {
+    const problem = `it calls itself "${read.data.name}", and its file must have that name`;
+    throw fail('DEFINITION_INVALID', { file: `runtimes/${file}`, problem });
+  }
+  return given as Runtime;
+};

@@ -1,0 +1,83 @@
+/**
+ * The runtime `command`: any executable as an agent.
+ *
+ * It reads its prompt on standard input, works in its current folder, and what it prints is shown as it
+ * comes; exit code 0 is success. Which command: the task's `agent_command`, else `NEXUS_AGENT_COMMAND`.
+ * It is run by `sh -c`, so it may have arguments, quotes and pipes. It keeps no conversation: going on
+ * means running it again, with the hand-over in its prompt.
+ */
+import { allowedEnv, findProgram } from '@nexus/shared/process';
+import { missing, runProgram } from '../run-program.ts';
+import { defineRuntime, type RuntimeContext } from '../runtimes.ts';
+
+export const runtime = defineRuntime({
+  name: 'command',
+  capabilities: { resume: false, cost: false },
+  usable: async (context) => {
+    const { command, from } = commandOf(context);
+    if (command === null) {
+      return {
+        usable: false,
+        looked: 'no agent command is set, neither by the task (agent_command) nor by NEXUS_AGENT_COMMAND',
+        mend: 'set NEXUS_AGENT_COMMAND on the workers, or pass agent_command with the task',
+      };
+    }
+    const program = programOf(command);
+    if (program === null) return { usable: true, looked: `${from} is a shell script`, mend: '' };
+    if (isRelative(program)) return { usable: true, looked: `${from} lies in the workspace: ${program}`, mend: '' };
+    const path = await findProgram(program, { env: allowedEnv() });
+    return path === null
+      ? {
+          usable: false,
+          looked: `${from} is \`${command.slice(0, 200)}\`, and there is no program "${program}" on the path`,
+          mend: `install ${program} where the workers run, or give its full path`,
+        }
+      : { usable: true, looked: `${from} is ${path}`, mend: '' };
+  },
+  run: async (request) => {
+    const { command } = commandOf(request.context);
+    if (command === null) return missing('(no agent command)');
+    const program = programOf(command);
+    const there =
+      program === null || (await findProgram(program, { folder: request.folder, env: allowedEnv(request.env) }));
+    return there ? runProgram(request, command, request.prompt) : missing(program ?? command);
+  },
+  resume: (_session, request) => runtime.run(request),
+});
+
+const commandOf = (context: RuntimeContext): { command: string | null; from: string } =>
+  context.task?.agent_command
+    ? { command: context.task.agent_command, from: 'the task’s agent_command' }
+    : { command: context.agentCommand, from: 'NEXUS_AGENT_COMMAND' };
+
+const isRelative = (program: string): boolean => program.includes('/') && !program.startsWith('/');
+
+/**
+ * The program that a command line starts: its first word, after assignments such as `DEBUG=1`. Null where that
+ * cannot be said without being a shell (quotes inside a word, variables, `(`), or where the shell does it itself.
+ */
+export const programOf = (command: string): string | null => {
+  const words = command.trim().match(/'[^']*'|"[^"$`\\]*"|\S+/g) ?? [];
+  const first = words.find((word) => !/^[A-Za-z_][A-Za-z0-9_]*=/.test(word));
+  if (first === undefined) return null;
+  const bare = /^(['"]).*\1$/.test(first) ? first.slice(1, -1) : first;
+  if (!/^[\w./+@%:,~ -]+$/.test(bare) || bare.startsWith('~')) return null;
+  return shellWords.has(bare) ? null : bare;
+};
+
+const shellWords = new Set(
+  ['.', ':', 'cd', 'echo', 'eval', 'exec', 'exit', 'export', 'false', 'for', 'if', 'kill', 'printf', 'read'].concat([
+    'set',
+    'test',
+    'trap',
+    'true',
+    'ulimit',
+    'umask',
+    'unset',
+    'until',
+    'wait',
+    'while',
+    'case',
+    'command',
+  ]),
+);

@@ -1,0 +1,197 @@
+/**
+ * Workspaces: a private clone per delivery, `<home>/workspaces/<task>/<subtask>-<attempt>-<token>`.
+ *
+ * The claim token in the path makes it nobody else's, so nothing is ever adopted (rule 26). What an earlier
+ * delivery left behind is saved first (`rescue`) and then comes in by a merge, like any other work. Each
+ * clone holds a note beside its git data that says whose it is and whether everything in it was pushed:
+ *
+ *   open ──saved──▶ saved ──▶ removed at once (finished), or by age (failed)
+ *   open ──worker dies──▶ left ──rescue──▶ saved
+ *
+ * Only what is saved, or whose hub is gone, is ever removed.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { fail } from '@nexus/shared/errors';
+import { type Author, cloneAt, pushRef, readRef, refs, snapshot } from '@nexus/shared/git';
+import { endMarked } from '@nexus/shared/process';
+import { z } from 'zod';
+
+const noteSchema = z.object({
+  task_id: z.string(),
+  subtask_id: z.string(),
+  attempt: z.int(),
+  token: z.string(),
+  mark: z.string(),
+  base: z.string(),
+  hub: z.string(),
+  made_at: z.string(),
+  saved: z.boolean(),
+});
+
+/** The note of a clone: whose it is, where it began, and whether all of it was pushed. */
+export type Note = z.infer<typeof noteSchema>;
+export type Workspace = { folder: string; note: Note };
+
+/** What may lie in a clone, yet is never work: what a package manager or an interpreter puts there. */
+const neverWork = ['node_modules/', '.venv/', '__pycache__/'];
+
+/** Where the workspaces of a home lie. */
+export const workspacesOf = (home: string): string => resolve(home, 'workspaces');
+
+/** Makes the clone of a delivery at its commit. Throws `DISK_FULL`, or `GIT_FAILED`; then nothing is left over. */
+export const openWorkspace = async (options: {
+  home: string;
+  note: Omit<Note, 'saved' | 'made_at'>;
+  now: number;
+  diskReserve: number;
+  signal: AbortSignal;
+}): Promise<Workspace> => {
+  const { note, signal } = options;
+  const folder = folderOf(options.home, note);
+  await mkdir(dirname(folder), { recursive: true });
+  await checkDisk(dirname(folder), options.diskReserve);
+  if (existsSync(folder)) {
+    throw new Error(`The workspace ${folder} exists already, though its claim token is new: two claims share a token.`);
+  }
+  await cloneAt({ hub: note.hub, folder, commit: note.base, signal });
+  await exclude(folder, neverWork);
+  const workspace: Workspace = {
+    folder,
+    note: { ...note, made_at: new Date(options.now).toISOString(), saved: false },
+  };
+  await writeNote(workspace);
+  return workspace;
+};
+
+/** Says that everything in the workspace was pushed: from now on it may be removed. */
+export const markSaved = async (workspace: Workspace): Promise<void> => {
+  workspace.note.saved = true;
+  await writeNote(workspace);
+};
+
+/** Removes a workspace whose work was pushed; any other one is left where it is. */
+export const removeWorkspace = async (workspace: Workspace): Promise<void> => {
+  if (workspace.note.saved) await rm(workspace.folder, { recursive: true, force: true, maxRetries: 3 });
+};
+
+/** Keeps paths out of every commit of this clone. What git already tracks stays tracked. */
+export const exclude = async (folder: string, paths: string[]): Promise<void> => {
+  if (paths.length === 0) return;
+  const file = join(folder, '.git', 'info', 'exclude');
+  const before = await readFile(file, 'utf8').catch(() => '');
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, `${before}${before === '' || before.endsWith('\n') ? '' : '\n'}${paths.join('\n')}\n`);
+};
+
+/**
+ * Saves what earlier deliveries of a subtask left unsaved in this home, the newest first, and returns the commits. Their
+ * processes are ended before, should some still run: their claim is lost, or ours would not exist.
+ */
+export const rescue = async (options: {
+  home: string;
+  taskId: string;
+  subtaskId: string;
+  token: string;
+  author: Author;
+  signal: AbortSignal;
+}): Promise<string[]> => {
+  const commits: string[] = [];
+  const left = (await listWorkspaces(options.home, options.taskId))
+    .filter(({ note }) => note.subtask_id === options.subtaskId && note.token !== options.token && !note.saved)
+    .sort((one, other) => other.note.made_at.localeCompare(one.note.made_at));
+  for (const workspace of left) {
+    await endMarked(workspace.note.mark, { graceMs: 0 });
+    const commit = await save(workspace, options.author, options.signal);
+    if (commit !== null) commits.push(commit);
+  }
+  return commits;
+};
+
+/**
+ * Removes the workspaces of a home that are older than `keepMs`. One that is not saved is saved first; where that fails while
+ * its hub still stands, it stays. Returns what was removed and what was kept for that reason.
+ */
+export const sweepWorkspaces = async (options: {
+  home: string;
+  keepMs: number;
+  now: number;
+  author: Author;
+}): Promise<{ removed: string[]; kept: string[] }> => {
+  const swept = { removed: [] as string[], kept: [] as string[] };
+  const tasks = await readdir(workspacesOf(options.home)).catch(() => []);
+  for (const task of tasks) {
+    for (const workspace of await listWorkspaces(options.home, task)) {
+      if (options.now - Date.parse(workspace.note.made_at) < options.keepMs) continue;
+      const safe = workspace.note.saved || (await saveOrGone(workspace, options.author));
+      if (safe) await rm(workspace.folder, { recursive: true, force: true });
+      (safe ? swept.removed : swept.kept).push(workspace.folder);
+    }
+  }
+  return swept;
+};
+
+const folderOf = (home: string, note: Pick<Note, 'task_id' | 'subtask_id' | 'attempt' | 'token'>): string =>
+  join(workspacesOf(home), note.task_id, `${note.subtask_id}-${note.attempt}-${note.token}`);
+
+const noteFile = (folder: string): string => join(folder, '.git', 'nexus.json');
+
+const writeNote = (workspace: Workspace): Promise<void> =>
+  writeFile(noteFile(workspace.folder), JSON.stringify(workspace.note));
+
+/** The workspaces of one task; a folder without a readable note is half made, and nobody's work. */
+const listWorkspaces = async (home: string, taskId: string): Promise<Workspace[]> => {
+  const under = join(workspacesOf(home), taskId);
+  const names = await readdir(under).catch(() => []);
+  const found = await Promise.all(
+    names.map(async (name) => {
+      const folder = join(under, name);
+      const text = await readFile(noteFile(folder), 'utf8').catch(() => null);
+      const read = text === null ? null : noteSchema.safeParse(parsed(text));
+      return read?.success ? [{ folder, note: read.data }] : [];
+    }),
+  );
+  return found.flat();
+};
+
+const parsed = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+};
+
+/** Pushes what an abandoned workspace holds to the wip ref of its own claim; null if it holds nothing new. */
+const save = async (workspace: Workspace, author: Author, signal?: AbortSignal): Promise<string | null> => {
+  const { folder, note } = workspace;
+  const message = `Work in progress of ${note.subtask_id}, attempt ${note.attempt}, found after its worker was gone`;
+  const { commit } = await snapshot(folder, { message, author, since: note.base, signal });
+  if (commit !== null) {
+    const ref = refs(note.task_id).wip(note.subtask_id, note.attempt, note.token);
+    await pushRef({ folder, hub: note.hub, commit, ref, lease: await readRef(note.hub, ref), signal });
+  }
+  await markSaved(workspace);
+  return commit;
+};
+
+const saveOrGone = async (workspace: Workspace, author: Author): Promise<boolean> => {
+  const local = !/^[a-z+]+:\/\//.test(workspace.note.hub);
+  if (local && !existsSync(workspace.note.hub)) return true;
+  try {
+    await save(workspace, author);
+    return true;
+  } catch {
+    // Not reachable now: the next sweep tries again, and the folder stays until then.
+    return false;
+  }
+};
+
+/** Half a clone and half a commit are worse than no attempt: without a reserve nothing begins. */
+const checkDisk = async (folder: string, reserve: number): Promise<void> => {
+  const { bavail, bsize } = await statfs(folder);
+  const free = bavail * bsize;
+  if (free >= reserve) return;
+  throw fail('DISK_FULL', { folder, freeMb: Math.floor(free / 1e6), needMb: Math.ceil(reserve / 1e6) });
+};
