@@ -120,7 +120,8 @@ export const subtaskDetail = subtask
 
 export const taskDetail = taskShort
   .extend({
-    request: z.string(),
+    priority: priority.nullable(),
+    request: z.string().nullable().meta({ description: 'Null for the moment until the orchestrator has read it.' }),
     current_phase: z.string().meta({ description: 'What is going on, in a few words.' }),
     mode: mode.nullable(),
     workflow: z.string().nullable(),
@@ -258,26 +259,28 @@ export const deadLetterShort = z
     code: z.string(),
     says: z.string(),
     service: z.string(),
-    type: z.string().nullable(),
+    type: z.string(),
     task_id: z.string().nullable(),
   })
   .meta({ id: 'DeadLetterShort' });
 
 export const deadLetterDetail = deadLetterShort
   .extend({
-    causes: z.array(z.string()),
+    instance_id: z.string().meta({ description: 'Where it died.' }),
+    causes: z.array(z.string()).meta({ description: 'The chain of causes, outermost first.' }),
     operator: z.string().meta({ description: 'What the person on duty can do.' }),
-    envelope: z.unknown().meta({ description: 'The message; as text where it is not JSON.' }),
-    history: z.array(z.unknown()),
+    envelope: z
+      .record(z.string(), z.unknown())
+      .meta({ description: 'The message with its history; what was not JSON lies as text in its payload.' }),
   })
   .meta({ id: 'DeadLetter' });
 
 export const deadLetterList = z
-  .object({ dead_letters: z.array(deadLetterShort), next_offset: z.int().nullable() })
+  .object({ dead_letters: z.array(deadLetterShort), total: z.int(), next_offset: z.int().nullable() })
   .meta({ id: 'DeadLetterList' });
 
 export const letterAnswer = z
-  .object({ id: z.string(), status: z.enum(['replayed', 'dropped']), message_id: z.string().nullable() })
+  .object({ id: z.string(), status: z.enum(['replayed', 'dropped']) })
   .meta({ id: 'DeadLetterAnswer' });
 
 // --- the system --------------------------------------------------------------------------------

@@ -131,7 +131,7 @@ export const openClient = (options: ClientOptions): Client => {
     command: (command, scope) => send('POST', '/api/control', scope === undefined ? { command } : { command, scope }),
     events: (filter = {}) => follow(call, filter),
     system: () => get('/api/system'),
-    health: () => call('GET', '/health', { answers: [503] }).then(json<Health>),
+    health: () => call('GET', '/health').then(json<Health>),
     ready: () => call('GET', '/ready', { answers: [503] }).then(json<Health>),
     metrics: () => call('GET', '/metrics').then(text),
   };

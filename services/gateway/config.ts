@@ -1,0 +1,74 @@
+/** The gateway's own settings. */
+import { defineConfig, is, setting } from '@nexus/shared/config';
+
+export const gatewayConfig = defineConfig({
+  port: setting('NEXUS_PORT', is.port, 'The port of the HTTP API; 0 takes any free one.', { default: '8080' }),
+  host: setting('NEXUS_HOST', is.text, 'The address to listen on; 0.0.0.0 is every one.', { default: '127.0.0.1' }),
+  hosts: setting(
+    'NEXUS_HOSTS',
+    is.list,
+    'More names, with commas, by which this gateway may be called; every other Host and Origin is refused.',
+    { default: '' },
+  ),
+  auth: setting('NEXUS_AUTH', is.oneOf('on', 'off'), 'off: no token is asked for, on loopback only.', {
+    default: 'on',
+  }),
+  authOffAnywhere: setting(
+    'NEXUS_AUTH_OFF_ANYWHERE',
+    is.flag,
+    'yes: NEXUS_AUTH=off also where others can reach the port. They can then run programs here.',
+    { default: 'no' },
+  ),
+  token: setting(
+    'NEXUS_TOKEN',
+    is.optionalText,
+    'The bearer token with every right; without it one is made once and kept in Redis.',
+    { secret: true },
+  ),
+  tokenOperate: setting('NEXUS_TOKEN_OPERATE', is.optionalText, 'A token that may submit, cancel and replay.', {
+    secret: true,
+  }),
+  tokenRead: setting('NEXUS_TOKEN_READ', is.optionalText, 'A token that may only look.', { secret: true }),
+  rehearsal: setting('NEXUS_REHEARSAL', is.flag, 'on: tasks may carry a scenario that scripted agents play.', {
+    default: 'off',
+  }),
+  repositoriesRoot: setting(
+    'NEXUS_REPOSITORIES_ROOT',
+    is.optionalText,
+    'Repositories given as a path must lie below this folder, because the fleet sees no other (containers).',
+  ),
+  gitCredentials: setting(
+    'NEXUS_GIT_CREDENTIALS',
+    is.optionalText,
+    'Read access to private repositories, to look before a task is taken: https://user:token@host, one a line.',
+    { secret: true },
+  ),
+  probeTimeoutMs: setting(
+    'NEXUS_PROBE_TIMEOUT',
+    is.duration,
+    'How long a repository may take to answer before a task is refused.',
+    { default: '10s' },
+  ),
+  bodyBytesMax: setting('NEXUS_BODY_MAX', is.bytes, 'The largest body of a request.', { default: '262144' }),
+  tasksMax: setting('NEXUS_TASKS_MAX', is.count(1), 'How many tasks may be in flight before new ones are refused.', {
+    default: '1000',
+  }),
+  memoryPercentMax: setting(
+    'NEXUS_MEMORY_PERCENT_MAX',
+    is.count(1, 100),
+    'From this share of Redis’ maxmemory on, in percent, new tasks are refused.',
+    { default: '90' },
+  ),
+  followersMax: setting(
+    'NEXUS_FOLLOWERS_MAX',
+    is.count(1, 10_000),
+    'How many clients may follow /api/events at the same time.',
+    { default: '100' },
+  ),
+  followerStallMs: setting(
+    'NEXUS_FOLLOWER_STALL',
+    is.duration,
+    'A client of /api/events that reads nothing for so long is cut off.',
+    { default: '30s' },
+  ),
+});

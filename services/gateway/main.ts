@@ -1,0 +1,50 @@
+/**
+ * The gateway: the HTTP API of the fleet on one port, with its documentation, health and metrics.
+ *
+ * It owns no document of the ledger: it reads them, and asks for changes by messages.
+ */
+import { readFileSync } from 'node:fs';
+import { catalogConfig, foldersOf, openCatalog } from '@nexus/shared/catalog';
+import { defineConfig } from '@nexus/shared/config';
+import { fail } from '@nexus/shared/errors';
+import { defineService, serve } from '@nexus/shared/service';
+import { checkAuthConfig } from './auth.ts';
+import { gatewayConfig } from './config.ts';
+import type { Api } from './fleet.ts';
+import { composeServer } from './server.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('./package.json', import.meta.url), 'utf8')) as { version: string };
+
+export const service = defineService({
+  name: 'gateway',
+  config: defineConfig({ ...gatewayConfig, ...catalogConfig }),
+  mode: 'none',
+  slots: () => 0,
+  open: async ({ config, bus, log, meters }) => {
+    checkAuthConfig(config);
+    const closing = new AbortController();
+    const catalog = await openCatalog(foldersOf(config));
+    const app = await composeServer({ bus, catalog, config, version, log, meters, closing: closing.signal });
+    const address = await listen(app, config);
+    log.info({ address, docs: `${address}/api/docs` }, 'The API is served');
+    return {
+      close: async () => {
+        closing.abort();
+        await app.close();
+      },
+    };
+  },
+  handlers: {},
+});
+
+/** Starts listening; throws `PORT_TAKEN` if somebody else does. */
+export const listen = async (app: Api, { host, port }: { host: string; port: number }): Promise<string> => {
+  try {
+    return await app.listen({ host, port });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    throw fail('PORT_TAKEN', { port, host, setting: 'NEXUS_PORT' }, { cause: error });
+  }
+};
+
+if (import.meta.main) await serve(service);

@@ -1,0 +1,93 @@
+/** Health, metrics, and the instances of the fleet. */
+import { type Health, health, system } from '@nexus/shared/client/api';
+import { z } from 'zod';
+import type { Api, Fleet } from '../fleet.ts';
+
+export const systemRoutes = (app: Api, fleet: Fleet): void => {
+  const { bus, meters, config, version } = fleet;
+  const fabric = (): Health => {
+    const { ok, says, since } = bus.health();
+    return { status: ok ? ('ok' as const) : ('failing' as const), says, since };
+  };
+
+  app.get(
+    '/health',
+    {
+      config: { scope: 'open' },
+      schema: {
+        operationId: 'showHealth',
+        tags: ['system'],
+        summary: 'Whether this process lives and what it thinks of its Redis',
+        response: { 200: health },
+      },
+    },
+    // A gateway without Redis is alive: restarting it would not help. It is not ready.
+    async () => fabric(),
+  );
+
+  app.get(
+    '/ready',
+    {
+      config: { scope: 'open' },
+      schema: {
+        operationId: 'showReadiness',
+        tags: ['system'],
+        summary: 'Whether requests can be served now; 503 if not',
+        response: { 200: health, 503: health },
+      },
+    },
+    async (_request, reply) => {
+      const state = fabric();
+      if (fleet.closing.aborted) {
+        return reply.code(503).send({ ...state, status: 'failing' as const, says: 'It is shutting down.' });
+      }
+      return reply.code(state.status === 'ok' ? 200 : 503).send(state);
+    },
+  );
+
+  app.get(
+    '/metrics',
+    {
+      config: { scope: 'read' },
+      schema: {
+        operationId: 'showMetrics',
+        tags: ['system'],
+        summary: 'What Prometheus reads',
+        response: { 200: { description: 'Metrics', content: { 'text/plain': { schema: z.string() } } } },
+      },
+    },
+    async (_request, reply) =>
+      reply
+        .serializer(String)
+        .type('text/plain; version=0.0.4; charset=utf-8')
+        .send(await meters.page()),
+  );
+
+  app.get(
+    '/api/system',
+    {
+      config: { scope: 'read' },
+      schema: {
+        operationId: 'showSystem',
+        tags: ['system'],
+        summary: 'The state of the fabric and of every instance',
+        response: { 200: system },
+      },
+    },
+    async () => {
+      const [{ state, epoch, scopes, by, at }, instances, open] = await Promise.all([
+        bus.control.read(),
+        bus.presences(),
+        bus.store.readIndex(bus.keys.openTasks, { limit: 10_000 }),
+      ]);
+      return {
+        version,
+        fabric: fabric(),
+        control: { state, epoch, scopes, by, at },
+        instances,
+        open_tasks: open.length,
+        rehearsal: config.rehearsal,
+      };
+    },
+  );
+};

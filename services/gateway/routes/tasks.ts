@@ -1,0 +1,222 @@
+/** Tasks: submit, list, look, cancel, delete. */
+import {
+  shownStatus,
+  subtaskDetail,
+  type TaskDetail,
+  type TaskShort,
+  taskAccepted,
+  taskDetail,
+  taskEnding,
+  taskList,
+} from '@nexus/shared/client/api';
+import { fail } from '@nexus/shared/errors';
+import {
+  listTasks,
+  readBoard,
+  readBoardHead,
+  readBoardParts,
+  readReport,
+  readTask,
+  readTaskStatus,
+} from '@nexus/shared/ledger';
+import { endedTask, subtaskId, type TaskStatus, taskId, taskRequest, taskStatus } from '@nexus/shared/messages/domain';
+import { z } from 'zod';
+import type { Api, Fleet } from '../fleet.ts';
+import { refusal } from '../openapi.ts';
+import { doingOf, showAccepted, showShort, showTask } from '../show-task.ts';
+import { submit } from '../submit.ts';
+
+export const ofTask = z.strictObject({ id: taskId });
+
+export const taskRoutes = (app: Api, fleet: Fleet): void => {
+  app.post(
+    '/api/tasks',
+    {
+      config: { scope: 'operate' },
+      schema: {
+        operationId: 'submitTask',
+        tags: ['tasks'],
+        summary: 'Ask for something',
+        headers: z.object({
+          'idempotency-key': z
+            .string()
+            .min(1)
+            .max(200)
+            .optional()
+            .meta({ description: 'The same key with the same body, within 24 hours, is the same task.' }),
+        }),
+        body: taskRequest,
+        response: { 202: taskAccepted, 409: refusal(409) },
+      },
+    },
+    async ({ body, headers, actor }, reply) => {
+      const accepted = await submit(fleet, body, { actor, idempotencyKey: headers['idempotency-key'] });
+      return reply.code(202).header('location', accepted.tracking_url).send(accepted);
+    },
+  );
+
+  app.get(
+    '/api/tasks',
+    {
+      config: { scope: 'read' },
+      schema: {
+        operationId: 'listTasks',
+        tags: ['tasks'],
+        summary: 'All tasks, newest first',
+        querystring: z.strictObject({
+          limit: z.coerce.number().int().min(1).max(200).default(50),
+          offset: z.coerce.number().int().min(0).max(10_000_000).default(0),
+          status: shownStatus.optional(),
+        }),
+        response: { 200: taskList },
+      },
+    },
+    ({ query }) => readTasks(fleet, query),
+  );
+
+  app.get(
+    '/api/tasks/:id',
+    {
+      config: { scope: 'read' },
+      schema: {
+        operationId: 'showTask',
+        tags: ['tasks'],
+        summary: 'Where a task stands',
+        params: ofTask,
+        response: { 200: taskDetail, 404: refusal(404) },
+      },
+    },
+    ({ params }) => readDetail(fleet, params.id),
+  );
+
+  app.get(
+    '/api/tasks/:id/subtasks/:subtask',
+    {
+      config: { scope: 'read' },
+      schema: {
+        operationId: 'showSubtask',
+        tags: ['tasks'],
+        summary: 'Everything that is kept of one subtask',
+        params: z.strictObject({ id: taskId, subtask: subtaskId }),
+        response: { 200: subtaskDetail, 404: refusal(404) },
+      },
+    },
+    async ({ params: { id, subtask } }) => {
+      const { store, keys } = fleet.bus;
+      const [board, presences] = await Promise.all([readBoardParts(store, keys, id, [subtask]), fleet.bus.presences()]);
+      const found = board?.subtasks.get(subtask);
+      if (!found) throw board ? fail('SUBTASK_UNKNOWN', { task: id, subtask }) : fail('TASK_UNKNOWN', { task: id });
+      return { ...found, doing: doingOf(presences, id, found) };
+    },
+  );
+};
+
+/** The two ways to end a task. Both only ask for it: the orchestrator does it, and events tell when. */
+export const taskEndingRoutes = (app: Api, fleet: Fleet): void => {
+  app.post(
+    '/api/tasks/:id/cancel',
+    {
+      config: { scope: 'operate' },
+      schema: {
+        operationId: 'cancelTask',
+        tags: ['tasks'],
+        summary: 'Cancel a task that has not ended',
+        params: ofTask,
+        body: z.strictObject({ reason: z.string().min(1).max(500).optional() }).optional(),
+        response: { 202: taskEnding, 404: refusal(404), 409: refusal(409) },
+      },
+    },
+    async ({ params: { id }, body, actor }, reply) => {
+      const status = await knownStatus(fleet, id);
+      if (status !== 'unread' && endedTask(status)) throw fail('TASK_ENDED', { task: id, status });
+      await fleet.bus.publish({
+        type: 'cancellation.requested',
+        payload: { task_id: id, reason: body?.reason ?? `Cancelled by ${actor}.` },
+        thread: id,
+        actor,
+        priority: 'CRITICAL',
+        // Not to overtake the task itself on its way to the orchestrator.
+        ...(status === 'unread' ? { delayMs: 1000 } : {}),
+      });
+      return reply.code(202).send({ task_id: id, status: 'cancelling' });
+    },
+  );
+
+  app.delete(
+    '/api/tasks/:id',
+    {
+      config: { scope: 'admin' },
+      schema: {
+        operationId: 'deleteTask',
+        tags: ['tasks'],
+        summary: 'Delete an ended task, with all that belongs to it',
+        params: ofTask,
+        response: { 202: taskEnding, 404: refusal(404), 409: refusal(409) },
+      },
+    },
+    async ({ params: { id }, actor }, reply) => {
+      const status = await knownStatus(fleet, id);
+      if (status === 'unread' || !endedTask(status)) {
+        throw fail('TASK_RUNNING', { task: id, status: status === 'unread' ? 'accepted' : status });
+      }
+      await fleet.bus.publish({ type: 'deletion.requested', payload: { task_id: id }, thread: id, actor });
+      return reply.code(202).send({ task_id: id, status: 'deleting' });
+    },
+  );
+};
+
+/** The stored status; `unread` while the orchestrator has not read the request. Throws `TASK_UNKNOWN`. */
+export const knownStatus = async ({ bus }: Fleet, id: string): Promise<TaskStatus | 'unread'> => {
+  const status = await readTaskStatus(bus.store, bus.keys, id);
+  if (status !== null) return status;
+  if (await bus.accepted(id)) return 'unread';
+  throw fail('TASK_UNKNOWN', { task: id });
+};
+
+const readDetail = async ({ bus }: Fleet, id: string): Promise<TaskDetail> => {
+  const { store, keys } = bus;
+  const [task, board, control, presences, report] = await Promise.all([
+    readTask(store, keys, id),
+    readBoard(store, keys, id),
+    bus.control.read(),
+    bus.presences(),
+    readReport(store, keys, id),
+  ]);
+  if (task !== null) return showTask(task, board, control, presences, report !== null);
+  const acceptedAt = await readAcceptedAt(bus, id);
+  if (acceptedAt === null) throw fail('TASK_UNKNOWN', { task: id });
+  return showAccepted(id, acceptedAt, control);
+};
+
+/** When the edge took a task that the orchestrator has not read: its message's id, a uuid v7, holds the time. */
+const readAcceptedAt = async ({ store, keys }: Fleet['bus'], id: string): Promise<string | null> => {
+  const messageId = await store.readText(keys.seen(`task:${id}`));
+  return messageId && new Date(Number.parseInt(messageId.replaceAll('-', '').slice(0, 12), 16)).toISOString();
+};
+
+type Listing = { limit: number; offset: number; status?: TaskShort['status'] | undefined };
+/** So many tasks are looked at for one page, at most; a rare status is found over several pages. */
+const scannedMax = 2000;
+
+const readTasks = async ({ bus }: Fleet, { limit, offset, status }: Listing) => {
+  const { store, keys } = bus;
+  const control = await bus.control.read();
+  const stored = taskStatus.safeParse(status).data;
+  const open = status === 'stopped' || (stored !== undefined && !endedTask(stored));
+  const tasks: TaskShort[] = [];
+  let at = offset;
+  while (tasks.length < limit && at - offset < scannedMax) {
+    const page = await listTasks(store, keys, { limit: Math.min(100, limit), offset: at, open });
+    const read = page.map(async ({ task_id }) => {
+      const [task, board] = await Promise.all([readTask(store, keys, task_id), readBoardHead(store, keys, task_id)]);
+      return task === null ? null : showShort(task.head, board?.head ?? null, control);
+    });
+    for (const task of await Promise.all(read)) {
+      if (tasks.length === limit) break;
+      at += 1;
+      if (task !== null && (status === undefined || task.status === status)) tasks.push(task);
+    }
+    if (page.length < Math.min(100, limit)) return { tasks, next_offset: null };
+  }
+  return { tasks, next_offset: at };
+};

@@ -1,0 +1,94 @@
+/**
+ * The HTTP server, composed. The way of a request, and where it can end:
+ *
+ *   socket
+ *     │ guard        a name that is not ours             403 HOST_FOREIGN
+ *     │ auth         no token, the wrong scope           401 UNAUTHENTICATED, 403 FORBIDDEN
+ *     │ body         too large, not JSON                 413, 415, 400
+ *     │ validate     the route's zod schemas             422 REQUEST_INVALID, every field named
+ *     │ handler      routes/<resource>.ts                what it throws, by the registry of errors
+ *     │ serialize    the answer's zod schema             500 BUG
+ *     ▼ observe      nexus_http_request_seconds
+ *
+ * Whatever is thrown on the way becomes problem details in `problem.ts`. To add a route: one entry in its
+ * resource's file with a scope, schemas and a handler; without a scope the gateway does not start.
+ */
+import { isIP } from 'node:net';
+import fastify from 'fastify';
+import { serializerCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
+import { openAuth, openKeys } from './auth.ts';
+import type { Api, Fleet } from './fleet.ts';
+import { openGuard } from './guard.ts';
+import { describeApi, describeRoute } from './openapi.ts';
+import { errorHandler, notFoundHandler, validatorCompiler } from './problem.ts';
+import { agentRoutes } from './routes/agents.ts';
+import { controlRoutes } from './routes/control.ts';
+import { deadLetterRoutes } from './routes/dead-letters.ts';
+import { eventRoutes } from './routes/events.ts';
+import { evidenceRoutes } from './routes/evidence.ts';
+import { systemRoutes } from './routes/system.ts';
+import { taskEndingRoutes, taskRoutes } from './routes/tasks.ts';
+
+/** Composes the server; it does not listen yet. Its `close()` ends what is under way. */
+export const composeServer = async (fleet: Fleet): Promise<Api> => {
+  const { config, bus, log, meters } = fleet;
+  const app: Api = fastify({
+    logger: false,
+    bodyLimit: config.bodyBytesMax,
+    // The longest id is a dead letter's; more is a path that does not exist.
+    routerOptions: { maxParamLength: 200 },
+    // Unknown hosts are refused by the guard with a sentence, not by the parser without one.
+    http: { requireHostHeader: false },
+  }).withTypeProvider<ZodTypeProvider>();
+  app.setValidatorCompiler(validatorCompiler as never);
+  app.setSerializerCompiler(serializerCompiler);
+  app.setErrorHandler(errorHandler(log));
+  app.setNotFoundHandler(notFoundHandler);
+  takeJson(app);
+
+  app.decorateRequest('actor', 'anyone');
+  app.addHook('onRequest', openGuard(isIP(config.host) === 6 ? `[${config.host}]` : config.host, config.hosts));
+  app.addHook('onRequest', openAuth(config.auth === 'off' ? null : await openKeys(config, bus)));
+  app.addHook('onRoute', describeRoute);
+  observe(app, meters);
+
+  await describeApi(app, fleet.version);
+  for (const addRoutes of [
+    taskRoutes,
+    evidenceRoutes,
+    taskEndingRoutes,
+    agentRoutes,
+    deadLetterRoutes,
+    controlRoutes,
+    eventRoutes,
+    systemRoutes,
+  ]) {
+    addRoutes(app, fleet);
+  }
+  await app.ready();
+  return app;
+};
+
+/** JSON alone; an empty body is none, so that a POST without one needs no `{}`. */
+const takeJson = (app: Api): void => {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, finish) => {
+    if (body === '') finish(null, undefined);
+    else void parse(request, body, finish);
+  });
+};
+
+/** One histogram; its labels are closed sets: the route as it is declared, never the path. */
+const observe = (app: Api, meters: Fleet['meters']): void => {
+  const seconds = meters.histogram(
+    'nexus_http_request_seconds',
+    'How long requests took, by route and status.',
+    [0.002, 0.01, 0.05, 0.25, 1, 5],
+    ['method', 'route', 'status'],
+  );
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'unknown';
+    seconds.labels(request.method, route, String(reply.statusCode)).observe(reply.elapsedTime / 1000);
+  });
+};

@@ -1,0 +1,232 @@
+/**
+ * A task as people see it: pure functions from what the ledger holds to what the API answers.
+ *
+ * Nothing is estimated here. Progress counts subtasks that ended, and half of those whose work exists but
+ * is not proven yet; it is 100 only when the task is completed.
+ */
+import type { ShareState, ShownStatus, SubtaskShort, TaskDetail, TaskShort } from '@nexus/shared/client/api';
+import type { BoardView, TaskView } from '@nexus/shared/ledger';
+import {
+  type BoardHead,
+  endedTask,
+  type Presence,
+  type Subtask,
+  type SubtaskState,
+  type TaskHead,
+} from '@nexus/shared/messages/domain';
+
+/** What of the control state matters here. */
+export type Held = { state: string; scopes: Readonly<Record<string, string>> };
+
+export const showShort = (head: TaskHead, board: BoardHead | null, held: Held): TaskShort => ({
+  task_id: head.task_id,
+  title: head.title,
+  status: shownStatus(head, held),
+  reason: head.reason,
+  priority: head.priority,
+  progress_percentage: progressOf(head, board),
+  created_at: head.created_at,
+  updated_at: head.updated_at,
+  ended_at: head.ended_at,
+});
+
+export const showTask = (
+  task: TaskView,
+  board: BoardView | null,
+  held: Held,
+  presences: readonly Presence[],
+  hasReport: boolean,
+): TaskDetail => {
+  const { head, request, result } = task;
+  const subtasks = [...(board?.subtasks.values() ?? [])];
+  return {
+    ...showShort(head, board?.head ?? null, held),
+    request: request.request,
+    current_phase: phaseOf(head, subtasks, held),
+    mode: head.mode,
+    workflow: head.workflow,
+    deadline: head.deadline,
+    estimated_completion: null,
+    assigned_agents: sharesBy(subtasks, (subtask) => subtask.agent_id),
+    deliverables: sharesBy(subtasks, (subtask) => subtask.title),
+    subtasks: subtasks.map((subtask) => showSubtask(subtask, doingOf(presences, head.task_id, subtask))),
+    attempts: board?.head.attempts ?? 0,
+    sent_back: board?.head.sent_back ?? 0,
+    merged: board?.head.merged ?? 0,
+    gate_runs: board?.head.gate_runs ?? 0,
+    cost: board?.head.cost ?? { usd: null, tokens: null },
+    repository: head.repository,
+    base: head.base,
+    base_commit: head.base_commit,
+    warnings: head.warnings,
+    result,
+    actor: head.actor,
+    tracking_url: trackingUrl(head.task_id),
+    report_url: hasReport ? `${trackingUrl(head.task_id)}/report` : null,
+  };
+};
+
+/** A task that the gateway has accepted and the orchestrator has not read yet. */
+export const showAccepted = (taskId: string, acceptedAt: string, held: Held): TaskDetail => ({
+  task_id: taskId,
+  title: taskId,
+  status: isHeld(taskId, held) ? 'stopped' : 'accepted',
+  reason: null,
+  priority: null,
+  progress_percentage: 0,
+  created_at: acceptedAt,
+  updated_at: acceptedAt,
+  ended_at: null,
+  request: null,
+  current_phase: 'waiting for the orchestrator',
+  mode: null,
+  workflow: null,
+  deadline: null,
+  estimated_completion: null,
+  assigned_agents: {},
+  deliverables: {},
+  subtasks: [],
+  attempts: 0,
+  sent_back: 0,
+  merged: 0,
+  gate_runs: 0,
+  cost: { usd: null, tokens: null },
+  repository: null,
+  base: null,
+  base_commit: null,
+  warnings: [],
+  result: null,
+  actor: null,
+  tracking_url: trackingUrl(taskId),
+  report_url: null,
+});
+
+export const trackingUrl = (taskId: string): string => `/api/tasks/${taskId}`;
+
+/** `stopped` stands in no document: it is what a task looks like while control holds it. */
+export const shownStatus = (head: Pick<TaskHead, 'task_id' | 'status'>, held: Held): ShownStatus =>
+  !endedTask(head.status) && isHeld(head.task_id, held) ? 'stopped' : head.status;
+
+const holding = ['stopped', 'paused'];
+const isHeld = (taskId: string, { state, scopes }: Held): boolean =>
+  holding.includes(state) || holding.includes(scopes[`task:${taskId}`] ?? '');
+
+/** What a worker last told of the attempt that it runs right now. */
+export const doingOf = (presences: readonly Presence[], taskId: string, subtask: Subtask): string | null =>
+  presences
+    .flatMap(({ running }) => running)
+    .find((run) => run.task_id === taskId && run.subtask_id === subtask.id && run.attempt === subtask.attempt)?.doing ??
+  null;
+
+const showSubtask = (subtask: Subtask, doing: string | null): SubtaskShort => {
+  const checks = { passed: 0, failed: 0, skipped: 0, broken: 0 };
+  for (const { state } of subtask.checks) checks[state] += 1;
+  return {
+    id: subtask.id,
+    title: subtask.title,
+    role: subtask.role,
+    agent_id: subtask.agent_id,
+    kind: subtask.kind,
+    state: subtask.state,
+    depends_on: subtask.depends_on,
+    attempt: subtask.attempt,
+    failures: subtask.failures,
+    sent_back: subtask.sent_back,
+    instance_id: subtask.instance_id,
+    began_at: subtask.began_at,
+    ended_at: subtask.ended_at,
+    commit: subtask.commit,
+    merged_commit: subtask.merged_commit,
+    reason: subtask.reason,
+    summary: subtask.report?.summary ?? null,
+    doing,
+    checks,
+  };
+};
+
+// --- progress ----------------------------------------------------------------------------------
+
+/** How much of a subtask is behind us: its work exists (half), or it has ended. */
+const done: Record<SubtaskState, number> = {
+  blocked: 0,
+  ready: 0,
+  working: 0,
+  parked: 0,
+  waiting_for_person: 0,
+  checking: 0.5,
+  merging: 0.5,
+  merged: 1,
+  reported: 1,
+  failed: 0,
+  cancelled: 0,
+};
+
+const progressOf = (head: TaskHead, board: BoardHead | null): number => {
+  if (head.status === 'completed') return 100;
+  if (board === null || board.total === 0) return 0;
+  const entries = Object.entries(board.counts) as [SubtaskState, number][];
+  const sum = entries.reduce((total, [state, count]) => total + done[state] * count, 0);
+  return Math.min(99, Math.floor((100 * sum) / board.total));
+};
+
+// --- shares: agents and deliverables -----------------------------------------------------------
+
+const shareStates: Record<SubtaskState, ShareState> = {
+  blocked: 'pending',
+  ready: 'pending',
+  parked: 'pending',
+  waiting_for_person: 'pending',
+  working: 'in_progress',
+  checking: 'in_progress',
+  merging: 'in_progress',
+  merged: 'completed',
+  reported: 'completed',
+  failed: 'failed',
+  // Nobody delivered it: to call it completed would be a claim without proof.
+  cancelled: 'failed',
+};
+const strongestFirst: ShareState[] = ['in_progress', 'failed', 'pending', 'completed'];
+
+/** Of each name the strongest state of its subtasks: in progress, else failed, else pending, else completed. */
+const sharesBy = (subtasks: Subtask[], nameOf: (subtask: Subtask) => string): Record<string, ShareState> => {
+  const shares = new Map<string, ShareState>();
+  for (const subtask of subtasks) {
+    const name = nameOf(subtask);
+    const both = [shareStates[subtask.state], shares.get(name)];
+    shares.set(name, strongestFirst.find((state) => both.includes(state)) ?? 'pending');
+  }
+  return Object.fromEntries(shares);
+};
+
+// --- the phase ---------------------------------------------------------------------------------
+
+const phases: Record<TaskHead['status'], string> = {
+  accepted: 'accepted; about to be planned',
+  planning: 'planning',
+  in_progress: 'in progress',
+  releasing: 'releasing the result',
+  completed: 'completed',
+  failed: 'failed',
+  cancelled: 'cancelled',
+  waiting_for_person: 'waiting for a person',
+};
+/** What goes on in a board, the most telling first. */
+const activities: [SubtaskState, string][] = [
+  ['working', 'working on'],
+  ['checking', 'checking'],
+  ['merging', 'merging'],
+  ['waiting_for_person', 'waiting for a person at'],
+  ['parked', 'parked:'],
+  ['ready', 'waiting for a free worker:'],
+];
+
+const phaseOf = (head: TaskHead, subtasks: Subtask[], held: Held): string => {
+  if (shownStatus(head, held) === 'stopped') return `held: ${phases[head.status]}`;
+  if (head.status !== 'in_progress') return phases[head.status];
+  const parts = activities.flatMap(([state, words]) => {
+    const titles = subtasks.filter((subtask) => subtask.state === state).map(({ title }) => title);
+    const rest = titles.length > 3 ? ` and ${titles.length - 3} more` : '';
+    return titles.length === 0 ? [] : [`${words} ${titles.slice(0, 3).join(', ')}${rest}`];
+  });
+  return parts.length === 0 ? phases.in_progress : parts.join('; ');
+};
