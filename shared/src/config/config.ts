@@ -158,10 +158,6 @@ export const secretValues = (environment: Environment = process.env): string[] =
     .map(([, value]) => value ?? '')
     .filter((value) => value.length >= 8);
 
-/** The named variables of this process that are set: for settings that list which ones to hand on. */
-export const pickEnvironment = (names: string[], environment: Environment = process.env): Record<string, string> =>
-  Object.fromEntries(names.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])));
-
 const unitsMs = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const readDuration = (text: string): number | undefined => {
   const match = /^(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)?$/.exec(text.trim());
