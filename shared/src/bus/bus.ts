@@ -1,13 +1,404 @@
 /**
  * The fabric: acknowledged JSON messages on Redis Streams. This is the door.
+ *
+ * What it promises. A message that `publish` acknowledged reaches one end: handled, dead letter, or waiting
+ * in its inbox or in the park. What a handler returned is settled once and whole: follow-ups, ledger and
+ * acknowledgement in one script, guarded by the claim, the epoch and the revisions it was decided on. A
+ * process that lost its claim changes nothing. What it does not promise: that a handler runs only once. An
+ * effect outside Redis has to be keyed by the message, so that the second one is harmless.
+ *
+ * One message's journey, in the order to read the files:
+ *   publish.ts  → an envelope (envelope.ts) goes into the inbox of its service and priority (keys.ts)
+ *   consume.ts  → the only loop that reads, in one of two modes
+ *   attempt.ts  → parse, find the handler, `begin` before anything is spawned, every failure an outcome
+ *   outcome.ts  → what a handler may return
+ *   settle.ts   → the one place that makes an outcome real
+ *   park.ts     → what waits for a time; alarms.ts rings (the only file that knows BullMQ)
+ *   claims.ts   → beat, renewal, takeover;  control.ts → STOP_ALL and the epoch
+ *   dead.ts     → what cannot be handled;   journal.ts → what observers read
+ *
+ * To extend it: a new kind of message is an entry in the catalog (`@nexus/shared/messages`); a new
+ * guarantee is a check in `settle-7.lua`, before its line.
  */
-import type { DetailsOf } from '@nexus/shared/errors';
-import type { Kind, KindsTo, PayloadInput, PayloadOf } from '@nexus/shared/messages';
-import type { Presence, Priority, ServiceName } from '@nexus/shared/messages/domain';
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { FabricConfig } from '@nexus/shared/config';
+import { fail } from '@nexus/shared/errors';
+import { type Kind, type KindsTo, kindsTo } from '@nexus/shared/messages';
+import { type Presence, presence as presenceSchema, type ServiceName } from '@nexus/shared/messages/domain';
 import type { Log, Meters } from '@nexus/shared/telemetry';
-import type { Control } from './control.ts';
-import type { DeadLetters } from './dead.ts';
-import type { Envelope } from './envelope.ts';
-import type { Keys } from './keys.ts';
-import type { FollowUp, LedgerWrite, Outcome } from './outcome.ts';
-import type { Store } from './redis.ts';
+import { type Alarms, openAlarms } from './alarms.ts';
+import type { AnyHandler, AttemptContext, HandlerTools } from './attempt.ts';
+import { beatMs, openHeart } from './claims.ts';
+import { Consumer } from './consume.ts';
+import { type Control, openControl } from './control.ts';
+import { type DeadLetters, makeDeadLetters } from './dead.ts';
+import { type Message, nameHandled } from './envelope.ts';
+import { follow, type JournalEntry, type LiveEvent, makeTeller } from './journal.ts';
+import { type Keys, keysOf, prioritiesInOrder } from './keys.ts';
+import type { Outcome } from './outcome.ts';
+import { countParked } from './park.ts';
+import { type Draft, makePublisher, type Published } from './publish.ts';
+import { checkServer, ensureGroups, makeStore, openRedis, type Redis, type Store, shownUrl } from './redis.ts';
+import { makeSettler } from './settle.ts';
+
+export type { HandlerTools } from './attempt.ts';
+export {
+  type Control,
+  type ControlState,
+  type ControlWord,
+  controlWords,
+  type FleetState,
+  type Scope,
+} from './control.ts';
+export type { DeadLetters, Letter } from './dead.ts';
+export {
+  type Envelope,
+  encodeEnvelope,
+  envelopeSchema,
+  type Message,
+  makeEnvelope,
+  protocolVersion,
+  uuidV7,
+  uuidV8,
+} from './envelope.ts';
+export type { JournalEntry, LiveEvent } from './journal.ts';
+export { type Keys, keysOf, prioritiesInOrder } from './keys.ts';
+export { done, type FollowUp, followUp, giveBack, type LedgerWrite, type Outcome, postpone } from './outcome.ts';
+export type { Draft, Published } from './publish.ts';
+export type { Store } from './redis.ts';
+
+/** A handler: from a message and tools to an outcome. It never publishes, acknowledges or retries. */
+export type Handler<K extends Kind, T = unknown> = (
+  message: Message<K>,
+  tools: HandlerTools & T,
+) => Outcome | Promise<Outcome>;
+
+/** Exactly the handlers that the catalog demands of a service. */
+export type HandlersOf<S extends ServiceName, T = unknown> = { readonly [K in KindsTo<S>]: Handler<K, T> };
+
+export type ConsumeOptions<S extends ServiceName, T> = {
+  /** `take` for few slots and long work, `stream` for handlers that only write the ledger. */
+  mode: 'take' | 'stream';
+  slots: number;
+  handlers: HandlersOf<S, T>;
+  /** Handed to every handler beside the bus's own tools. */
+  tools: T;
+};
+
+export type BusHealth = { ok: boolean; says: string; since: string };
+
+/** What an instance tells of itself with its beat. */
+export type Told = Partial<Pick<Presence, 'port' | 'slots' | 'running' | 'runtimes' | 'survivors' | 'state'>>;
+
+export type Bus = {
+  readonly instanceId: string;
+  readonly keys: Keys;
+  readonly store: Store;
+  readonly control: Control;
+  readonly dead: DeadLetters;
+  /** Enters the fabric at its edge; resolves once Redis has the message. Throws BUS_FULL, MESSAGE_*. */
+  publish<K extends Kind>(draft: Draft<K>): Promise<Published>;
+  /** Starts the loop that reads this service's inboxes. */
+  consume<S extends ServiceName, T>(options: ConsumeOptions<S, T>): void;
+  /** Slots in use now. */
+  busy(): number;
+  /** Follows the journal until the signal aborts. */
+  follow(options: { after?: string | undefined; signal: AbortSignal }): AsyncGenerator<JournalEntry>;
+  /** What all live instances told last. */
+  presences(): Promise<Presence[]>;
+  /** Changes what this instance tells with its next beat. */
+  present(told: Told): void;
+  tell(event: LiveEvent): void;
+  /** True if the edge has taken a task of this id within the last 24 hours. */
+  accepted(taskId: string): Promise<boolean>;
+  /** Stores a text once for the whole fabric; returns what is stored. */
+  rememberOnce(name: string, value: string): Promise<string>;
+  /** Share of maxmemory in use, 0 to 1; 0 where there is no limit. */
+  memoryShare(): Promise<number>;
+  counts(): Promise<{ dead: number; parked: number; inboxes: Record<string, { waiting: number; held: number }> }>;
+  health(): BusHealth;
+  /** Drains, says goodbye and closes every connection. */
+  close(graceMs?: number): Promise<void>;
+};
+
+export type BusOptions = {
+  config: FabricConfig;
+  service: ServiceName;
+  log: Log;
+  meters: Meters;
+  /** For programs that only look or send: no beat, no presence. */
+  observer?: boolean;
+  version?: string;
+  limits?: Partial<typeof limitsByDefault>;
+};
+
+const limitsByDefault = { journalMax: 100_000, seenSeconds: 86_400, retryBaseMs: 1000, sweepMs: 5000 };
+
+/** Connects, checks the server, reads the state of the fleet. Throws REDIS_UNREACHABLE or REDIS_UNFIT. */
+export const openBus = async (options: BusOptions): Promise<Bus> => {
+  const { config, service, log, meters } = options;
+  const limits = { ...limitsByDefault, ...options.limits };
+  const keys = keysOf(config.prefix);
+  const instanceId = `${service}-${hostname().slice(0, 24).toLowerCase()}-${randomBytes(4).toString('hex')}`;
+  const connection = { url: config.redisUrl, password: config.redisPassword, name: instanceId };
+  const connections: Redis[] = [];
+  const troubles = makeTroubles(log, config.redisUrl);
+  const connect = (): Redis => {
+    const redis = openRedis(connection);
+    redis.on('error', troubles.met);
+    redis.on('ready', troubles.over);
+    connections.push(redis);
+    return redis;
+  };
+  const redis = connect();
+  await reach(redis, config.redisUrl);
+  await checkServer(redis, config.redisUrl);
+  const control = await openControl({ redis, listening: connect(), keys, channel: config.controlChannel, log });
+  const publisher = makePublisher({ redis, keys, from: { service, instance_id: instanceId }, ...limits });
+  const teller = makeTeller(redis, keys, limits.journalMax, log);
+  const store = makeStore(redis);
+  const inboxes =
+    kindsTo(service).length === 0 ? [] : prioritiesInOrder.map((priority) => keys.inbox(service, priority));
+  await ensureGroups(redis, inboxes, service);
+
+  let consumer: Consumer | null = null;
+  let alarms: Alarms | null = null;
+  const alarmsOf = (rings: boolean): Alarms => {
+    alarms ??= openAlarms({ connection, keys, log, rings, sweepMs: limits.sweepMs });
+    return alarms;
+  };
+  const self = makePresence({
+    instanceId,
+    service,
+    version: options.version ?? '0.1.0',
+    control,
+    busy: () => consumer?.busy ?? 0,
+    quiet: () => consumer?.quiet ?? true,
+  });
+  const heart = options.observer
+    ? null
+    : await openHeart({ redis, keys, service, instanceId, control, inboxes, presence: self.toTell, log });
+  const measured = meters.counter('nexus_messages_total', 'Deliveries by kind and outcome.', ['type', 'outcome']);
+  const durations = meters.histogram(
+    'nexus_message_seconds',
+    'Time from delivery to settlement.',
+    [0.001, 0.01, 0.1, 1, 10, 60, 600, 3600],
+    ['type'],
+  );
+
+  return {
+    instanceId,
+    keys,
+    store,
+    control,
+    dead: makeDeadLetters(redis, keys, limits.journalMax),
+    publish: publisher.publish,
+    consume: (consume) => {
+      if (heart === null) throw fail('BUG', { message: 'an observer consumes nothing' });
+      if (consume.mode === 'stream') alarmsOf(true);
+      nameHandled(service, Object.keys(consume.handlers));
+      const context: AttemptContext = {
+        service,
+        instanceId,
+        redis,
+        keys,
+        store,
+        settler: makeSettler({
+          redis: connect(),
+          keys,
+          group: service,
+          consumer: instanceId,
+          journalMax: limits.journalMax,
+          log,
+        }),
+        alarms: () => alarmsOf(false),
+        handlers: consume.handlers as unknown as Record<string, AnyHandler>,
+        tools: consume.tools as object,
+        log,
+        tell: teller.tell,
+        skewMs: heart.skewMs,
+        retryBaseMs: limits.retryBaseMs,
+        journalMax: limits.journalMax,
+        scopesOf: (message) => scopesOf(message, service, instanceId),
+        measure: (type, outcome, durationMs) => {
+          measured.inc({ type, outcome });
+          durations.observe({ type }, durationMs / 1000);
+        },
+      };
+      self.change({ slots: consume.slots });
+      consumer = new Consumer({
+        context,
+        mode: consume.mode,
+        slots: consume.slots,
+        redis,
+        reading: connect(),
+        control,
+        heart,
+        log,
+      });
+    },
+    busy: () => consumer?.busy ?? 0,
+    follow: (asked) => {
+      const own = openRedis(connection);
+      own.on('error', () => undefined);
+      return follow(own, keys, asked);
+    },
+    presences: () => readPresences(redis, keys),
+    present: self.change,
+    tell: teller.tell,
+    accepted: async (taskId) => (await redis.exists(keys.seen(`task:${taskId}`))) === 1,
+    rememberOnce: async (name, value) => {
+      await redis.set(keys.once(name), value, 'NX');
+      return (await redis.get(keys.once(name))) ?? value;
+    },
+    memoryShare: () => memoryShare(redis),
+    counts: () => readCounts(redis, keys),
+    health: () => troubles.health(heart?.sinceBeatMs() ?? 0),
+    close: async (graceMs = 0) => {
+      self.change({ state: 'draining' });
+      await consumer?.close(graceMs);
+      await publisher.flushed().catch(() => undefined);
+      await teller.close();
+      await alarms?.close();
+      await heart?.close();
+      control.close();
+      for (const one of connections) one.disconnect();
+    },
+  };
+};
+
+/** STOP of any of these concerns a delivery. */
+const scopesOf = (message: Message, service: ServiceName, instanceId: string): string[] => {
+  const agent = (message.payload as { agent_id?: string }).agent_id;
+  const scopes = [`task:${message.conversation_thread}`, `service:${service}`, `instance:${instanceId}`];
+  return agent === undefined ? scopes : [...scopes, `agent:${agent}`];
+};
+
+/** Waits for the first answer, ten seconds at most. */
+const reach = async (redis: Redis, url: string): Promise<void> => {
+  let last = 'no answer within 10 s';
+  redis.on('error', (error: Error) => {
+    last = error.message || last;
+  });
+  const timer = setTimeout(() => redis.disconnect(), 10_000);
+  try {
+    await redis.ping();
+  } catch (error) {
+    throw fail('REDIS_UNREACHABLE', { url: shownUrl(url), message: last }, { cause: error });
+  } finally {
+    clearTimeout(timer);
+  }
+};
+
+/** Trouble with Redis is said once when it begins and once when it is over. */
+const makeTroubles = (log: Log, url: string) => {
+  let since: Date | null = null;
+  let says = '';
+  const started = new Date();
+  return {
+    met: (error: Error): void => {
+      says = error.message || 'connection refused';
+      if (since !== null) return;
+      since = new Date();
+      log.warn({ reason: says }, `Redis at ${shownUrl(url)} does not answer; what is due waits`);
+    },
+    over: (): void => {
+      if (since === null) return;
+      log.info({ seconds: Math.round((Date.now() - since.getTime()) / 1000) }, 'Redis answers again');
+      since = null;
+    },
+    health: (sinceBeatMs: number): BusHealth => {
+      if (since !== null) return { ok: false, says: `Redis does not answer: ${says}`, since: since.toISOString() };
+      if (sinceBeatMs > 5 * beatMs) {
+        const when = new Date(Date.now() - sinceBeatMs).toISOString();
+        return { ok: false, says: 'Redis has answered no beat', since: when };
+      }
+      return { ok: true, says: 'Redis answers', since: started.toISOString() };
+    },
+  };
+};
+
+type PresenceOptions = {
+  instanceId: string;
+  service: ServiceName;
+  version: string;
+  control: Control;
+  busy(): number;
+  quiet(): boolean;
+};
+
+/** What this instance tells; `toTell` gives it only when it differs from what was told last. */
+const makePresence = (options: PresenceOptions) => {
+  let told: Told = {};
+  let last = '';
+  let confirmed = 0;
+  const now = (): Presence => {
+    const { epoch, state } = options.control.known();
+    if (state === 'stopped' && options.quiet()) confirmed = epoch;
+    return {
+      instance_id: options.instanceId,
+      service: options.service,
+      host: hostname(),
+      pid: process.pid,
+      port: null,
+      started_at: startedAt,
+      version: options.version,
+      slots: 0,
+      busy: options.busy(),
+      epoch,
+      confirmed_epoch: confirmed,
+      survivors: [],
+      running: [],
+      runtimes: [],
+      ...told,
+      state: told.state ?? (state === 'running' ? 'serving' : state),
+    };
+  };
+  return {
+    change: (next: Told): void => {
+      told = { ...told, ...next };
+    },
+    toTell: (): Presence | null => {
+      const next = now();
+      const text = JSON.stringify(next);
+      if (text === last) return null;
+      last = text;
+      return next;
+    },
+  };
+};
+const startedAt = new Date().toISOString();
+
+/** Instances whose connection still bears their name: what was told by a killed process is not shown. */
+const readPresences = async (redis: Redis, keys: Keys): Promise<Presence[]> => {
+  const [told, list] = await Promise.all([redis.hgetall(keys.presence), redis.client('LIST')]);
+  const connected = new Set([...String(list).matchAll(/ name=(\S+)/g)].map((match) => match[1]));
+  return Object.entries(told).flatMap(([name, text]) => {
+    const read = presenceSchema.safeParse(JSON.parse(text));
+    return read.success && connected.has(name) ? [read.data] : [];
+  });
+};
+
+const memoryShare = async (redis: Redis): Promise<number> => {
+  const memory = await redis.info('memory');
+  const used = Number(/used_memory:(\d+)/.exec(memory)?.[1] ?? 0);
+  const limit = Number(/maxmemory:(\d+)/.exec(memory)?.[1] ?? 0);
+  return limit === 0 ? 0 : used / limit;
+};
+
+/** Backlog is length minus pending, exact because settling deletes (rule 8). */
+const readCounts: (redis: Redis, keys: Keys) => ReturnType<Bus['counts']> = async (redis, keys) => {
+  const inboxes: Record<string, { waiting: number; held: number }> = {};
+  const services: ServiceName[] = ['orchestrator', 'project-manager', 'worker-agent', 'quality-checker', 'finalizer'];
+  for (const service of services) {
+    let [length, held] = [0, 0];
+    for (const priority of prioritiesInOrder) {
+      const inbox = keys.inbox(service, priority);
+      length += await redis.xlen(inbox);
+      held += Number(((await redis.xpending(inbox, service).catch(() => [0])) as [number])[0]);
+    }
+    inboxes[service] = { waiting: length - held, held };
+  }
+  return { dead: await redis.zcard(keys.deadOrder), parked: await countParked(redis, keys), inboxes };
+};

@@ -1,0 +1,460 @@
+/**
+ * Stage 3: one delivery from its text to its settlement. Never throws: every failure becomes an outcome.
+ *
+ *   parse → [refused: dead] → handler → outcome → settle ─ ok ──────→ over
+ *                                ↑                 ├─ moved ─ again, with what the ledger says now
+ *                                └─────────────────┘─ epoch ─ given back
+ *                                                  └─ lost ── over; nothing was changed
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AppError, causesOf, type ErrorCode, fail, toAppError } from '@nexus/shared/errors';
+import { entryOf, isKind, type Kind } from '@nexus/shared/messages';
+import type { ServiceName } from '@nexus/shared/messages/domain';
+import type { Log } from '@nexus/shared/telemetry';
+import type { Alarms } from './alarms.ts';
+import {
+  type Envelope,
+  encodeEnvelope,
+  followUpEnvelope,
+  type Message,
+  readEnvelope,
+  salvageEnvelope,
+} from './envelope.ts';
+import type { LiveEvent } from './journal.ts';
+import type { Keys } from './keys.ts';
+import type { FollowUp, LedgerWrite, Outcome } from './outcome.ts';
+import { retryDelayMs } from './park.ts';
+import { journalText } from './publish.ts';
+import { callScript, type Redis, type Store } from './redis.ts';
+import type { Ending, Outgoing, Settled, Settlement, Settler } from './settle.ts';
+
+/** One entry as it was delivered. Together with the consumer's name, `deliveries` is the claim token (rule 1). */
+export type Delivery = {
+  inbox: string;
+  entryId: string;
+  deliveries: number;
+  body: string;
+  epoch: number;
+  deaths: number;
+  diedAlone: boolean;
+};
+
+/** What a handler gets besides its message. */
+export type HandlerTools = {
+  /** Bound to the message. */
+  log: Log;
+  /** Aborts on a lost claim, STOP, cancellation, shutdown; its reason is an AppError. */
+  signal: AbortSignal;
+  /** Milliseconds, corrected to the clock of Redis. */
+  now(): number;
+  /** `token` is unique per consumer and delivery, and may stand in file names and refs. */
+  claim: { instanceId: string; token: string; epoch: number };
+  store: Store;
+  keys: Keys;
+  /** Before anything is spawned (rule 20): throws CLAIM_LOST, STOPPED or TASK_ENDED; publishes in the same step. */
+  begin(publish?: FollowUp[]): Promise<void>;
+  /** Writes the ledger in the middle of a delivery, guarded by the claim, under any epoch. Throws CLAIM_LOST. */
+  checkpoint(write: LedgerWrite[]): Promise<void>;
+  /** Tells observers; never waits, may be dropped when flooded. */
+  tell(event: LiveEvent): void;
+};
+
+export type AnyHandler = (message: Message, tools: HandlerTools) => Outcome | Promise<Outcome>;
+
+export type AttemptContext = {
+  service: ServiceName;
+  instanceId: string;
+  redis: Redis;
+  keys: Keys;
+  store: Store;
+  settler: Settler;
+  alarms: () => Alarms;
+  handlers: Readonly<Record<string, AnyHandler>>;
+  /** What `open()` of the service made. */
+  tools: object;
+  log: Log;
+  tell(event: LiveEvent): void;
+  skewMs(): number;
+  retryBaseMs: number;
+  journalMax: number;
+  /** Scopes whose STOP concerns this delivery, such as `task:x`. */
+  scopesOf(message: Message): string[];
+  measure(type: string, outcome: string, durationMs: number): void;
+};
+
+/** How often a handler runs again because the ledger moved under it, before the message is parked instead. */
+const rerunsMax = 50;
+
+export class Attempt {
+  readonly delivery: Delivery;
+  readonly message: Message | null;
+  readonly refusal: AppError | null = null;
+  readonly ledgerOnly: boolean;
+  readonly #context: AttemptContext;
+  #abort: AbortController | null = null;
+  #abortReason: AppError | null = null;
+
+  constructor(delivery: Delivery, context: AttemptContext) {
+    this.delivery = delivery;
+    this.#context = context;
+    let message: Message | null = null;
+    try {
+      if (delivery.diedAlone) throw fail('POISON', { deaths: delivery.deaths });
+      message = readEnvelope(delivery.body, context.service, delivery.entryId);
+    } catch (error) {
+      this.refusal = toAppError(error);
+    }
+    this.message = message;
+    this.ledgerOnly = message === null || entryOf(message.type).ledgerOnly;
+  }
+
+  /** The chain that this message has to wait in, or null. */
+  get serialKey(): string | null {
+    const { message } = this;
+    return message !== null && entryOf(message.type).serial === 'task' ? message.conversation_thread : null;
+  }
+
+  get claimScopes(): string[] {
+    return this.message === null ? [] : this.#context.scopesOf(this.message);
+  }
+
+  /** Ends the local work; the first reason stays. */
+  abort(reason: AppError): void {
+    this.#abortReason ??= reason;
+    this.#abort?.abort(this.#abortReason);
+  }
+
+  /** Runs the handler and settles what it returns, as often as the ledger moves under it. */
+  async run(alone: boolean): Promise<void> {
+    const began = performance.now();
+    for (let reruns = 0; ; reruns += 1) {
+      const outcome = await this.#handle(alone);
+      const settled = await this.#settle(outcome, performance.now() - began);
+      if (settled !== 'moved') {
+        await this.#after(outcome, settled);
+        return;
+      }
+      if (reruns >= rerunsMax) {
+        await this.#settle(retryOf(fail('UNEXPECTED', { message: 'the ledger moved under every run' })), 0);
+        return;
+      }
+      if (reruns > 0) await sleep(Math.random() * Math.min(50, 2 ** reruns));
+    }
+  }
+
+  async #handle(alone: boolean): Promise<Outcome> {
+    const { message } = this;
+    const context = this.#context;
+    if (message === null) return outcomeOf(this.refusal ?? fail('BUG', { message: 'neither message nor refusal' }));
+    try {
+      if (this.#abortReason && !this.ledgerOnly) throw this.#abortReason;
+      const handler = context.handlers[message.type];
+      if (!handler)
+        throw fail('MESSAGE_UNKNOWN', {
+          type: message.type,
+          service: context.service,
+          known: Object.keys(context.handlers).join(', '),
+        });
+      if (alone) await this.begin([], true);
+      return await handler(message, new DeliveryTools(this, context));
+    } catch (error) {
+      return outcomeOf(toAppError(error));
+    }
+  }
+
+  /** The signal that handlers see; made when first asked for. */
+  get signal(): AbortSignal {
+    if (this.#abort === null) {
+      this.#abort = new AbortController();
+      if (this.#abortReason) this.#abort.abort(this.#abortReason);
+    }
+    return this.#abort.signal;
+  }
+
+  /** The gate before anything is spawned (rule 20). */
+  async begin(publish: FollowUp[], alone = false): Promise<void> {
+    const { message, delivery } = this;
+    const { redis, keys, service, instanceId, journalMax } = this.#context;
+    if (message === null) return;
+    if (this.#abortReason) throw this.#abortReason;
+    const out = publish.map((next) => this.#outgoing(message, next));
+    const names = [delivery.inbox, keys.control, keys.task(message.conversation_thread), keys.journal, keys.deaths];
+    const values = [
+      service,
+      delivery.entryId,
+      instanceId,
+      delivery.deliveries,
+      delivery.epoch,
+      this.claimScopes.join(','),
+    ];
+    const messages = out.flatMap(({ inbox, json, short }) => [inbox, json, short]);
+    const said = String(
+      await callScript(redis, 'nexusBegin', names, [...values, alone ? '1' : '0', journalMax, out.length, ...messages]),
+    );
+    if (said === 'ok') return;
+    const [what, detail = ''] = said.split(' ');
+    const reason =
+      what === 'stopped'
+        ? fail('STOPPED', { epoch: detail })
+        : what === 'ended'
+          ? fail('TASK_ENDED', { task: message.conversation_thread, status: detail })
+          : fail('CLAIM_LOST', { id: message.message_id });
+    this.abort(reason);
+    throw reason;
+  }
+
+  /** Ledger writes in the middle of a delivery; valid under any epoch as long as the claim is (rule 17). */
+  async checkpoint(write: LedgerWrite[]): Promise<void> {
+    const settled = await this.#send({ end: 'keep' }, write, [], null, '');
+    if (settled === 'ok') return;
+    if (settled === 'moved')
+      throw fail('TRANSITION_ILLEGAL', {
+        what: 'A checkpoint',
+        id: this.delivery.entryId,
+        from: 'one revision',
+        to: 'another',
+      });
+    const lost = fail('CLAIM_LOST', { id: this.message?.message_id ?? this.delivery.entryId });
+    this.abort(lost);
+    throw lost;
+  }
+
+  #outgoing(message: Envelope, next: FollowUp): Outgoing {
+    const { keys, service, instanceId } = this.#context;
+    const envelope = followUpEnvelope(message, { service, instance_id: instanceId }, next);
+    const json = encodeEnvelope(envelope);
+    const inbox = keys.inbox(envelope.to.service as ServiceName, envelope.priority);
+    return { inbox, json, short: journalText(envelope, json), id: envelope.message_id, delayMs: next.delayMs ?? null };
+  }
+
+  #send(
+    ending: Ending,
+    write: LedgerWrite[],
+    publish: Outgoing[],
+    epoch: number | null,
+    line: string,
+  ): Promise<Settled> {
+    const { inbox, entryId, deliveries } = this.delivery;
+    const settlement: Settlement = { inbox, entryId, deliveries, epoch, ending, line, write, publish };
+    return this.#context.settler.settle(settlement);
+  }
+
+  /** What an outcome means: the one place that decides it. */
+  async #settle(outcome: Outcome, durationMs: number): Promise<Settled> {
+    const envelope = this.message ?? salvageEnvelope(this.delivery.body, this.#context.service, this.delivery.entryId);
+    const line = (what: string, code?: string): string =>
+      JSON.stringify({
+        id: envelope.message_id,
+        type: envelope.type,
+        task: envelope.conversation_thread,
+        outcome: what,
+        ...(code ? { code } : {}),
+        ms: Math.round(durationMs * 10) / 10,
+        by: this.#context.instanceId,
+      });
+    this.#context.measure(envelope.type, outcome.is, durationMs);
+    switch (outcome.is) {
+      case 'done': {
+        let publish: Outgoing[];
+        try {
+          publish = outcome.publish.map((next) => this.#outgoing(envelope, next));
+        } catch (error) {
+          return this.#settle(outcomeOf(toAppError(error)), durationMs);
+        }
+        const epoch = this.ledgerOnly ? null : this.delivery.epoch;
+        return this.#send({ end: 'done' }, outcome.write, publish, epoch, line('done'));
+      }
+      case 'retry': {
+        const retries = isKind(envelope.type) ? entryOf(envelope.type).retries : 0;
+        if (envelope.attempt > retries) return this.#bury(envelope, exhausted(outcome, envelope.attempt), line);
+        const delayMs = outcome.afterMs ?? retryDelayMs(envelope.attempt, this.#context.retryBaseMs);
+        return this.#park(envelope, delayMs, line('retry', outcome.code), outcome);
+      }
+      case 'postpone':
+        return this.#park(
+          envelope,
+          Math.max(0, outcome.untilMs - Date.now() - this.#context.skewMs()),
+          line('postpone'),
+          null,
+        );
+      case 'dead':
+        return this.#bury(envelope, outcome, line);
+      case 'give_back':
+        return this.#send({ end: 'nobody' }, [], [], null, line('give_back'));
+    }
+  }
+
+  #park(
+    envelope: Envelope,
+    delayMs: number,
+    line: string,
+    failed: { code: string; says: string } | null,
+  ): Promise<Settled> {
+    const { instanceId } = this.#context;
+    const past = failed && {
+      at: new Date().toISOString(),
+      instance_id: instanceId,
+      code: failed.code,
+      says: failed.says.slice(0, 500),
+    };
+    const again: Envelope = past
+      ? { ...envelope, attempt: envelope.attempt + 1, history: [...(envelope.history ?? []), past].slice(-20) }
+      : envelope;
+    const ending: Ending = {
+      end: 'park',
+      id: envelope.message_id,
+      json: JSON.stringify(again),
+      delayMs: Math.round(delayMs),
+    };
+    return this.#send(ending, [], [], null, line);
+  }
+
+  #bury(
+    envelope: Envelope,
+    why: Extract<Outcome, { is: 'dead' }>,
+    line: (what: string, code: string) => string,
+  ): Promise<Settled> {
+    const { service, instanceId } = this.#context;
+    const letter = {
+      id: envelope.message_id,
+      died_at: new Date().toISOString(),
+      service,
+      instance_id: instanceId,
+      code: why.code,
+      says: why.says,
+      causes: why.causes,
+      operator: new AppError(why.code).entry.operator,
+      envelope,
+    };
+    const publish = this.#lastWords(envelope, why, letter.died_at);
+    return this.#send(
+      { end: 'dead', id: letter.id, json: JSON.stringify(letter) },
+      [],
+      publish,
+      null,
+      line('dead', why.code),
+    );
+  }
+
+  /** Whoever waits for an answer gets one, so nothing waits for ever. */
+  #lastWords(envelope: Envelope, why: { code: ErrorCode; says: string }, at: string): Outgoing[] {
+    if (this.message === null || !isKind(envelope.type)) return [];
+    const word = entryOf(envelope.type).died?.(envelope.payload, { code: why.code, says: why.says.slice(0, 1000), at });
+    if (!word) return [];
+    return [this.#outgoing(envelope, { type: word.type as Kind, payload: word.payload, key: 'died' })];
+  }
+
+  /** What remains to be done and said once Redis has answered. */
+  async #after(outcome: Outcome, settled: Settled): Promise<void> {
+    const { log, alarms, skewMs } = this.#context;
+    const about = {
+      message_id: this.message?.message_id,
+      type: this.message?.type,
+      task: this.message?.conversation_thread,
+    };
+    if (settled === 'epoch') {
+      await this.#settle({ is: 'give_back', why: 'the epoch has changed' }, 0);
+      return;
+    }
+    if (settled === 'lost' || settled === 'twice') {
+      log.warn({ ...about, outcome: outcome.is }, 'The claim was lost; nothing was settled');
+      return;
+    }
+    if (settled.startsWith('type ')) {
+      log.error({ ...about, key: settled.slice(5) }, 'A key of the ledger has the wrong type; the message is parked');
+      await this.#settle(retryOf(fail('BUG', { message: `${settled.slice(5)} has the wrong type` })), 0);
+      return;
+    }
+    if (outcome.is === 'retry') log.warn({ ...about, code: outcome.code, causes: outcome.causes }, outcome.says);
+    if (outcome.is === 'dead')
+      log.error({ ...about, code: outcome.code, causes: outcome.causes }, `Dead letter: ${outcome.says}`);
+    if (this.message === null) return;
+    if (outcome.is === 'retry')
+      alarms().set(this.message.message_id, outcome.afterMs ?? this.#context.retryBaseMs * 2 ** this.message.attempt);
+    else if (outcome.is === 'postpone')
+      alarms().set(this.message.message_id, Math.max(0, outcome.untilMs - Date.now() - skewMs()));
+    else if (outcome.is === 'done') {
+      for (const next of outcome.publish) {
+        if (next.delayMs === undefined) continue;
+        alarms().set(this.#outgoing(this.message, next).id, next.delayMs);
+      }
+    }
+  }
+}
+
+/** The tools of one delivery. Logger and signal are made only when a handler asks for them (rule 14). */
+export class DeliveryTools {
+  readonly #attempt: Attempt;
+  readonly #context: AttemptContext;
+  #log: Log | undefined;
+  readonly claim: HandlerTools['claim'];
+  readonly store: Store;
+  readonly keys: Keys;
+
+  constructor(attempt: Attempt, context: AttemptContext) {
+    this.#attempt = attempt;
+    this.#context = context;
+    this.store = context.store;
+    this.keys = context.keys;
+    const { delivery } = attempt;
+    this.claim = {
+      instanceId: context.instanceId,
+      token: tokenOf(context.instanceId, delivery),
+      epoch: delivery.epoch,
+    };
+    Object.assign(this, context.tools);
+  }
+
+  get log(): Log {
+    const { message } = this.#attempt;
+    this.#log ??= this.#context.log.child({
+      message_id: message?.message_id,
+      type: message?.type,
+      task: message?.conversation_thread,
+    });
+    return this.#log;
+  }
+
+  get signal(): AbortSignal {
+    return this.#attempt.signal;
+  }
+
+  now = (): number => Date.now() + this.#context.skewMs();
+  begin = (publish: FollowUp[] = []): Promise<void> => this.#attempt.begin(publish);
+  checkpoint = (write: LedgerWrite[]): Promise<void> => this.#attempt.checkpoint(write);
+  tell = (event: LiveEvent): void => this.#context.tell(event);
+}
+
+/** (consumer name, delivery count, entry): names a claim in folders and refs. */
+const tokenOf = (instanceId: string, delivery: Delivery): string =>
+  `${instanceId}.${delivery.entryId}.${delivery.deliveries}`.replaceAll(/[^A-Za-z0-9.-]/g, '-');
+
+/** What a failure means for its message, by the registry. */
+export const outcomeOf = (error: AppError): Outcome => {
+  if (error.code === 'CLAIM_LOST') return { is: 'give_back', why: error.message };
+  if (error.code === 'STOPPED') return { is: 'give_back', why: error.message };
+  if (error.code === 'TASK_ENDED') return { is: 'done', publish: [], write: [] };
+  switch (error.entry.outcome) {
+    case 'retry':
+      return retryOf(error);
+    case 'postpone':
+      return { is: 'postpone', untilMs: Date.now() + 5000, why: error.message };
+    case 'dead':
+      return { is: 'dead', code: error.code, says: error.message, causes: causesOf(error) };
+  }
+};
+
+const retryOf = (error: AppError): Extract<Outcome, { is: 'retry' }> => ({
+  is: 'retry',
+  code: error.code,
+  says: error.message,
+  causes: causesOf(error),
+  afterMs: null,
+});
+
+const exhausted = (outcome: Extract<Outcome, { is: 'retry' }>, attempts: number): Extract<Outcome, { is: 'dead' }> => ({
+  is: 'dead',
+  code: 'RETRIES_EXHAUSTED',
+  says: fail('RETRIES_EXHAUSTED', { attempts, code: outcome.code, message: outcome.says }).message,
+  causes: outcome.causes,
+});

@@ -1,0 +1,203 @@
+/**
+ * Stage 7: who is alive, and whose entries may be taken over.
+ *
+ * The beat is a counter. A peer is dead if its counter stood still while this observer completed its own beats
+ * on one unbroken connection, and no connection bears its name any more; a paused process keeps its connection,
+ * so its entries are taken only when they have been idle for too long (rules 3 and 4). After a reconnect every
+ * observation begins at zero: otherwise, after a restart of Redis, everybody would take over everybody.
+ */
+import type { Presence, ServiceName } from '@nexus/shared/messages/domain';
+import type { Log } from '@nexus/shared/telemetry';
+import type { Control } from './control.ts';
+import type { Keys } from './keys.ts';
+import { callScript, type Redis } from './redis.ts';
+
+export const beatMs = 1000;
+export const renewMs = 3000;
+/** Five renewals: an entry that idle is held by nobody who is well. */
+export const idleMs = 15_000;
+const staleMs = 1500;
+
+export type Heart = {
+  /** Names of peers that are dead, with entries that may be taken over. */
+  dead(): string[];
+  /** A takeover of this peer is complete, as far as this process saw: forget it if nothing is pending there. */
+  bury(name: string): Promise<void>;
+  /** Called after every beat that Redis answered. */
+  onBeat(listener: (beat: number) => void): void;
+  /** Milliseconds since Redis last answered a beat. */
+  sinceBeatMs(): number;
+  /** Redis time minus ours, in ms, as the last beat saw it. */
+  skewMs(): number;
+  /** Beats no more and says goodbye, so that no peer has to find out. */
+  close(): Promise<void>;
+};
+
+type Peer = { counter: string; stoodStillSince: number; ownBeats: number };
+
+/** What can be judged about peers, apart from time and Redis: fed with each beat's reply, tested alone. */
+export const makeObserver = (self: string) => {
+  let peers = new Map<string, Peer>();
+  return {
+    /** Begin at zero: the connection was broken. */
+    reset: () => {
+      peers = new Map();
+    },
+    /** Takes one reply (names and counters, flat); returns the names whose counter stands still too long. */
+    observe: (flat: readonly string[], nowMs: number): string[] => {
+      const next = new Map<string, Peer>();
+      const stale: string[] = [];
+      for (let at = 0; at < flat.length; at += 2) {
+        const [name = '', counter = ''] = [flat[at], flat[at + 1]];
+        if (name === self) continue;
+        const before = peers.get(name);
+        const still = before !== undefined && before.counter === counter;
+        const peer = still
+          ? { ...before, ownBeats: before.ownBeats + 1 }
+          : { counter, stoodStillSince: nowMs, ownBeats: 0 };
+        next.set(name, peer);
+        if (peer.ownBeats >= 2 && nowMs - peer.stoodStillSince >= staleMs) stale.push(name);
+      }
+      peers = next;
+      return stale;
+    },
+    counterOf: (name: string): string => peers.get(name)?.counter ?? '',
+  };
+};
+
+type Options = {
+  redis: Redis;
+  keys: Keys;
+  service: ServiceName;
+  instanceId: string;
+  control: Control;
+  inboxes: string[];
+  /** What to tell with this beat; null if nothing has changed. */
+  presence: () => Presence | null;
+  log: Log;
+};
+
+/** Starts beating; resolves after the first beat. */
+export const openHeart = async (options: Options): Promise<Heart> => {
+  const { redis, keys, service, instanceId, control, log } = options;
+  const observer = makeObserver(instanceId);
+  const listeners: ((beat: number) => void)[] = [];
+  let dead: string[] = [];
+  let answeredAt = performance.now();
+  let skew = 0;
+  let beats = 0;
+  let closed = false;
+  let timer: NodeJS.Timeout | undefined;
+  let beating: Promise<void> = Promise.resolve();
+
+  redis.on('close', observer.reset);
+  const beat = async (): Promise<void> => {
+    const told = options.presence();
+    const known = control.known();
+    const values = [instanceId, told ? JSON.stringify(told) : '', known.epoch, known.state];
+    const reply = await callScript(redis, 'nexusBeat', [keys.beats(service), keys.presence, keys.control], values);
+    const [time, epoch, state, flat] = reply as [number, number, string, string[]];
+    answeredAt = performance.now();
+    skew = time - Date.now();
+    beats += 1;
+    control.learn(epoch, state);
+    const stale = observer.observe(flat, answeredAt);
+    dead = stale.length === 0 ? [] : await unconnected(redis, stale);
+    for (const name of dead) log.debug({ peer: name }, 'A peer is dead; its entries may be taken over');
+    for (const listener of listeners) listener(beats);
+  };
+  const schedule = (): void => {
+    timer = setTimeout(() => {
+      beating = beat()
+        .catch((error: Error) => {
+          observer.reset();
+          log.debug({ reason: error.message }, 'A beat was not answered');
+        })
+        .finally(() => {
+          if (!closed) schedule();
+        });
+    }, beatMs);
+    timer.unref();
+  };
+  await beat();
+  schedule();
+
+  const names = [keys.beats(service), keys.presence, ...options.inboxes];
+  const bury = async (name: string, counter: string): Promise<void> => {
+    if (options.inboxes.length === 4) await callScript(redis, 'nexusBury', names, [service, name, counter]);
+    else await redis.multi().hdel(keys.beats(service), name).hdel(keys.presence, name).exec();
+  };
+  return {
+    dead: () => dead,
+    bury: (name) => bury(name, observer.counterOf(name)),
+    onBeat: (listener) => {
+      listeners.push(listener);
+    },
+    sinceBeatMs: () => performance.now() - answeredAt,
+    skewMs: () => skew,
+    close: async () => {
+      closed = true;
+      clearTimeout(timer);
+      await beating;
+      await bury(instanceId, '').catch(() => undefined);
+    },
+  };
+};
+
+/** Those of the names that no connection bears: a killed process vanishes from CLIENT LIST within 50 ms. */
+const unconnected = async (redis: Redis, names: string[]): Promise<string[]> => {
+  const list = String(await redis.client('LIST'));
+  const connected = new Set([...list.matchAll(/ name=(\S+)/g)].map((match) => match[1]));
+  return names.filter((name) => !connected.has(name));
+};
+
+export type Claim = { inbox: string; entryId: string; deliveries: number; taskKey: string; scopes: string };
+export type Renewed = 'ok' | 'lost' | 'ended' | 'stopped';
+
+/** Renews claims in one call; tells of each what it is. Also learns the fleet's state. */
+export const renew = async (
+  redis: Redis,
+  keys: Keys,
+  control: Control,
+  group: string,
+  consumer: string,
+  claims: readonly Claim[],
+): Promise<Renewed[]> => {
+  const values = claims.flatMap((claim) => [claim.inbox, claim.entryId, claim.deliveries, claim.taskKey, claim.scopes]);
+  const reply = await callScript(redis, 'nexusRenew', [keys.control], [group, consumer, claims.length, ...values]);
+  const [epoch, state, ...results] = reply as [number, string, ...Renewed[]];
+  control.learn(epoch, state);
+  return results;
+};
+
+export type Found = { inbox: string; entryId: string; deliveries: number; body: string };
+
+/**
+ * Entries that are pending at this consumer but that it never saw: a socket died while the reply was under
+ * way (rule 3). `holds` tells what it does hold. Entries younger than two seconds may still be on their way.
+ */
+export const findUnseen = async (
+  redis: Redis,
+  inboxes: readonly string[],
+  group: string,
+  consumer: string,
+  holds: (inbox: string, entryId: string) => boolean,
+): Promise<Found[]> => {
+  const found: Found[] = [];
+  for (const inbox of inboxes) {
+    const rows = await redis.xpending(inbox, group, 'IDLE', 2000, '-', '+', 500, consumer);
+    for (const [entryId, , , deliveries] of rows as [string, string, number, number][]) {
+      if (holds(inbox, entryId)) continue;
+      const [entry] = await redis.xrange(inbox, entryId, entryId);
+      if (entry === undefined) await redis.xack(inbox, group, entryId);
+      else found.push({ inbox, entryId, deliveries, body: bodyOf(entry[1]) });
+    }
+  }
+  return found;
+};
+
+/** The field `m` of an entry; '' where there is none. */
+export const bodyOf = (fields: readonly string[] | null): string => {
+  for (let at = 0; fields !== null && at < fields.length; at += 2) if (fields[at] === 'm') return fields[at + 1] ?? '';
+  return '';
+};

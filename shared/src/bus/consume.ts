@@ -1,0 +1,356 @@
+/**
+ * Stage 2: the only loop that reads.
+ *
+ * Two modes, the service's choice (rule 7). `take`: few slots and long work; a script fills exactly the free
+ * slots, and only after an empty take does the consumer block, for one entry. `stream`: handlers that take
+ * milliseconds and only write the ledger; one blocking read over the four inboxes with COUNT = free slots.
+ *
+ * Life cycle, asserted by `#go`:
+ *   running → draining   close(): nothing is read any more; what runs may end, within the grace
+ *   draining → closed    all has ended or was given back
+ *
+ * While it runs, what it holds is renewed every three seconds, what it should hold but never saw is looked for every
+ * ten, and what dead peers held is taken over.
+ */
+import { strict as assert } from 'node:assert';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type AppError, fail } from '@nexus/shared/errors';
+import type { Log } from '@nexus/shared/telemetry';
+import { Attempt, type AttemptContext, type Delivery } from './attempt.ts';
+import { bodyOf, findUnseen, type Heart, idleMs, renew, renewMs } from './claims.ts';
+import type { Control } from './control.ts';
+import { prioritiesInOrder } from './keys.ts';
+import { callScript, ensureGroups, type Redis } from './redis.ts';
+
+export type ConsumerOptions = {
+  context: AttemptContext;
+  mode: 'take' | 'stream';
+  slots: number;
+  redis: Redis;
+  reading: Redis;
+  control: Control;
+  heart: Heart;
+  log: Log;
+};
+
+type Mode = 'running' | 'draining' | 'closed';
+const legal: Record<Mode, Mode[]> = { running: ['draining'], draining: ['closed'], closed: [] };
+/** Which turn begins at the lowest priority: strict order would starve it (rule 7). */
+const lowestEvery = 8;
+/** From so many deaths on an entry runs alone (rule 6). */
+const deathsAlone = 2;
+const aloneWaitMs = 60_000;
+
+type Held = { attempt: Attempt; done: Promise<void> };
+
+export class Consumer {
+  readonly #options: ConsumerOptions;
+  readonly #inboxes: string[];
+  readonly #held = new Map<string, Held>();
+  readonly #chains = new Map<string, Promise<void>>();
+  #mode: Mode = 'running';
+  #loop: Promise<void>;
+  #turn = 0;
+  #lookForIdle = false;
+  #alone: Attempt | null = null;
+  #lastRenewMs = performance.now();
+  #wake: (() => void) | null = null;
+  readonly #renewTimer: NodeJS.Timeout;
+
+  constructor(options: ConsumerOptions) {
+    this.#options = options;
+    const { keys, service } = options.context;
+    this.#inboxes = prioritiesInOrder.map((priority) => keys.inbox(service, priority));
+    options.control.onChange(() => this.#onControl());
+    options.heart.onBeat((beat) => this.#onBeat(beat));
+    options.redis.on('ready', () => void this.#renew().then(() => this.#takeUnseen()));
+    this.#renewTimer = setInterval(() => void this.#renew(), renewMs);
+    this.#renewTimer.unref();
+    this.#loop = this.#run();
+  }
+
+  /** Slots in use now. */
+  get busy(): number {
+    return this.#held.size;
+  }
+
+  /** True once nothing that a STOP concerns is running any more. */
+  get quiet(): boolean {
+    return [...this.#held.values()].every(({ attempt }) => attempt.ledgerOnly);
+  }
+
+  /**
+   * Drains: reads nothing more, lets what runs end for `graceMs`, then aborts it (handlers checkpoint and give
+   * back), and waits until all of it is settled.
+   */
+  async close(graceMs: number): Promise<void> {
+    if (this.#mode !== 'running') return this.#loop;
+    this.#go('draining');
+    this.#wake?.();
+    const ended = (): Promise<void> =>
+      Promise.all([...this.#held.values()].map(({ done }) => done)).then(() => undefined);
+    const late = new AbortController();
+    await Promise.race([ended(), sleep(graceMs, undefined, { signal: late.signal }).catch(() => undefined)]);
+    late.abort();
+    const { epoch } = this.#options.control.known();
+    for (const { attempt } of this.#held.values()) if (!attempt.ledgerOnly) attempt.abort(fail('STOPPED', { epoch }));
+    await ended();
+    this.#options.reading.disconnect();
+    await this.#loop;
+    clearInterval(this.#renewTimer);
+    await this.#options.context.settler.idle();
+    this.#go('closed');
+  }
+
+  #go(next: Mode): void {
+    assert.ok(legal[this.#mode].includes(next), `a consumer cannot go from ${this.#mode} to ${next}`);
+    this.#mode = next;
+  }
+
+  async #run(): Promise<void> {
+    let troubles = 0;
+    while (this.#mode === 'running') {
+      try {
+        const free = this.#free();
+        if (free <= 0) await this.#untilWoken(1000);
+        else if (this.#options.mode === 'take') await this.#takeTurn(free);
+        else for (const delivery of await this.#block(free)) this.#start(delivery);
+        troubles = 0;
+      } catch (error) {
+        if (this.#mode !== 'running') return;
+        troubles += 1;
+        await this.#mend(error as Error, troubles);
+      }
+    }
+  }
+
+  #free(): number {
+    return this.#alone === null ? this.#options.slots - this.#held.size : 0;
+  }
+
+  async #takeTurn(free: number): Promise<void> {
+    const { held, deliveries } = await this.#take(free, true);
+    for (const delivery of deliveries) this.#start(delivery);
+    if (held) {
+      await this.#untilWoken(1000);
+      return;
+    }
+    if (deliveries.length > 0) return;
+    const fresh = await this.#block(1);
+    const { state } = this.#options.control.known();
+    const surplus = state === 'stopped' || state === 'paused' ? fresh : fresh.slice(free);
+    for (const delivery of fresh.slice(0, fresh.length - surplus.length)) this.#start(delivery);
+    // COUNT is per stream: what four inboxes gave beyond the free slots goes back uncounted (rule 7).
+    for (const delivery of surplus) void this.#giveBack(delivery);
+  }
+
+  /** One call of the take script; `held`: the fleet, the service or this instance is stopped or paused. */
+  async #take(free: number, fresh: boolean): Promise<{ held: boolean; deliveries: Delivery[] }> {
+    const { context, heart, control, redis } = this.#options;
+    const { keys, service, instanceId } = context;
+    const dead = heart.dead();
+    this.#turn += 1;
+    const values = [
+      service,
+      instanceId,
+      free,
+      this.#turn % lowestEvery === 0 ? 1 : 0,
+      this.#lookForIdle ? 1 : 0,
+      idleMs,
+      fresh ? 1 : 0,
+      dead.length,
+      ...dead,
+    ];
+    this.#lookForIdle = false;
+    const reply = await callScript(redis, 'nexusTake', [keys.control, keys.deaths, ...this.#inboxes], values);
+    const [epoch, state, ...rows] = reply as [
+      number,
+      string,
+      ...[number, string, number, string, string, number, string][],
+    ];
+    const fleetStates = ['running', 'draining'];
+    const held = !fleetStates.includes(state);
+    if (!held) control.learn(epoch, state);
+    let tookOver = 0;
+    const deliveries = rows.map(([number, entryId, count, body, source, deaths, alone]) => {
+      if (source === 'dead' || source === 'idle') tookOver += 1;
+      return {
+        inbox: this.#inboxes[number - 1] ?? '',
+        entryId,
+        deliveries: count,
+        body,
+        epoch,
+        deaths,
+        diedAlone: alone === '1',
+      };
+    });
+    if (tookOver > 0)
+      this.#options.log.info({ entries: tookOver, dead }, 'Took over entries that nobody holds any more');
+    else for (const name of dead) void heart.bury(name).catch(() => undefined);
+    return { held, deliveries };
+  }
+
+  /** One blocking read over the four inboxes. */
+  async #block(count: number): Promise<Delivery[]> {
+    const { context, control, reading } = this.#options;
+    const reply = (await reading.xreadgroup(
+      'GROUP',
+      context.service,
+      context.instanceId,
+      'COUNT',
+      count,
+      'BLOCK',
+      1000,
+      'STREAMS',
+      ...this.#inboxes,
+      '>',
+      '>',
+      '>',
+      '>',
+    )) as [string, [string, string[] | null][]][] | null;
+    const { epoch } = control.known();
+    return (reply ?? []).flatMap(([inbox, entries]) =>
+      entries.map(([entryId, fields]) => ({
+        inbox,
+        entryId,
+        deliveries: 1,
+        body: bodyOf(fields),
+        epoch,
+        deaths: 0,
+        diedAlone: false,
+      })),
+    );
+  }
+
+  #start(delivery: Delivery): void {
+    const name = `${delivery.inbox}|${delivery.entryId}`;
+    if (this.#held.has(name)) return;
+    const attempt = new Attempt(delivery, this.#options.context);
+    const alone = delivery.deaths >= deathsAlone && !delivery.diedAlone;
+    const key = attempt.serialKey;
+    const before = key === null ? undefined : this.#chains.get(key);
+    const work = alone ? this.#runAlone(attempt) : before ? before.then(() => attempt.run(false)) : attempt.run(false);
+    const done = work
+      .catch((error: Error) => this.#options.log.fatal({ err: error }, 'The fabric itself failed'))
+      .finally(() => {
+        this.#held.delete(name);
+        if (key !== null && this.#chains.get(key) === done) this.#chains.delete(key);
+        this.#wake?.();
+      });
+    if (key !== null) this.#chains.set(key, done);
+    this.#held.set(name, { attempt, done });
+  }
+
+  /**
+   * An entry that killed processes before runs with nothing beside it. Where the rest does not end within a
+   * minute it goes back, for an idle process to run it.
+   */
+  async #runAlone(attempt: Attempt): Promise<void> {
+    this.#alone = attempt;
+    try {
+      const until = performance.now() + aloneWaitMs;
+      while (this.#held.size > 1 && performance.now() < until && this.#mode === 'running') await this.#untilWoken(250);
+      if (this.#held.size > 1) await this.#giveBack(attempt.delivery);
+      else await attempt.run(true);
+    } finally {
+      this.#alone = null;
+    }
+  }
+
+  async #giveBack(delivery: Delivery): Promise<void> {
+    const { inbox, entryId, deliveries } = delivery;
+    const settlement = { inbox, entryId, deliveries, epoch: null, line: '', write: [], publish: [] };
+    await this.#options.context.settler.settle({ ...settlement, ending: { end: 'nobody' } });
+  }
+
+  #onControl(): void {
+    const { epoch, state } = this.#options.control.known();
+    for (const { attempt } of this.#held.values()) {
+      if (attempt.ledgerOnly) continue;
+      if (state === 'stopped' || attempt.delivery.epoch !== epoch) attempt.abort(fail('STOPPED', { epoch }));
+    }
+    // A scope may concern what runs here: a renewal tells which.
+    if (this.#held.size > 0) void this.#renew();
+    this.#wake?.();
+  }
+
+  #onBeat(beat: number): void {
+    if (this.#mode !== 'running') return;
+    const due = this.#options.heart.dead().length > 0;
+    if (beat % 5 === 0) this.#lookForIdle = true;
+    if (beat % 10 === 0) void this.#takeUnseen();
+    if (this.#options.mode === 'stream' && (due || beat % 5 === 0) && this.#free() > 0) void this.#takeOver();
+    if (this.#options.mode === 'take' && due) this.#wake?.();
+  }
+
+  async #takeOver(): Promise<void> {
+    const { deliveries } = await this.#take(this.#free(), false).catch(() => ({ deliveries: [] }));
+    for (const delivery of deliveries) this.#start(delivery);
+  }
+
+  async #takeUnseen(): Promise<void> {
+    const { context, redis, control } = this.#options;
+    const holds = (inbox: string, entryId: string): boolean => this.#held.has(`${inbox}|${entryId}`);
+    const found = await findUnseen(redis, this.#inboxes, context.service, context.instanceId, holds).catch(() => []);
+    if (found.length > 0)
+      this.#options.log.info({ entries: found.length }, 'Found entries that were delivered here but never arrived');
+    const { epoch } = control.known();
+    for (const one of found) this.#start({ ...one, epoch, deaths: 0, diedAlone: false });
+  }
+
+  async #renew(): Promise<void> {
+    const attempts = [...this.#held.values()].map(({ attempt }) => attempt);
+    if (attempts.length === 0) return;
+    const { context, redis, control } = this.#options;
+    const claims = attempts.map((attempt) => ({
+      inbox: attempt.delivery.inbox,
+      entryId: attempt.delivery.entryId,
+      deliveries: attempt.delivery.deliveries,
+      taskKey: context.keys.task(attempt.message?.conversation_thread ?? ''),
+      scopes: attempt.claimScopes.join(','),
+    }));
+    const results = await renew(redis, context.keys, control, context.service, context.instanceId, claims).catch(
+      () => null,
+    );
+    if (results === null) return;
+    this.#lastRenewMs = performance.now();
+    results.forEach((result, at) => {
+      const attempt = attempts[at];
+      if (attempt && result !== 'ok' && !attempt.ledgerOnly) attempt.abort(reasonOf(result, attempt));
+    });
+  }
+
+  /** Milliseconds since claims were last renewed: how far behind this process may be. */
+  get sinceRenewMs(): number {
+    return performance.now() - this.#lastRenewMs;
+  }
+
+  async #mend(error: Error, troubles: number): Promise<void> {
+    const { redis, context, log } = this.#options;
+    if (error.message.includes('NOGROUP')) {
+      log.warn('The consumer group is gone; it is made again');
+      await ensureGroups(redis, this.#inboxes, context.service).catch(() => undefined);
+    } else if (troubles === 1) log.warn({ reason: error.message }, 'Reading failed; it is tried again until it works');
+    await this.#untilWoken(Math.min(2000, 50 * 2 ** Math.min(troubles, 6)));
+  }
+
+  #untilWoken(limitMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(done, limitMs);
+      const self = this;
+      function done(): void {
+        clearTimeout(timer);
+        self.#wake = null;
+        resolve();
+      }
+      this.#wake = done;
+    });
+  }
+}
+
+const reasonOf = (result: 'lost' | 'ended' | 'stopped', attempt: Attempt): AppError => {
+  const task = attempt.message?.conversation_thread ?? '';
+  if (result === 'ended') return fail('TASK_ENDED', { task, status: 'cancelled or failed' });
+  if (result === 'stopped') return fail('STOPPED', { epoch: attempt.delivery.epoch });
+  return fail('CLAIM_LOST', { id: attempt.message?.message_id ?? attempt.delivery.entryId });
+};

@@ -1,0 +1,167 @@
+/**
+ * STOP_ALL, PAUSE_ALL, RESUME_ALL, DRAIN: the key decides, Pub/Sub only wakes, every beat re-reads the key.
+ *
+ * The epoch belongs to claims, never to messages (rule 17). A bare word on the channel is applied by
+ * compare-and-swap on the epoch that this process knows; refused means that the word may be older than what
+ * the key says, so the key is read again and every word is ignored until the channel has been subscribed
+ * anew (rule 18). The command line and the API write the key first and publish afterwards.
+ *
+ * Words are handled one after another: a word that follows a change must meet the epoch that it made.
+ */
+import { fail } from '@nexus/shared/errors';
+import type { Log } from '@nexus/shared/telemetry';
+import { z } from 'zod';
+import type { Keys } from './keys.ts';
+import { callScript, type Redis } from './redis.ts';
+
+export const controlWords = ['STOP_ALL', 'PAUSE_ALL', 'RESUME_ALL', 'DRAIN'] as const;
+export type ControlWord = (typeof controlWords)[number];
+export type FleetState = 'running' | 'stopped' | 'paused' | 'draining';
+export type Scope = { task: string } | { agent: string } | { service: string } | { instance: string };
+
+/** What the key says: the fleet's state, and the scopes that differ from it, such as `task:x` → `stopped`. */
+export type ControlState = {
+  epoch: number;
+  state: FleetState;
+  scopes: Record<string, string>;
+  by: string | null;
+  at: string | null;
+};
+
+export type Control = {
+  /** The highest pair that this process has seen. */
+  known(): { epoch: number; state: FleetState };
+  /** Takes over what a script has answered; older pairs are ignored. */
+  learn(epoch: number, state: string): void;
+  read(): Promise<ControlState>;
+  /** Writes the key, then wakes everybody. Throws CONTROL_UNKNOWN. */
+  command(word: string, scope: Scope | null, actor: string): Promise<ControlState>;
+  /** Called after every change of epoch, state or scopes. */
+  onChange(listener: () => void): void;
+  close(): void;
+};
+
+const scopeSchema = z.strictObject({
+  task: z.string().optional(),
+  agent: z.string().optional(),
+  service: z.string().optional(),
+  instance: z.string().optional(),
+});
+const spoken = z.object({
+  command: z.enum(controlWords),
+  scope: scopeSchema.optional(),
+  fabric: z.string().optional(),
+  epoch: z.number().optional(),
+});
+
+/** The field of a scope, such as `task:x`; '' for the fleet. Throws CONTROL_UNKNOWN where it names more than one thing. */
+export const scopeField = (scope: Scope | null | undefined): string => {
+  const named = Object.entries(scope ?? {}).filter(([, value]) => value !== undefined);
+  if (named.length > 1) throw fail('CONTROL_UNKNOWN', { word: JSON.stringify(scope) });
+  return named.map(([kind, id]) => `${kind}:${id}`).join('');
+};
+
+type Options = { redis: Redis; listening: Redis; keys: Keys; channel: string; log: Log };
+
+/** Reads the key, subscribes, and keeps what it learns. */
+export const openControl = async (options: Options): Promise<Control> => {
+  const { redis, listening, keys, channel, log } = options;
+  const listeners: (() => void)[] = [];
+  let known: { epoch: number; state: FleetState } = { epoch: 0, state: 'running' };
+  let deaf = false;
+  let chain: Promise<void> = Promise.resolve();
+
+  const tellAll = (): void => {
+    for (const listener of listeners) listener();
+  };
+  const learn = (epoch: number, state: string): void => {
+    if (epoch < known.epoch || (epoch === known.epoch && state === known.state)) return;
+    // On equal epochs STOP wins, whatever comes in behind it.
+    if (epoch === known.epoch && known.state === 'stopped') return;
+    known = { epoch, state: state as FleetState };
+    tellAll();
+  };
+  const read = async (): Promise<ControlState> => {
+    const { epoch, state, by, at, ...scopes } = await redis.hgetall(keys.control);
+    learn(Number(epoch ?? 0), state ?? 'running');
+    return {
+      epoch: Number(epoch ?? 0),
+      state: (state ?? 'running') as FleetState,
+      scopes,
+      by: by ?? null,
+      at: at ?? null,
+    };
+  };
+  const apply = async (word: ControlWord, field: string, expected: number | null, actor: string): Promise<boolean> => {
+    const values = [word, field, expected ?? '', actor, new Date().toISOString()];
+    const [answer, epoch, state] = (await callScript(redis, 'nexusControl', [keys.control], values)) as [
+      string,
+      number,
+      string,
+    ];
+    learn(epoch, state);
+    if (field !== '') tellAll();
+    return answer === 'ok';
+  };
+  const hear = async (text: string): Promise<void> => {
+    const said = understand(text, keys.prefix);
+    if (said === null) return;
+    if (said === 'noise') {
+      log.warn({ channel, text: text.slice(0, 100) }, 'A word on the control channel is not known and was ignored');
+      return;
+    }
+    if (said.epoch !== undefined) {
+      await read();
+      tellAll();
+      return;
+    }
+    if (deaf) return;
+    if (await apply(said.command, scopeField(said.scope as Scope | undefined), known.epoch, `channel ${channel}`))
+      return;
+    await read();
+    deaf = true;
+    await listening.unsubscribe(channel);
+    await listening.subscribe(channel);
+    deaf = false;
+  };
+
+  listening.on('message', (from: string, text: string) => {
+    if (from !== channel) return;
+    chain = chain
+      .then(() => hear(text))
+      .catch((error: Error) => log.debug({ reason: error.message }, 'A control word could not be applied'));
+  });
+  await listening.subscribe(channel);
+  await read();
+
+  return {
+    known: () => known,
+    learn,
+    read,
+    command: async (word, scope, actor) => {
+      const command = z.enum(controlWords).safeParse(word.trim().toUpperCase());
+      if (!command.success) throw fail('CONTROL_UNKNOWN', { word });
+      await apply(command.data, scopeField(scope), null, actor);
+      const wake = { command: command.data, ...(scope ? { scope } : {}), fabric: keys.prefix, epoch: known.epoch };
+      await redis.publish(channel, JSON.stringify(wake));
+      return read();
+    },
+    onChange: (listener) => {
+      listeners.push(listener);
+    },
+    close: () => listening.disconnect(),
+  };
+};
+
+/** What somebody said on the channel; null where it is for another fabric. */
+const understand = (text: string, prefix: string): z.infer<typeof spoken> | 'noise' | null => {
+  const word = z.enum(controlWords).safeParse(text.trim().toUpperCase());
+  if (word.success) return { command: word.data };
+  try {
+    const said = spoken.safeParse(JSON.parse(text));
+    if (!said.success) return 'noise';
+    return said.data.fabric === undefined || said.data.fabric === prefix ? said.data : null;
+  } catch {
+    return 'noise';
+  }
+};

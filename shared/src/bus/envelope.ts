@@ -1,0 +1,243 @@
+/**
+ * The envelope, protocol 1.0: what every message wears. On a stream it is one field, `m`, of JSON, so
+ * that `redis-cli XRANGE` shows a readable message.
+ *
+ * Three ways in: `makeEnvelope` for our own messages, `followUpEnvelope` for what a settlement publishes
+ * (its id follows from the cause, so the same settlement twice is the same message), and `readEnvelope`
+ * for whatever lies on a stream, which also takes the field names that people write by hand.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { fail } from '@nexus/shared/errors';
+import { entryOf, isKind, type Kind, type PayloadOf } from '@nexus/shared/messages';
+import { type Priority, priority, priorityAlias, type ServiceName, serviceName } from '@nexus/shared/messages/domain';
+import { childTraceparent, newTraceparent } from '@nexus/shared/telemetry';
+import { z } from 'zod';
+import type { FollowUp } from './outcome.ts';
+
+export const protocolVersion = '1.0';
+/** Larger things travel by reference (rule 14). */
+export const envelopeBytesMax = 64_000;
+
+const party = z.object({ service: z.string(), agent_id: z.string().optional(), instance_id: z.string().optional() });
+
+/** One earlier try of a message, kept when it is parked, for the dead letter and for people. */
+export const pastTry = z.object({ at: z.string(), instance_id: z.string(), code: z.string(), says: z.string() });
+
+export const envelopeSchema = z
+  .object({
+    protocol_version: z.string().default(protocolVersion),
+    message_id: z.string().min(1).max(128),
+    timestamp: z.string(),
+    type: z.string().min(1).max(128),
+    from: party,
+    to: party,
+    actor: z.string().max(256),
+    priority,
+    conversation_thread: z.string().max(128),
+    response_to: z.string().optional(),
+    requires_ack: z.boolean(),
+    timeout_ms: z.number().nonnegative(),
+    attempt: z.int().positive(),
+    traceparent: z.string(),
+    history: z.array(pastTry).max(20).optional(),
+    payload: z.unknown(),
+  })
+  .meta({ id: 'Envelope' });
+
+export type Envelope = z.infer<typeof envelopeSchema>;
+export type Message<K extends Kind = Kind> = Envelope & { type: K; payload: PayloadOf<K> };
+
+export type EnvelopeOptions = {
+  from: { service: ServiceName; instance_id: string };
+  thread: string;
+  actor: string;
+  priority?: Priority | undefined;
+  messageId?: string | undefined;
+  traceparent?: string | undefined;
+};
+
+/**
+ * Wraps a payload. The payload is parsed by the catalog's schema; throws `MESSAGE_INVALID`.
+ * The id is a uuid v7 unless one is given.
+ */
+export const makeEnvelope = <K extends Kind>(type: K, payload: unknown, options: EnvelopeOptions): Message<K> => {
+  const entry = entryOf(type);
+  return {
+    protocol_version: protocolVersion,
+    message_id: options.messageId ?? uuidV7(Date.now()),
+    timestamp: new Date().toISOString(),
+    type,
+    from: options.from,
+    to: { service: entry.to },
+    actor: options.actor,
+    priority: options.priority ?? 'NORMAL',
+    conversation_thread: options.thread,
+    requires_ack: true,
+    timeout_ms: entry.timeoutMs,
+    attempt: 1,
+    traceparent: options.traceparent ?? newTraceparent(),
+    payload: parsePayload(type, payload) as PayloadOf<K>,
+  };
+};
+
+/** The message that a settlement publishes: same thread, actor and trace as its cause; id by rule 13. */
+export const followUpEnvelope = (
+  cause: Envelope,
+  from: { service: ServiceName; instance_id: string },
+  next: FollowUp,
+): Envelope => ({
+  ...makeEnvelope(next.type, next.payload, {
+    from,
+    thread: cause.conversation_thread,
+    actor: cause.actor,
+    priority: next.priority ?? cause.priority,
+    messageId: uuidV8(`${cause.message_id}\n${next.type}\n${next.key}`),
+    traceparent: childTraceparent(cause.traceparent),
+  }),
+  response_to: cause.message_id,
+});
+
+/** JSON of an envelope, refused with `MESSAGE_TOO_LARGE` beyond 64 kB. */
+export const encodeEnvelope = (envelope: Envelope): string => {
+  const text = JSON.stringify(envelope);
+  if (text.length > envelopeBytesMax / 3 && Buffer.byteLength(text) > envelopeBytesMax) {
+    throw fail('MESSAGE_TOO_LARGE', { bytes: Buffer.byteLength(text), bytesMax: envelopeBytesMax });
+  }
+  return text;
+};
+
+/**
+ * Reads what lies on a stream. Throws `MESSAGE_MALFORMED`, `PROTOCOL_UNKNOWN`, `MESSAGE_UNKNOWN` or
+ * `MESSAGE_INVALID`; `entryId` stands in for an id where a person wrote none.
+ */
+export const readEnvelope = (text: string | undefined, service: ServiceName, entryId: string): Message => {
+  if (text === undefined) throw fail('MESSAGE_MALFORMED', { problem: 'the entry has no field "m"' });
+  const raw = parseJson(text);
+  const whole = envelopeSchema.safeParse(isOurs(raw) ? raw : fromHand(raw, service, entryId));
+  if (!whole.success) throw fail('MESSAGE_MALFORMED', { problem: problemsOf(whole.error) });
+  const envelope = whole.data;
+  if (envelope.protocol_version !== protocolVersion)
+    throw fail('PROTOCOL_UNKNOWN', { version: envelope.protocol_version });
+  if (!isKind(envelope.type) || entryOf(envelope.type).to !== service) {
+    throw fail('MESSAGE_UNKNOWN', { type: envelope.type, service, known: knownTo(service) });
+  }
+  return { ...envelope, type: envelope.type, payload: parsePayload(envelope.type, envelope.payload) as never };
+};
+
+/** The best that can be read of an envelope that `readEnvelope` refused: for its dead letter. */
+export const salvageEnvelope = (text: string | undefined, service: ServiceName, entryId: string): Envelope => {
+  let raw: unknown = null;
+  try {
+    raw = JSON.parse(text ?? 'null');
+  } catch {
+    // What is not JSON is kept as text, below.
+  }
+  const handwritten = envelopeSchema.safeParse(
+    isRecord(raw) ? (isOurs(raw) ? raw : fromHand(raw, service, entryId)) : null,
+  );
+  if (handwritten.success) return handwritten.data;
+  return {
+    protocol_version: protocolVersion,
+    message_id: `unreadable-${entryId}`,
+    timestamp: new Date().toISOString(),
+    type: isRecord(raw) && typeof raw.type === 'string' ? raw.type.slice(0, 128) : 'unreadable',
+    from: { service: 'unknown' },
+    to: { service },
+    actor: 'unknown',
+    priority: 'NORMAL',
+    conversation_thread: '',
+    requires_ack: true,
+    timeout_ms: 0,
+    attempt: 1,
+    traceparent: newTraceparent(),
+    payload: { text: (text ?? '').slice(0, 16_000) },
+  };
+};
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const isOurs = (raw: unknown): boolean => isRecord(raw) && typeof raw.from === 'object' && 'traceparent' in raw;
+
+const parseJson = (text: string): unknown => {
+  let raw: unknown;
+  try {
+    raw = JSON.parse(text);
+  } catch (error) {
+    throw fail('MESSAGE_MALFORMED', { problem: `not JSON: ${(error as Error).message}` }, { cause: error });
+  }
+  if (!isRecord(raw)) throw fail('MESSAGE_MALFORMED', { problem: 'not a JSON object' });
+  return raw;
+};
+
+const parsePayload = (type: Kind, payload: unknown): unknown => {
+  const read = entryOf(type).payload.safeParse(payload);
+  if (!read.success) throw fail('MESSAGE_INVALID', { type, problem: problemsOf(read.error) });
+  return read.data;
+};
+
+const problemsOf = (error: z.ZodError): string =>
+  error.issues
+    .slice(0, 8)
+    .map((issue) => `${issue.path.join('.') || '(whole)'}: ${issue.message}`)
+    .join('; ');
+
+const knownTo = (service: ServiceName): string => handledBy.get(service) ?? 'nothing';
+const handledBy = new Map<string, string>();
+/** Told once at start by the consumer: what a service handles, for the sentence of MESSAGE_UNKNOWN. */
+export const nameHandled = (service: ServiceName, kinds: readonly string[]): void => {
+  handledBy.set(service, kinds.join(', '));
+};
+
+/**
+ * A message that a person or a foreign system wrote: other field names are taken, and what is missing is
+ * filled in. Our own envelopes never pass here.
+ */
+const fromHand = (raw: unknown, service: ServiceName, entryId: string): unknown => {
+  if (!isRecord(raw)) return raw;
+  const payload = raw.payload ?? raw.content ?? raw.data ?? {};
+  const written = raw.priority;
+  const seconds = Number(raw.timeout_seconds);
+  const thread = raw.conversation_thread ?? raw.task_id ?? (isRecord(payload) ? payload.task_id : undefined) ?? '';
+  return {
+    protocol_version: String(raw.protocol_version ?? protocolVersion),
+    message_id: raw.message_id ?? uuidV8(`by hand\n${entryId}`),
+    timestamp: raw.timestamp ?? new Date().toISOString(),
+    type: raw.type ?? raw.message_type,
+    from: partyFrom(raw.from ?? raw.from_agent, 'person'),
+    to: partyFrom(raw.to ?? raw.to_agent, service),
+    actor: raw.actor ?? 'by hand',
+    priority: typeof written === 'string' ? priorityAlias(written) : (written ?? 'NORMAL'),
+    conversation_thread: thread,
+    ...(raw.response_to === undefined || raw.response_to === null ? {} : { response_to: String(raw.response_to) }),
+    requires_ack: raw.requires_ack ?? raw.response_expected ?? true,
+    timeout_ms: raw.timeout_ms ?? (Number.isFinite(seconds) ? seconds * 1000 : 0),
+    attempt: raw.attempt ?? 1,
+    traceparent: raw.traceparent ?? newTraceparent(),
+    payload,
+  };
+};
+
+const partyFrom = (written: unknown, otherwise: string): unknown => {
+  if (isRecord(written)) return written;
+  if (typeof written !== 'string') return { service: otherwise };
+  return serviceName.safeParse(written).success ? { service: written } : { service: otherwise, agent_id: written };
+};
+
+/** A time-ordered uuid (RFC 9562 §5.7). */
+export const uuidV7 = (nowMs: number): string => {
+  const bytes = randomBytes(16);
+  bytes.writeUIntBE(nowMs, 0, 6);
+  return stamped(bytes, 0x70);
+};
+
+/** A uuid that follows from its text (RFC 9562 §5.8, SHA-256): the same cause gives the same id. */
+export const uuidV8 = (text: string): string =>
+  stamped(createHash('sha256').update(text).digest().subarray(0, 16), 0x80);
+
+const stamped = (bytes: Buffer, version: number): string => {
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | version;
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  const hex = bytes.toString('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+};

@@ -1,0 +1,58 @@
+/**
+ * Every key of a fabric. All of them begin with one hash tag, so a fabric is one slot and a script may
+ * touch any of its keys (rule 30). Nobody else spells a key.
+ */
+import type { Priority, ServiceName } from '@nexus/shared/messages/domain';
+
+/** The order in which inboxes are served; also the order of the four streams wherever they stand in a row. */
+export const prioritiesInOrder = ['CRITICAL', 'HIGH', 'NORMAL', 'LOW'] as const satisfies readonly Priority[];
+
+/** Names the keys of the fabric with this hash tag, such as `{nexus}`. */
+export const keysOf = (prefix: string) => ({
+  prefix,
+  /** Stream: what waits for a service, and what it holds. One consumer group, named like the service. */
+  inbox: (service: ServiceName, priority: Priority) => `${prefix}:inbox:${service}:${priority}`,
+  /** Stream, capped: the copy of all traffic and events that observers read. */
+  journal: `${prefix}:journal`,
+  /** Hash id → envelope with its history; zset id → when it is due. */
+  parked: `${prefix}:parked`,
+  due: `${prefix}:due`,
+  /** Hash id → dead letter; zset id → when it died. */
+  dead: `${prefix}:dead`,
+  deadOrder: `${prefix}:dead:order`,
+  /** Hash stream|entry → how many processes died over it. */
+  deaths: `${prefix}:deaths`,
+  /** Hash: epoch, state, who said so and when; scopes as fields `task:<id>`, `agent:<id>`, … */
+  control: `${prefix}:control`,
+  /** Hash instance → beat counter, one per service: what peers watch. */
+  beats: (service: ServiceName) => `${prefix}:beats:${service}`,
+  /** Hash instance → what it tells of itself. */
+  presence: `${prefix}:presence`,
+  /** String: an id or an Idempotency-Key that the edge has seen, for 24 hours. */
+  seen: (id: string) => `${prefix}:seen:${id}`,
+  /** String: something made once for the whole fabric, such as the token. */
+  once: (name: string) => `${prefix}:once:${name}`,
+  /** String: the API token that was made once. */
+  token: `${prefix}:once:token`,
+
+  // The ledger: each document has one writing service.
+  /** Hash, written by the orchestrator: revision, status, head, request, plan, result. */
+  task: (id: string) => `${prefix}:task:${id}`,
+  /** String, written at the edge: a request that is too large for an envelope. */
+  request: (id: string) => `${prefix}:request:${id}`,
+  /** Zsets of task ids by the time they were created: all, and those that have not ended. */
+  tasks: `${prefix}:tasks`,
+  openTasks: `${prefix}:tasks:open`,
+  /** Hash, written by the project manager: revision, head, s:<subtask>. */
+  board: (id: string) => `${prefix}:board:${id}`,
+  /** Hash task → slots that it holds, counted by the project manager. */
+  load: `${prefix}:load`,
+  /** Hash, written by workers: revision, wip: what an interrupted attempt goes on from. */
+  attempt: (task: string, subtask: string) => `${prefix}:attempt:${task}:${subtask}`,
+  /** Hash, written by the finalizer: revision, markdown, json. */
+  report: (id: string) => `${prefix}:report:${id}`,
+  /** Hash of counters of one day (YYYY-MM-DD), kept for 35 days. */
+  stats: (day: string) => `${prefix}:stats:${day}`,
+});
+
+export type Keys = ReturnType<typeof keysOf>;

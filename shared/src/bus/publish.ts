@@ -1,0 +1,183 @@
+/**
+ * Stage 1: a message enters the fabric. All publications of one tick go in one script call (rule 14), on a
+ * connection of their own kind: never the one that blocks in reads.
+ *
+ * Only this door is the edge: here what was sent before is recognised, and what is too much is refused.
+ * Follow-ups are published by settlements and are never refused.
+ */
+import { AppError, fail, toAppError } from '@nexus/shared/errors';
+import type { Kind, PayloadInput } from '@nexus/shared/messages';
+import type { Priority, ServiceName } from '@nexus/shared/messages/domain';
+import { type Envelope, encodeEnvelope, makeEnvelope } from './envelope.ts';
+import type { Keys } from './keys.ts';
+import { callScript, type Redis } from './redis.ts';
+
+export type Draft<K extends Kind = Kind> = {
+  type: K;
+  payload: PayloadInput<K>;
+  /** The task that the message belongs to. */
+  thread: string;
+  /** Who caused it: a token, a CLI user, a service. */
+  actor: string;
+  priority?: Priority;
+  messageId?: string;
+  /** Parked first, and released so many milliseconds later. */
+  delayMs?: number;
+  /** The same key within 24 hours publishes nothing. */
+  idempotencyKey?: string;
+  /** Given back to whoever comes with the same key. */
+  remember?: string;
+  /** Refuse with BUS_FULL where so many tasks are in flight. */
+  tasksMax?: number;
+  /** Remember the thread for 24 hours, so that a task is known before its first handler ran. */
+  accept?: boolean;
+  /** Texts that are too large for an envelope, stored with it. */
+  attach?: { key: string; text: string }[];
+};
+
+/** `stored` is what the first call with the same Idempotency-Key asked to remember. */
+export type Published = { message_id: string; duplicate: boolean; stored: string | null };
+
+export type Publisher = { publish<K extends Kind>(draft: Draft<K>): Promise<Published>; flushed(): Promise<void> };
+
+export type PublisherOptions = {
+  redis: Redis;
+  keys: Keys;
+  from: { service: ServiceName; instance_id: string };
+  journalMax: number;
+  seenSeconds: number;
+};
+
+type Waiting = {
+  values: (string | number)[];
+  bytes: number;
+  id: string;
+  draft: Draft;
+  resolve(result: Published): void;
+  reject(error: unknown): void;
+};
+
+const bytesMax = 256_000;
+const messagesMax = 100;
+
+/** Opens the publishing side. `publish` resolves once Redis has the message; throws BUS_FULL, MESSAGE_*. */
+export const makePublisher = (options: PublisherOptions): Publisher => {
+  let waiting: Waiting[] = [];
+  let flight: Promise<void> = Promise.resolve();
+  let scheduled = false;
+
+  const flush = (): void => {
+    scheduled = false;
+    while (waiting.length > 0) {
+      const batch = batchOf(waiting);
+      waiting = waiting.slice(batch.length);
+      flight = send(options, batch);
+    }
+  };
+
+  return {
+    publish: (draft) =>
+      new Promise<Published>((resolve, reject) => {
+        try {
+          waiting.push({ ...prepare(options, draft as Draft), draft: draft as Draft, resolve, reject });
+        } catch (error) {
+          reject(error);
+          return;
+        }
+        if (!scheduled) {
+          scheduled = true;
+          setImmediate(flush);
+        }
+      }),
+    flushed: async () => {
+      flush();
+      await flight;
+    },
+  };
+};
+
+/** A journal line may hold two kilobytes of a message; beyond, its payload is left out. */
+export const journalText = (envelope: Envelope, json: string): string =>
+  json.length <= 2600 ? '' : JSON.stringify({ ...envelope, payload: { left_out_bytes: json.length } });
+
+const prepare = (
+  options: PublisherOptions,
+  draft: Draft,
+): { values: (string | number)[]; bytes: number; id: string } => {
+  const { keys } = options;
+  const envelope = makeEnvelope(draft.type, draft.payload, {
+    from: options.from,
+    thread: draft.thread,
+    actor: draft.actor,
+    priority: draft.priority,
+    messageId: draft.messageId,
+  });
+  const json = encodeEnvelope(envelope);
+  const attach = draft.attach ?? [];
+  const values = [
+    keys.inbox(envelope.to.service as ServiceName, envelope.priority),
+    json,
+    journalText(envelope, json),
+    envelope.message_id,
+    draft.delayMs ?? '',
+    draft.tasksMax ?? '',
+    draft.idempotencyKey === undefined ? '' : keys.seen(`key:${draft.idempotencyKey}`),
+    draft.remember ?? '',
+    draft.accept ? keys.seen(`task:${draft.thread}`) : '',
+    attach.length,
+    ...attach.flatMap(({ key, text }) => [key, text]),
+  ];
+  const bytes = attach.reduce((sum, { text }) => sum + text.length, json.length);
+  return { values, bytes, id: envelope.message_id };
+};
+
+const batchOf = (waiting: Waiting[]): Waiting[] => {
+  let bytes = 0;
+  let count = 0;
+  for (const { bytes: more } of waiting) {
+    if (count > 0 && (count >= messagesMax || bytes + more > bytesMax)) break;
+    bytes += more;
+    count += 1;
+  }
+  return waiting.slice(0, count);
+};
+
+const send = async (options: PublisherOptions, batch: Waiting[]): Promise<void> => {
+  const { redis, keys } = options;
+  const values = [
+    options.journalMax,
+    options.seenSeconds,
+    keys.parked,
+    batch.length,
+    ...batch.flatMap((one) => one.values),
+  ];
+  try {
+    const results = (await callScript(
+      redis,
+      'nexusPublish',
+      [keys.journal, keys.openTasks, keys.due],
+      values,
+    )) as string[];
+    batch.forEach((one, at) => {
+      answer(one, results[at] ?? '');
+    });
+  } catch (error) {
+    for (const one of batch) one.reject(publishFailure(error));
+  }
+};
+
+const answer = (one: Waiting, result: string): void => {
+  if (result === 'ok') one.resolve({ message_id: one.id, duplicate: false, stored: null });
+  else if (result.startsWith('seen ')) one.resolve({ message_id: one.id, duplicate: true, stored: result.slice(5) });
+  else one.reject(fail('BUS_FULL', { count: Number(result.slice(5)), countMax: one.draft.tasksMax ?? 0 }));
+};
+
+const publishFailure = (error: unknown): AppError => {
+  if (error instanceof AppError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  if (message.startsWith('OOM')) return fail('BUS_MEMORY', { percent: 100, percentMax: 100 }, { cause: error });
+  const lost = /closed|ECONN|LOADING|READONLY|MISCONF|NOREPLICAS|CLUSTERDOWN/.test(message);
+  return lost
+    ? fail('REDIS_UNREACHABLE', { url: 'the configured address', message }, { cause: error })
+    : toAppError(error);
+};

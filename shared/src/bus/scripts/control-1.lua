@@ -1,0 +1,26 @@
+#!lua flags=allow-oom
+-- Purpose: applies STOP_ALL, PAUSE_ALL, RESUME_ALL or DRAIN to the fleet or to one scope.
+-- KEYS: 1 control.
+-- ARGV: word, scope field such as 'task:x' or '' for the fleet, epoch that the sender knew or '' where it is
+--   to be applied in any case, actor, time as text.
+-- Returns: {'ok' or 'refused', epoch, state}
+-- Atomic: the comparison with the change. STOP raises the epoch, and so does the RESUME that follows it (rule 17);
+--   a RESUME after a PAUSE does not, for the attempts that went on meanwhile are still valid.
+local control = redis.call('HMGET', KEYS[1], 'epoch', 'state')
+local epoch, state = tonumber(control[1] or '0'), control[2] or 'running'
+if ARGV[3] ~= '' and tonumber(ARGV[3]) ~= epoch then return { 'refused', epoch, state } end
+local words = { STOP_ALL = 'stopped', PAUSE_ALL = 'paused', RESUME_ALL = 'running', DRAIN = 'draining' }
+local wanted = words[ARGV[1]]
+if ARGV[2] ~= '' then
+  if wanted == 'running' then
+    redis.call('HDEL', KEYS[1], ARGV[2])
+  else
+    redis.call('HSET', KEYS[1], ARGV[2], wanted)
+  end
+elseif wanted ~= state and not (state == 'stopped' and wanted ~= 'running') then
+  if wanted == 'stopped' or state == 'stopped' then epoch = epoch + 1 end
+  state = wanted
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'state', state)
+end
+redis.call('HSET', KEYS[1], 'by', ARGV[4], 'at', ARGV[5])
+return { 'ok', epoch, state }

@@ -1,0 +1,92 @@
+#!lua flags=allow-oom
+-- Purpose: fills exactly the free slots of a consumer: what was given back, what is due for takeover, then new
+--   entries, highest priority first. Refuses while the fleet, the service or the instance is stopped or paused.
+-- KEYS: 1 control, 2 deaths, 3..6 the inboxes CRITICAL, HIGH, NORMAL, LOW.
+-- ARGV: group, consumer, free slots, '1' to begin at the lowest, '1' to look for idle entries, idle limit in ms,
+--   '1' to read new entries, number of dead consumers, their names.
+-- Returns: {epoch, state, {inbox number 1..4, id, deliveries, 'm', source, deaths, '1' if it died alone}*}
+-- Atomic: the look at the state and the claims. XCLAIM without JUSTID raises the delivery count, so the
+--   token of whoever held the entry before is worth nothing from here on (rule 1).
+local group, consumer, left = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local control = redis.call('HMGET', KEYS[1], 'epoch', 'state', 'service:' .. group, 'instance:' .. consumer)
+local epoch, state = tonumber(control[1] or '0'), control[2] or 'running'
+local held = state
+if held == 'draining' then held = 'running' end
+if held == 'running' and control[3] then held = control[3] end
+if held == 'running' and control[4] then held = control[4] end
+local reply = { epoch, state }
+if held ~= 'running' then
+  reply[2] = held
+  return reply
+end
+
+local function bodyOf(fields)
+  if not fields then return false end
+  for f = 1, #fields, 2 do
+    if fields[f] == 'm' then return fields[f + 1] end
+  end
+  return ''
+end
+
+local function claim(number, id, source)
+  local key = KEYS[number + 2]
+  local claimed = redis.call('XCLAIM', key, group, consumer, 0, id)
+  if #claimed == 0 or not claimed[1] then return end
+  local body = bodyOf(claimed[1][2])
+  if body == false then
+    redis.call('XACK', key, group, id)
+    return
+  end
+  local deaths, alone = 0, '0'
+  if source == 'dead' then
+    deaths = redis.call('HINCRBY', KEYS[2], key .. '|' .. id, 1)
+    if redis.call('HGET', KEYS[2], key .. '|' .. id .. '|alone') then alone = '1' end
+  else
+    deaths = tonumber(redis.call('HGET', KEYS[2], key .. '|' .. id) or '0')
+  end
+  local pending = redis.call('XPENDING', key, group, id, id, 1)
+  reply[#reply + 1] = { number, id, pending[1][4], body, source, deaths, alone }
+  left = left - 1
+end
+
+for number = 1, 4 do
+  if left > 0 then
+    for _, row in ipairs(redis.call('XPENDING', KEYS[number + 2], group, '-', '+', left, 'nobody')) do
+      claim(number, row[1], 'nobody')
+    end
+  end
+end
+for d = 1, tonumber(ARGV[8]) do
+  for number = 1, 4 do
+    if left > 0 then
+      for _, row in ipairs(redis.call('XPENDING', KEYS[number + 2], group, '-', '+', left, ARGV[8 + d])) do
+        claim(number, row[1], 'dead')
+      end
+    end
+  end
+end
+if ARGV[5] == '1' then
+  for number = 1, 4 do
+    if left > 0 then
+      local rows = redis.call('XPENDING', KEYS[number + 2], group, 'IDLE', ARGV[6], '-', '+', left + 64)
+      for _, row in ipairs(rows) do
+        if left > 0 and row[2] ~= consumer and row[2] ~= 'nobody' then claim(number, row[1], 'idle') end
+      end
+    end
+  end
+end
+if ARGV[7] == '1' then
+  for step = 1, 4 do
+    local number = ARGV[4] == '1' and 5 - step or step
+    if left > 0 then
+      local read = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', left, 'STREAMS', KEYS[number + 2], '>')
+      if read then
+        for _, entry in ipairs(read[1][2]) do
+          reply[#reply + 1] = { number, entry[1], 1, bodyOf(entry[2]) or '', 'new', 0, '0' }
+          left = left - 1
+        end
+      end
+    end
+  end
+end
+return reply

@@ -1,0 +1,172 @@
+/**
+ * Stage 5: what an outcome means. One exhaustive switch, one script (`settle-7.lua`), and the one log line
+ * that a failure gets.
+ *
+ * Outcomes are collected and go out at 16 or at the end of the tick, while reading goes on. The connection
+ * never resends by itself; this file asks again until there is an answer. "lost" after such a second
+ * question may mean that the first one had committed: either way the local work is over (rule 2).
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isFailure, toAppError } from '@nexus/shared/errors';
+import type { Log } from '@nexus/shared/telemetry';
+import type { Keys } from './keys.ts';
+import type { LedgerWrite } from './outcome.ts';
+import { callScript, type Redis } from './redis.ts';
+
+/** What a settlement came to. Anything but 'ok' has changed nothing. */
+export type Settled = 'ok' | 'lost' | 'epoch' | 'moved' | 'twice' | `type ${string}`;
+
+/** A message that a settlement publishes, ready for the wire. */
+export type Outgoing = { inbox: string; json: string; short: string; id: string; delayMs: number | null };
+
+/** How a delivery ends, in the script's words. */
+export type Ending =
+  | { end: 'done' | 'keep' | 'nobody' }
+  | { end: 'park'; id: string; json: string; delayMs: number }
+  | { end: 'dead'; id: string; json: string };
+
+export type Settlement = {
+  inbox: string;
+  entryId: string;
+  deliveries: number;
+  /** null: valid under any epoch (rule 17). */
+  epoch: number | null;
+  ending: Ending;
+  /** What the journal says of it; '' for nothing. */
+  line: string;
+  write: readonly LedgerWrite[];
+  publish: readonly Outgoing[];
+};
+
+export type Settler = { settle(settlement: Settlement): Promise<Settled>; idle(): Promise<void> };
+
+export type SettlerOptions = {
+  redis: Redis;
+  keys: Keys;
+  group: string;
+  consumer: string;
+  journalMax: number;
+  log: Log;
+};
+
+const outcomesMax = 16;
+const bytesMax = 256_000;
+
+type Waiting = { values: (string | number)[]; bytes: number; resolve(settled: Settled): void };
+
+/** Opens the settling side of a consumer. `settle` resolves when Redis has answered, however long that takes. */
+export const makeSettler = (options: SettlerOptions): Settler => {
+  let waiting: Waiting[] = [];
+  let bytes = 0;
+  let scheduled = false;
+  const flights = new Set<Promise<void>>();
+
+  const flush = (): void => {
+    scheduled = false;
+    if (waiting.length === 0) return;
+    const flight = send(options, waiting).finally(() => flights.delete(flight));
+    flights.add(flight);
+    waiting = [];
+    bytes = 0;
+  };
+
+  return {
+    settle: (settlement) =>
+      new Promise((resolve) => {
+        const one = { ...prepare(settlement), resolve };
+        if (bytes + one.bytes > bytesMax) flush();
+        waiting.push(one);
+        bytes += one.bytes;
+        if (waiting.length >= outcomesMax) flush();
+        else if (!scheduled) {
+          scheduled = true;
+          setImmediate(flush);
+        }
+      }),
+    idle: async () => {
+      flush();
+      await Promise.all(flights);
+    },
+  };
+};
+
+const prepare = (settlement: Settlement): { values: (string | number)[]; bytes: number } => {
+  const { ending } = settlement;
+  const values: (string | number)[] = [
+    settlement.inbox,
+    settlement.entryId,
+    settlement.deliveries,
+    settlement.epoch ?? '',
+    ending.end,
+    settlement.line,
+  ];
+  if (ending.end === 'park') values.push(ending.id, ending.json, ending.delayMs);
+  else if (ending.end === 'dead') values.push(ending.id, ending.json);
+  values.push(settlement.write.length);
+  for (const write of settlement.write) pushWrite(values, write);
+  values.push(settlement.publish.length);
+  for (const { inbox, json, short, id, delayMs } of settlement.publish)
+    values.push(inbox, json, short, id, delayMs ?? '');
+  let bytes = 0;
+  for (const value of values) bytes += typeof value === 'string' ? value.length : 8;
+  return { values, bytes };
+};
+
+const pushWrite = (values: (string | number)[], write: LedgerWrite): void => {
+  switch (write.op) {
+    case 'patch': {
+      const fields = Object.entries(write.set);
+      values.push('patch', write.key, write.revision, fields.length);
+      for (const [name, value] of fields) values.push(name, value);
+      const deletions = write.del ?? [];
+      values.push(deletions.length, ...deletions);
+      return;
+    }
+    case 'remove':
+      values.push('remove', write.key);
+      return;
+    case 'index':
+      values.push('index', write.key, write.member, write.score);
+      return;
+    case 'unindex':
+      values.push('unindex', write.key, write.member);
+      return;
+    case 'count':
+      values.push('count', write.key, write.field, write.by, write.seconds ?? 0);
+      return;
+  }
+};
+
+/** One call, asked again until Redis answers; says once that it waits, and once that it goes on. */
+const send = async (options: SettlerOptions, batch: Waiting[]): Promise<void> => {
+  const { redis, keys, log } = options;
+  const names = [keys.control, keys.journal, keys.parked, keys.due, keys.dead, keys.deadOrder, keys.deaths];
+  const values: (string | number)[] = [options.group, options.consumer, options.journalMax, batch.length];
+  for (const one of batch) for (const value of one.values) values.push(value);
+  for (let tries = 0; ; tries += 1) {
+    try {
+      const results = (await callScript(redis, 'nexusSettle', names, values)) as Settled[];
+      if (tries > 0)
+        log.info({ tries, outcomes: batch.length }, 'Redis answers again; the waiting outcomes are settled');
+      batch.forEach((one, at) => {
+        one.resolve(results[at] ?? 'lost');
+      });
+      return;
+    } catch (error) {
+      const reason = toAppError(error).message;
+      if (isGroupGone(error)) {
+        for (const one of batch) one.resolve('lost');
+        return;
+      }
+      if (tries === 0) log.warn({ outcomes: batch.length, reason }, 'Redis does not settle; the outcomes wait');
+      if (redis.status === 'end') {
+        for (const one of batch) one.resolve('lost');
+        return;
+      }
+      await sleep(Math.min(1000, 50 * 2 ** tries));
+    }
+  }
+};
+
+const isGroupGone = (error: unknown): boolean =>
+  !isFailure(error) && error instanceof Error && error.message.includes('NOGROUP');

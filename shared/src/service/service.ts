@@ -1,0 +1,178 @@
+/**
+ * One way to run a service: `serve(defineService({ … }))`.
+ *
+ * Boot, in this order: settings (all problems together, exit 78) → log and meters → Redis (exit 69 without) →
+ * health server → the service's own `open()` → the loop that reads. End, on SIGTERM or SIGINT: not ready any
+ * more → drain (what runs may end within the grace, then it is checkpointed and given back) → the service's
+ * own `close()` → goodbye. A second signal ends at once.
+ *
+ * To write a service: `npm run new-service <name>`.
+ */
+import { type Bus, type HandlersOf, openBus } from '@nexus/shared/bus';
+import {
+  type ConfigDefinition,
+  type ConfigOf,
+  defineConfig,
+  type FabricConfig,
+  fabricConfig,
+  is,
+  loadConfig,
+  setting,
+} from '@nexus/shared/config';
+import { type AppError, causesOf, fail, toAppError } from '@nexus/shared/errors';
+import type { ServiceName } from '@nexus/shared/messages/domain';
+import { type Log, type Meters, openLog, openMeters } from '@nexus/shared/telemetry';
+import { openHealthServer, type ReadyCheck } from './health.ts';
+
+/** Settings that every service has beside its own. */
+export const serviceConfig = defineConfig({
+  healthHost: setting('NEXUS_HEALTH_HOST', is.text, 'The address that health and metrics are served on.', {
+    default: '127.0.0.1',
+  }),
+  healthPort: setting(
+    'NEXUS_HEALTH_PORT',
+    is.port,
+    'The port for /health, /ready and /metrics; 0 takes any free one.',
+    {
+      default: '0',
+    },
+  ),
+  drainGrace: setting('NEXUS_DRAIN_GRACE', is.duration, 'How long running work may take to end after SIGTERM.', {
+    default: '5s',
+  }),
+  journalMax: setting('NEXUS_JOURNAL_MAX', is.count(1000, 10_000_000), 'Entries that the journal keeps.', {
+    default: '100000',
+  }),
+  retryBase: setting(
+    'NEXUS_RETRY_BASE',
+    is.duration,
+    'The first pause before a retry; each further one is twice as long.',
+    {
+      default: '1s',
+    },
+  ),
+  sweepEvery: setting('NEXUS_SWEEP_EVERY', is.duration, 'How often parked messages are swept for lost alarms.', {
+    default: '5s',
+  }),
+});
+
+type Shared = typeof fabricConfig & typeof serviceConfig;
+
+export type ServiceContext<C extends ConfigDefinition> = {
+  config: ConfigOf<C & Shared>;
+  bus: Bus;
+  log: Log;
+  meters: Meters;
+  /** Adds a condition to `/ready`: null if it holds, else what is missing. */
+  ready(name: string, check: ReadyCheck): void;
+};
+
+/** What `open()` makes is handed to every handler; `close` is called after the drain. */
+export type ServiceTools = { close?: () => Promise<void> };
+
+export type ServiceDefinition<S extends ServiceName, C extends ConfigDefinition, T extends ServiceTools> = {
+  name: S;
+  config: C;
+  /** `none`: the service reads no inbox and serves its own health (the gateway). */
+  mode: 'take' | 'stream' | 'none';
+  slots: (config: ConfigOf<C & Shared>) => number;
+  open: (context: ServiceContext<C>) => Promise<T>;
+  handlers: HandlersOf<S, T>;
+};
+
+export const defineService = <S extends ServiceName, C extends ConfigDefinition, T extends ServiceTools>(
+  definition: ServiceDefinition<S, C, T>,
+): ServiceDefinition<S, C, T> => definition;
+
+/** sysexits(3): what a supervisor can tell apart. */
+export const exitCodes = { configuration: 78, unavailable: 69, software: 70 } as const;
+
+/** Runs a service until a signal ends it. Never returns normally before that; exits the process. */
+export const serve = async <S extends ServiceName, C extends ConfigDefinition, T extends ServiceTools>(
+  definition: ServiceDefinition<S, C, T>,
+): Promise<void> => {
+  try {
+    const running = await start(definition);
+    await untilSignal(running.log);
+    await running.stop();
+    process.exit(0);
+  } catch (error) {
+    explain(definition.name, toAppError(error));
+  }
+};
+
+type Running = { log: Log; stop(): Promise<void> };
+
+const start = async <S extends ServiceName, C extends ConfigDefinition, T extends ServiceTools>(
+  definition: ServiceDefinition<S, C, T>,
+): Promise<Running> => {
+  checkNode();
+  const config = loadConfig({ ...fabricConfig, ...serviceConfig, ...definition.config }) as ConfigOf<C & Shared>;
+  const own = config as unknown as FabricConfig & ConfigOf<typeof serviceConfig>;
+  const log = openLog(definition.name, own.logLevel);
+  const meters = openMeters(definition.name);
+  const limits = { journalMax: own.journalMax, retryBaseMs: own.retryBase, sweepMs: own.sweepEvery };
+  const bus = await openBus({ config: own, service: definition.name, log, meters, limits });
+  const checks = new Map<string, ReadyCheck>();
+  let draining = false;
+  checks.set('redis', () => (bus.health().ok ? null : bus.health().says));
+  checks.set('serving', () => (draining ? 'it is draining' : null));
+  const about = { service: definition.name, instance_id: bus.instanceId, bus, meters, checks };
+  const health =
+    definition.mode === 'none'
+      ? null
+      : await openHealthServer({ ...about, host: own.healthHost, port: own.healthPort });
+  if (health) bus.present({ port: health.port });
+  const tools = await definition.open({ config, bus, log, meters, ready: (name, check) => checks.set(name, check) });
+  if (definition.mode !== 'none') {
+    bus.consume({ mode: definition.mode, slots: definition.slots(config), handlers: definition.handlers, tools });
+  }
+  log.info({ instance_id: bus.instanceId, port: health?.port }, `${definition.name} serves`);
+  return {
+    log,
+    stop: async () => {
+      draining = true;
+      log.info({ busy: bus.busy() }, `${definition.name} drains`);
+      await bus.close(own.drainGrace);
+      await tools.close?.();
+      await health?.close();
+      log.info(`${definition.name} has ended`);
+    },
+  };
+};
+
+const nodeWanted = 24;
+const checkNode = (): void => {
+  const { node } = process.versions;
+  if (Number(node.split('.')[0]) < nodeWanted) throw fail('NODE_TOO_OLD', { version: node, wanted: nodeWanted });
+};
+
+const untilSignal = (log: Log): Promise<void> =>
+  new Promise((resolve) => {
+    let asked = false;
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => {
+        if (asked) {
+          log.warn({ signal }, 'Asked twice: ends at once');
+          process.exit(130);
+        }
+        asked = true;
+        resolve();
+      });
+    }
+  });
+
+/** The last words of a service that cannot start: one readable paragraph, and an exit code that says which kind. */
+const explain = (name: string, error: AppError): never => {
+  const causes = causesOf(error).slice(1);
+  const lines = [`${name} cannot start (${error.code}): ${error.message}`, `What to do: ${error.entry.operator}`];
+  if (error.code === 'UNEXPECTED' || error.code === 'BUG') lines.push(...causes.map((cause) => `  caused by ${cause}`));
+  process.stderr.write(`${lines.join('\n')}\n`);
+  const codes: Partial<Record<AppError['code'], number>> = {
+    CONFIG_INVALID: exitCodes.configuration,
+    PORT_TAKEN: exitCodes.configuration,
+    REDIS_UNREACHABLE: exitCodes.unavailable,
+    REDIS_UNFIT: exitCodes.unavailable,
+  };
+  process.exit(codes[error.code] ?? exitCodes.software);
+};

@@ -1,0 +1,134 @@
+/**
+ * A real Redis for every integration test: one server a run, one namespace a test.
+ *
+ * `setup` (vitest's globalSetup) starts `redis-server` on a free port, or uses REDIS_URL. `testFabric()`
+ * gives a test its own hash tag and control channel, and fails it if it leaves a bus open: a loop that
+ * outlives its test poisons the next one.
+ */
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Bus, type BusOptions, openBus } from '@nexus/shared/bus';
+import { type FabricConfig, fabricConfig, loadConfig } from '@nexus/shared/config';
+import type { ServiceName } from '@nexus/shared/messages/domain';
+import { openMeters, silentLog } from '@nexus/shared/telemetry';
+import { Redis } from 'ioredis';
+import { inject, onTestFinished } from 'vitest';
+import type { TestProject } from 'vitest/node';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    redisUrl: string;
+  }
+}
+
+export type TestServer = { url: string; pid: number | undefined; port: number; folder: string; stop(): Promise<void> };
+
+/** Starts a redis-server of one's own: for tests that restart or kill it. */
+export const startRedis = async (
+  options: { port?: number; folder?: string; extra?: string[] } = {},
+): Promise<TestServer> => {
+  const port = options.port ?? (await freePort());
+  const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'nexus-redis-'));
+  const settings = [
+    '--port',
+    String(port),
+    '--bind',
+    '127.0.0.1',
+    '--dir',
+    folder,
+    '--save',
+    '',
+    '--appendonly',
+    'yes',
+  ];
+  const child = spawn('redis-server', [...settings, ...(options.extra ?? [])], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new Error(`redis-server ended with ${code}`)));
+    child.stdout.on('data', (chunk: Buffer) => {
+      if (chunk.includes('Ready to accept connections')) resolve();
+    });
+  });
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    pid: child.pid,
+    port,
+    folder,
+    stop: async () => {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill('SIGTERM');
+        await once(child, 'exit');
+      }
+    },
+  };
+};
+
+export const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address ? address.port : 0;
+};
+
+/** vitest's globalSetup: provides `redisUrl`. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const given = process.env.REDIS_URL;
+  if (given) {
+    project.provide('redisUrl', given);
+    return async () => undefined;
+  }
+  const server = await startRedis();
+  project.provide('redisUrl', server.url);
+  return async () => {
+    await server.stop();
+    rmSync(server.folder, { recursive: true, force: true });
+  };
+}
+
+export type TestFabric = {
+  config: FabricConfig;
+  /** A connection of the test's own, to look and to meddle. */
+  redis: Redis;
+  open(service: ServiceName, options?: Partial<BusOptions>): Promise<Bus>;
+};
+
+/** A fabric of the test's own. What it opens is closed when the test ends, and its keys are removed. */
+export const testFabric = (url: string = inject('redisUrl')): TestFabric => {
+  const name = `t-${randomBytes(6).toString('hex')}`;
+  const environment = { REDIS_URL: url, NEXUS_PREFIX: `{${name}}`, NEXUS_CONTROL_CHANNEL: `control-${name}` };
+  const config = loadConfig(fabricConfig, environment);
+  const redis = new Redis(url);
+  redis.on('error', () => undefined);
+  const open: Bus[] = [];
+  onTestFinished(async () => {
+    await Promise.all(open.map((bus) => bus.close(0)));
+    const keys = await redis.keys(`{${name}}*`).catch(() => []);
+    if (keys.length > 0) await redis.unlink(...keys);
+    redis.disconnect();
+  });
+  return {
+    config,
+    redis,
+    open: async (service, options = {}) => {
+      const bus = await openBus({
+        config,
+        service,
+        log: silentLog(),
+        meters: openMeters(service),
+        ...options,
+        limits: { retryBaseMs: 20, sweepMs: 500, ...options.limits },
+      });
+      open.push(bus);
+      return bus;
+    },
+  };
+};
