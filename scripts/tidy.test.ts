@@ -164,6 +164,7 @@ test('a script that uses more keys than its name says is found, and so is one wi
 test('what stands in strings, templates, patterns and comments is not code', () => {
   const text = [
     "const a = 'x { y'; // {",
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the sample is source text
     'const b = `t ${a ? `u ${`v {`}` : "{"} { w`;',
     'const c = /[/{]{2}/.test(a) ? 1 / 2 : 3;',
     '/* { */',
