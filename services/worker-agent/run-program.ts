@@ -10,6 +10,8 @@ import { type Command, type ProcessResult, run } from '@nexus/shared/process';
 import { codeOfAbort, type RunRequest, type RunResult } from './runtimes.ts';
 
 const tailMax = 16_000;
+/** Between TERM and KILL: a stop is over within two seconds, also for an agent that ignores TERM. */
+const graceMs = 1000;
 
 /** Runs a command as the agent of a request; `input` is what it reads. */
 export const runProgram = async (request: RunRequest, command: Command, input: string): Promise<RunResult> => {
@@ -26,6 +28,7 @@ export const runProgram = async (request: RunRequest, command: Command, input: s
       onOutput: request.onOutput,
       mark: request.mark,
       leashed: true,
+      graceMs,
     });
     return resultOf(result, request);
   } catch (thrown) {
@@ -42,6 +45,7 @@ export const failed = (code: ErrorCode, says: string): RunResult => ({
   exitCode: null,
   signal: null,
   outputTail: '',
+  leftBehind: 0,
   sessionId: null,
   cost: { usd: null, tokens: null },
 });
@@ -58,6 +62,7 @@ const resultOf = (result: ProcessResult, request: RunRequest): RunResult => {
     exitCode: result.exitCode,
     signal: result.signal,
     outputTail: result.output.slice(-tailMax),
+    leftBehind: result.leftBehind,
     sessionId: null,
     cost: { usd: null, tokens: null },
   };

@@ -64,6 +64,8 @@ export type RunResult = {
   signal: string | null;
   /** The end of what the agent printed. */
   outputTail: string;
+  /** Processes that it had left running, and that were ended with it. */
+  leftBehind: number;
   sessionId: string | null;
   cost: Cost;
 };

@@ -16,7 +16,7 @@ import { execa } from 'execa';
 import { allowedEnv } from './environment.ts';
 import { giveOrder, readAnswer } from './leashed.ts';
 // biome-ignore lint/correctness/useImportExtensions: plain JavaScript with its types beside it
-import { endTree, type Tree } from './marked.mjs';
+import { endTree, listMarked, type Tree } from './marked.mjs';
 import { collectOutput } from './output.ts';
 
 /** A string is run by `sh -c`; a list is a program with its arguments, without a shell. */
@@ -58,6 +58,8 @@ export type ProcessResult = {
   stderr: string;
   /** Both streams in the order in which they came. */
   output: string;
+  /** Processes of the mark that were still running when the command had ended by itself, and were ended then. */
+  leftBehind: number;
   durationMs: number;
 };
 
@@ -77,12 +79,14 @@ export const run = async (options: RunOptions): Promise<ProcessResult> => {
   const began = performance.now();
   const output = collectOutput(options.outputBytesMax, options.onOutput);
   let reason: Reason | null = options.signal?.aborted ? 'aborted' : null;
+  let leftBehind = 0;
   const result = (exit: Exit): ProcessResult => ({
     ...exit,
     timedOut: reason === 'timedOut',
     aborted: reason === 'aborted',
     outputLimited: reason === 'outputLimited',
     ...output.texts(),
+    leftBehind,
     durationMs: Math.round(performance.now() - began),
   });
   if (reason !== null) return result({ exitCode: null, signal: null });
@@ -104,6 +108,7 @@ export const run = async (options: RunOptions): Promise<ProcessResult> => {
     const exit = await started.exit;
     ended = true;
     await ending;
+    if (reason === null && options.mark) leftBehind = listMarked().filter(({ mark }) => mark === options.mark).length;
     await sweep(started, options);
     output.rethrow();
     return result(exit);

@@ -1,0 +1,186 @@
+/**
+ * The conformance suite: what every runtime promises, tried on each runtime in this folder with real processes.
+ * A new runtime is found by itself; it brings `<name>.conformance.ts` beside its own file.
+ */
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { AgentDefinition } from '@nexus/shared/catalog';
+import { fail } from '@nexus/shared/errors';
+import { allowedEnv, listMarked } from '@nexus/shared/process';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { loadRuntimes, type RunRequest, type Runtime } from '../runtimes.ts';
+import type { Behaviour, Conformance } from './conformance.ts';
+
+const runtimes = await loadRuntimes(import.meta.dirname);
+let folder: string;
+let count = 0;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'nexus-conformance-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** A process that has ended, but whose parent does not ask for it, is still listed, as a zombie. */
+const isRunning = async (pid: string): Promise<boolean> => {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
+  return stat !== null && !/\) [ZX] /.test(stat);
+};
+
+const agent = { agent_id: 'code_developer', name: 'Code', role: 'builder' } as AgentDefinition;
+
+describe.each([...runtimes.values()].map((runtime) => [runtime.name, runtime] as const))(
+  'runtime %s',
+  (name, runtime) => {
+    const open = async (behaviour: Behaviour, changes: Partial<RunRequest> = {}) => {
+      const { conformance } = (await import(`./${name}.conformance.ts`)) as { conformance: Conformance };
+      const here = await mkdtemp(join(folder, 'run-'));
+      const output: string[] = [];
+      const request: RunRequest = {
+        ids: { taskId: 'a-task', subtaskId: 'a-subtask', attempt: 1, role: 'builder', kind: 'code' },
+        agent,
+        prompt: 'Do it.',
+        folder: here,
+        env: { NEXUS_TASK: 'a-task' },
+        mark: `conformance-${process.pid}-${count++}`,
+        timeBoxMs: 20_000,
+        outputBytesMax: 1_000_000,
+        signal: new AbortController().signal,
+        onOutput: (chunk) => output.push(chunk),
+        session: null,
+        context: { rehearsal: true, ...conformance.behave(behaviour) },
+        ...changes,
+      };
+      return { request, output, file: (path: string) => readFile(join(here, path), 'utf8') };
+    };
+    const marked = (mark: string) => listMarked().filter((found) => found.mark === mark);
+    /** Runs an agent that hangs, and calls `once` as soon as it says so. */
+    const hang = async (behaviour: Behaviour, once: () => void, changes: Partial<RunRequest>) => {
+      const { request } = await open(behaviour, {
+        ...changes,
+        onOutput: (chunk) => chunk.includes('hanging') && once(),
+      });
+      return { result: await runtime.run(request), request };
+    };
+
+    test('says that it is usable for what it then runs', async () => {
+      const { request } = await open('works');
+      expect(await runtime.usable(request.context)).toMatchObject({ usable: true });
+    });
+
+    test('runs an agent in its folder, with its output as it comes, in any script', async () => {
+      const { request, output, file } = await open('works');
+      const result = await runtime.run(request);
+      expect(result).toMatchObject({ ok: true, code: null, exitCode: 0, signal: null });
+      expect(output.join('')).toContain('hello from the agent');
+      expect(result.outputTail).toContain('hello from the agent');
+      expect(await file('made.txt')).toBe('Grüße, 世界');
+    });
+
+    test('gives the agent its whole prompt, long and in any script', async () => {
+      const prompt = `Begin 世界\n${'A line of the prompt.\n'.repeat(10_000)}"quotes" $(and) \`more\`\nEnd`;
+      const { request, file } = await open('keeps_prompt', { prompt });
+      expect(await runtime.run(request)).toMatchObject({ ok: true });
+      expect(await file('prompt.txt')).toBe(prompt);
+    });
+
+    test('shows output while the agent runs', async () => {
+      const at: number[] = [];
+      const { request } = await open('speaks_slowly', { onOutput: () => at.push(performance.now()) });
+      await runtime.run(request);
+      expect((at.at(-1) ?? 0) - (at[0] ?? 0)).toBeGreaterThan(200);
+    });
+
+    test('gives the agent the allow-listed environment and what was asked for, and no secret of ours', async () => {
+      process.env.NEXUS_CONFORMANCE_TOKEN = 'must-not-be-seen';
+      const { request, file } = await open('keeps_environment', {
+        env: { NEXUS_TASK: 'a-task', NEXUS_ROLE: 'builder' },
+      });
+      await runtime.run(request);
+      delete process.env.NEXUS_CONFORMANCE_TOKEN;
+      const environment = await file('env.txt');
+      expect(environment).toContain('NEXUS_TASK=a-task');
+      expect(environment).toContain('NEXUS_ROLE=builder');
+      expect(environment).toContain(`NEXUS_MARK=${request.mark}`);
+      expect(environment).not.toContain('must-not-be-seen');
+      const known = [...Object.keys(allowedEnv()), 'PWD', 'OLDPWD', 'SHLVL', '_'];
+      const foreign = environment.split('\n').map((line) => line.split('=')[0] ?? '');
+      expect(
+        foreign.filter((variable) => variable && !known.includes(variable) && !variable.startsWith('NEXUS_')),
+      ).toEqual([]);
+    });
+
+    test('reports a failure as a code, with the exit code', async () => {
+      const { request } = await open('fails');
+      expect(await runtime.run(request)).toMatchObject({ ok: false, code: 'AGENT_FAILED', exitCode: 3 });
+    });
+
+    test('reports a crash as a code', async () => {
+      const { request } = await open('crashes');
+      expect(await runtime.run(request)).toMatchObject({ ok: false, code: 'AGENT_CRASHED' });
+    });
+
+    test.each(['hangs', 'hangs_stubbornly'] as const)(
+      'ends an agent that %s within two seconds of an abort',
+      async (how) => {
+        const abort = new AbortController();
+        let aborted = 0;
+        const once = () => {
+          aborted ||= performance.now();
+          abort.abort(fail('STOPPED', { epoch: 2 }));
+        };
+        const { result, request } = await hang(how, once, { signal: abort.signal });
+        expect(result).toMatchObject({ ok: false, code: 'STOPPED' });
+        expect(performance.now() - aborted).toBeLessThan(2000);
+        expect(marked(request.mark)).toEqual([]);
+      },
+    );
+
+    test('starts nothing when it is aborted before', async () => {
+      const { request, output } = await open('works', {
+        signal: AbortSignal.abort(fail('TASK_ENDED', { task: 'a-task', status: 'cancelled' })),
+      });
+      expect(await runtime.run(request)).toMatchObject({ ok: false, code: 'TASK_ENDED' });
+      expect(output).toEqual([]);
+      expect(existsSync(join(request.folder, 'made.txt'))).toBe(false);
+    });
+
+    test('ends an agent at the end of its time box', async () => {
+      const { result, request } = await hang('hangs', () => undefined, { timeBoxMs: 800 });
+      expect(result).toMatchObject({ ok: false, code: 'AGENT_TIMED_OUT' });
+      expect(marked(request.mark)).toEqual([]);
+    });
+
+    test('ends an agent that prints too much, and keeps what came before', async () => {
+      const { request } = await open('floods', { outputBytesMax: 50_000 });
+      const result = await runtime.run(request);
+      expect(result).toMatchObject({ ok: false, code: 'AGENT_OUTPUT_LIMIT' });
+      expect(result.outputTail).toContain('this never ends');
+      expect(marked(request.mark)).toEqual([]);
+    });
+
+    test('leaves no process behind, not even in a session of its own, and counts what it ended', async () => {
+      const { request, file } = await open('leaves_background');
+      const result = await runtime.run(request);
+      expect(result).toMatchObject({ ok: true });
+      expect(result.leftBehind).toBeGreaterThan(0);
+      expect(marked(request.mark)).toEqual([]);
+      expect(await isRunning((await file('pid.txt')).trim())).toBe(false);
+    });
+
+    test('goes on: from the session where it can, else anew with the prompt that it is given', async () => {
+      const { request, file } = await open('keeps_prompt', { prompt: 'Go on from here.', session: 'an-earlier-one' });
+      const result = await (runtime as Runtime).resume('an-earlier-one', request);
+      expect(result).toMatchObject({ ok: true });
+      if (!runtime.capabilities.resume) expect(await file('prompt.txt')).toBe('Go on from here.');
+    });
+
+    test('tells what it cost only if it knows', async () => {
+      const { request } = await open('works');
+      const { cost } = await runtime.run(request);
+      if (!runtime.capabilities.cost) expect(cost).toEqual({ usd: null, tokens: null });
+      else expect(cost.tokens).toBeGreaterThanOrEqual(0);
+    });
+  },
+);
