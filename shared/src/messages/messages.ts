@@ -74,8 +74,12 @@ type Entry = {
   died?: (payload: any, death: Death) => LastWord;
 };
 
-const define = <P extends z.ZodObject>(
-  entry: Omit<Entry, 'payload' | 'died'> & { payload: P; died?: (payload: z.infer<P>, death: Death) => LastWord },
+const define = <const S extends ServiceName, P extends z.ZodObject>(
+  entry: Omit<Entry, 'to' | 'payload' | 'died'> & {
+    to: S;
+    payload: P;
+    died?: (payload: z.infer<P>, death: Death) => LastWord;
+  },
 ) => entry;
 
 const ledger = { serial: 'task', ledgerOnly: true, retries: 3, timeoutMs: 30_000 } as const;
