@@ -117,7 +117,8 @@ const tidyDocument = (document: Document): Document => {
   }
   const named = (name: string): string => {
     const short = name.replace(/Input$/, '');
-    return reached.has(short) ? name : short;
+    const same = JSON.stringify(schemas[short]) === JSON.stringify(schemas[name]);
+    return reached.has(short) && !same ? name : short;
   };
   const kept = [...reached].sort().map((name) => [named(name), withExamples(named(name), schemas[name] ?? {})]);
   const whole = { ...document, components: { ...document.components, schemas: Object.fromEntries(kept) } };

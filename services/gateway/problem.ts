@@ -36,7 +36,9 @@ class FieldProblems extends Error {
 /** Fastify's validator: zod schemas, unknown fields refused by name, every problem with what would be right. */
 export const validatorCompiler =
   ({ schema, httpPart }: { schema: z.ZodType; httpPart?: string | undefined }) =>
-  (data: unknown) => {
+  (given: unknown) => {
+    // Fastify says null where there was no body.
+    const data = httpPart === 'body' && given === null ? undefined : given;
     if (data === undefined && httpPart === 'body' && schema instanceof z.ZodObject) {
       return { error: invalid([{ field: '', says: 'the body is empty; it must be a JSON object' }]) };
     }

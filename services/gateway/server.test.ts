@@ -1,0 +1,383 @@
+/**
+ * The HTTP side of the gateway in process: shapes, refusals, access, the document. The fleet behind it is
+ * a plain object here; test/integration/gateway.test.ts runs the same server on a real Redis.
+ */
+
+import type { Bus } from '@nexus/shared/bus';
+import { keysOf } from '@nexus/shared/bus';
+import { openCatalog } from '@nexus/shared/catalog';
+import { controlCommand, problem, taskAccepted } from '@nexus/shared/client/api';
+import { loadConfig } from '@nexus/shared/config';
+import { type Presence, taskRequest } from '@nexus/shared/messages/domain';
+import { openMeters, silentLog } from '@nexus/shared/telemetry';
+import { Validator } from '@seriousme/openapi-schema-validator';
+import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { checkAuthConfig } from './auth.ts';
+import { gatewayConfig } from './config.ts';
+import type { Api, Fleet } from './fleet.ts';
+import { examples } from './openapi.ts';
+import { composeServer } from './server.ts';
+
+type Drafted = Parameters<Bus['publish']>[0];
+const token = 'a-token-that-is-long-enough';
+const bearer = { authorization: `Bearer ${token}` };
+let catalog: Fleet['catalog'];
+const open: Api[] = [];
+
+beforeAll(async () => {
+  catalog = await openCatalog();
+});
+afterEach(async () => {
+  for (const app of open.splice(0)) await app.close();
+});
+
+const worker = (runtimes: Presence['runtimes']): Presence => ({
+  instance_id: 'worker-agent-a-1',
+  service: 'worker-agent',
+  host: 'a',
+  pid: 1,
+  port: null,
+  started_at: '2026-11-20T10:00:00.000Z',
+  version: '0.1.0',
+  state: 'serving',
+  slots: 2,
+  busy: 0,
+  epoch: 0,
+  confirmed_epoch: 0,
+  survivors: [],
+  running: [],
+  runtimes,
+});
+const able = worker([
+  { name: 'command', usable: true, looked: 'NEXUS_AGENT_COMMAND is set', mend: '' },
+  { name: 'scripted', usable: true, looked: 'rehearsals are on', mend: '' },
+]);
+const unable = worker([
+  { name: 'command', usable: false, looked: 'NEXUS_AGENT_COMMAND is not set', mend: 'set NEXUS_AGENT_COMMAND' },
+  { name: 'scripted', usable: true, looked: 'rehearsals are on', mend: '' },
+]);
+
+type Given = { env?: Record<string, string>; presences?: Presence[]; state?: string; memory?: number };
+
+const serve = async ({ env = {}, presences = [able], state = 'running', memory = 0 }: Given = {}) => {
+  const published: Drafted[] = [];
+  const bus = {
+    keys: keysOf('{test}'),
+    store: {
+      readHash: async () => ({}),
+      readFields: async (_key: string, fields: string[]) => fields.map(() => null),
+      readText: async () => null,
+      readIndex: async () => [],
+    },
+    control: { read: async () => ({ epoch: 0, state, scopes: {}, by: null, at: null }) },
+    presences: async () => presences,
+    accepted: async () => false,
+    memoryShare: async () => memory,
+    rememberOnce: async () => 'made-once',
+    publish: async (draft: Drafted) => {
+      published.push(draft);
+      return { message_id: 'm', duplicate: false, stored: null };
+    },
+    health: () => ({ ok: true, says: 'Redis answers.', since: '2026-11-20T10:00:00.000Z' }),
+  } as unknown as Bus;
+  const config = { ...loadConfig(gatewayConfig, { NEXUS_TOKEN: token, ...env }), home: '/nowhere' };
+  const app = await composeServer({
+    bus,
+    catalog,
+    config,
+    version: '0.1.0',
+    log: silentLog(),
+    meters: openMeters('gateway'),
+    closing: new AbortController().signal,
+  });
+  open.push(app);
+  const ask = (method: 'GET' | 'POST' | 'DELETE', url: string, body?: unknown, headers: Record<string, string> = {}) =>
+    app.inject({
+      method,
+      url,
+      headers: { ...bearer, ...headers },
+      ...(body === undefined ? {} : { payload: body as object }),
+    });
+  return { app, ask, published, config };
+};
+
+const problemIn = (response: { body: string; headers: Record<string, unknown> }) => {
+  expect(response.headers['content-type']).toContain('application/problem+json');
+  return problem.parse(JSON.parse(response.body));
+};
+
+describe('submitting', () => {
+  test('the bodies of the quick start are accepted as they are, and nothing is invented', async () => {
+    const { ask, published } = await serve();
+    const bodies = [
+      { request: 'Create a simple hello world function' },
+      {
+        request: 'Build a secure user authentication system',
+        priority: 'high',
+        deadline: '2099-12-31T23:59:59Z',
+        context: { project_type: 'web_application', technologies: ['Node.js', 'PostgreSQL', 'JWT'] },
+      },
+    ];
+    for (const body of bodies) {
+      const response = await ask('POST', '/api/tasks', body);
+      expect(response.statusCode).toBe(202);
+      const accepted = taskAccepted.parse(response.json());
+      expect(accepted).toMatchObject({ status: 'accepted', estimated_completion: null, assigned_agents: [] });
+      expect(accepted.tracking_url).toBe(`/api/tasks/${accepted.task_id}`);
+      expect(response.headers.location).toBe(accepted.tracking_url);
+    }
+    expect(published.map(({ type }) => type)).toEqual(['task.submitted', 'task.submitted']);
+    expect(published[1]).toMatchObject({ priority: 'HIGH', actor: 'token:admin', accept: true });
+  });
+
+  test.each([
+    ['an empty request', { request: '  ' }, 'REQUEST_INVALID', 'request', /empty/],
+    ['a request of more than 32 kB', { request: 'x'.repeat(32_769) }, 'REQUEST_INVALID', 'request', /32 kB/],
+    ['no request at all', {}, 'REQUEST_INVALID', 'request', /missing/],
+    ['an unknown field', { request: 'a', colour: 'red' }, 'REQUEST_INVALID', 'colour', /known are request, priority/],
+    ['an unknown field inside', { request: 'a', budget: { eur: 1 } }, 'REQUEST_INVALID', 'budget.eur', /usd, tokens/],
+    ['an unknown priority', { request: 'a', priority: 'soon' }, 'REQUEST_INVALID', 'priority', /CRITICAL, HIGH/],
+    ['an unknown workflow', { request: 'a', workflow: 'magic' }, 'WORKFLOW_UNKNOWN', 'workflow', /magic.*feature/],
+    ['an unknown role', { request: 'a', roles: ['wizard'] }, 'ROLE_UNKNOWN', 'roles', /wizard.*builder/],
+    ['an unknown runtime', { request: 'a', runtime: 'magic' }, 'RUNTIME_UNKNOWN', 'runtime', /magic.*command/],
+    ['a deadline without a zone', { request: 'a', deadline: 'soon' }, 'REQUEST_INVALID', 'deadline', /datetime/],
+    [
+      'a check without a command',
+      { request: 'a', checks: [{ name: 'x' }] },
+      'REQUEST_INVALID',
+      'checks[0].command',
+      /missing/,
+    ],
+    ['a base without a repository', { request: 'a', base: 'main' }, 'REQUEST_INVALID', 'base', /no repository/],
+    [
+      'a scenario where none are allowed',
+      { request: 'a', scenario: 'x' },
+      'REHEARSAL_OFF',
+      'scenario',
+      /NEXUS_REHEARSAL=on/,
+    ],
+    [
+      'a scripted runtime without a scenario',
+      { request: 'a', runtime: 'scripted' },
+      'REQUEST_INVALID',
+      'scenario',
+      /missing/,
+    ],
+    [
+      'another runtime for a command',
+      { request: 'a', runtime: 'scripted', agent_command: 'x' },
+      'REQUEST_INVALID',
+      'scenario',
+      /missing/,
+    ],
+    ['a list instead of an object', [], 'REQUEST_INVALID', '', /expected object/],
+  ])('%s is refused, with the field and what would be right', async (_what, body, code, field, says) => {
+    const { ask, published } = await serve();
+    const response = await ask('POST', '/api/tasks', body);
+    expect(response.statusCode).toBe(422);
+    const refused = problemIn(response);
+    expect(refused.code).toBe(code);
+    expect(refused.problems?.map((one) => one.field)).toContain(field);
+    expect(refused.detail).toMatch(says);
+    expect(published).toEqual([]);
+  });
+
+  test('a deadline in the past is refused with both dates', async () => {
+    const { ask } = await serve();
+    const refused = problemIn(await ask('POST', '/api/tasks', { request: 'a', deadline: '2024-01-01T00:00:00Z' }));
+    expect(refused.code).toBe('DEADLINE_PASSED');
+    expect(refused.detail).toContain('2024-01-01T00:00:00Z');
+    expect(refused.detail).toContain(new Date().toISOString().slice(0, 10));
+  });
+
+  test('a scenario with a syntax error is refused with its line', async () => {
+    const { ask } = await serve({ env: { NEXUS_REHEARSAL: 'on' } });
+    const refused = problemIn(await ask('POST', '/api/tasks', { request: 'a', scenario: 'name: x\nsubtasks: [' }));
+    expect(refused).toMatchObject({ code: 'SCENARIO_INVALID', status: 422 });
+    expect(refused.detail).toMatch(/line \d/i);
+  });
+
+  test('no worker alive is 503 with Retry-After', async () => {
+    const { ask } = await serve({ presences: [] });
+    const response = await ask('POST', '/api/tasks', { request: 'a' });
+    expect([response.statusCode, response.headers['retry-after']]).toEqual([503, '10']);
+    expect(problemIn(response).code).toBe('NO_WORKER');
+  });
+
+  test('no usable runtime is 422 with what was looked for and the one mend; a command with the task mends it', async () => {
+    const { ask } = await serve({ presences: [unable] });
+    const refused = problemIn(await ask('POST', '/api/tasks', { request: 'a' }));
+    expect(refused).toMatchObject({ code: 'NO_RUNTIME', status: 422 });
+    expect(refused.detail).toContain('command (NEXUS_AGENT_COMMAND is not set)');
+    expect(refused.detail).toContain('set NEXUS_AGENT_COMMAND');
+    expect(refused.detail).not.toContain('scripted');
+    const accepted = await ask('POST', '/api/tasks', { request: 'a', agent_command: 'my-agent' });
+    expect(accepted.statusCode).toBe(202);
+  });
+
+  test('a fleet that drains takes nothing; a stopped one takes it and says that it waits', async () => {
+    const draining = await serve({ state: 'draining' });
+    expect(problemIn(await draining.ask('POST', '/api/tasks', { request: 'a' }))).toMatchObject({ code: 'DRAINING' });
+    const stopped = await serve({ state: 'stopped' });
+    const accepted = taskAccepted.parse((await stopped.ask('POST', '/api/tasks', { request: 'a' })).json());
+    expect(accepted.warnings.join()).toContain('stopped');
+  });
+
+  test('a Redis that is nearly full takes no new work', async () => {
+    const { ask } = await serve({ memory: 0.95 });
+    expect(problemIn(await ask('POST', '/api/tasks', { request: 'a' }))).toMatchObject({
+      code: 'BUS_MEMORY',
+      status: 503,
+    });
+  });
+
+  test('a request too large for an envelope travels under a key of its own', async () => {
+    const { ask, published } = await serve();
+    const response = await ask('POST', '/api/tasks', { request: 'a', context: { text: 'ü'.repeat(30_000) } });
+    expect(response.statusCode).toBe(202);
+    const [draft] = published;
+    expect(draft?.attach?.[0]?.key).toBe(`{test}:request:${draft?.thread}`);
+    expect(draft?.payload).toEqual({ task_id: draft?.thread, request_key: `{test}:request:${draft?.thread}` });
+  });
+});
+
+describe('bodies', () => {
+  test.each([
+    ['what is not JSON', '{"request": ', 'application/json', 400, 'BODY_MALFORMED'],
+    ['a form', 'request=a', 'application/x-www-form-urlencoded', 415, 'BODY_FOREIGN'],
+    [
+      'more than 256 kB',
+      JSON.stringify({ request: 'x'.repeat(300_000) }),
+      'application/json',
+      413,
+      'REQUEST_TOO_LARGE',
+    ],
+    ['nothing', '', 'application/json', 422, 'REQUEST_INVALID'],
+    ['a poisoned prototype', '{"request":"a","__proto__":{"x":1}}', 'application/json', 400, 'BODY_MALFORMED'],
+  ])('%s is refused as problem details', async (_what, payload, type, status, code) => {
+    const { app } = await serve();
+    const response = await app.inject({
+      method: 'POST',
+      url: '/api/tasks',
+      headers: { ...bearer, 'content-type': type },
+      payload,
+    });
+    expect(problemIn(response)).toMatchObject({ status, code, instance: '/api/tasks' });
+    expect(response.statusCode).toBe(status);
+  });
+
+  test('unknown paths, tasks, letters and query fields are named', async () => {
+    const { ask } = await serve();
+    expect(problemIn(await ask('GET', '/api/nothing'))).toMatchObject({ status: 404, code: 'ROUTE_UNKNOWN' });
+    expect(problemIn(await ask('GET', '/api/tasks/no-such-task'))).toMatchObject({ status: 404, code: 'TASK_UNKNOWN' });
+    expect(problemIn(await ask('POST', '/api/tasks/no-such-task/cancel'))).toMatchObject({ code: 'TASK_UNKNOWN' });
+    expect(problemIn(await ask('GET', '/api/tasks?page=2')).problems?.[0]?.field).toBe('page');
+    expect(problemIn(await ask('GET', '/api/tasks?limit=0')).problems?.[0]?.field).toBe('limit');
+    expect(problemIn(await ask('POST', '/api/control', { command: 'HALT' })).problems?.[0]?.field).toBe('command');
+  });
+});
+
+describe('access', () => {
+  test('everything but health and the documentation asks for a token', async () => {
+    const { app } = await serve();
+    const status = async (url: string, headers = {}) => (await app.inject({ url, headers })).statusCode;
+    for (const url of ['/health', '/ready', '/openapi.json', '/api/docs/'])
+      expect([url, await status(url)]).toEqual([url, 200]);
+    for (const url of ['/api/tasks', '/api/agents', '/metrics', '/api/events', '/api/nothing']) {
+      expect([url, await status(url)]).toEqual([url, 401]);
+      expect(await status(url, { authorization: 'Bearer wrong' })).toBe(401);
+    }
+    expect(await status('/metrics', bearer)).toBe(200);
+    const refused = await app.inject({ url: '/api/tasks' });
+    expect(refused.headers['www-authenticate']).toContain('Bearer');
+    expect(problemIn(refused).detail).toContain('nexus token');
+  });
+
+  test('a narrower token gets as far as its scope', async () => {
+    const { ask } = await serve({ env: { NEXUS_TOKEN_READ: 'reader', NEXUS_TOKEN_OPERATE: 'operator' } });
+    const as = (name: string) => ({ authorization: `Bearer ${name}` });
+    expect((await ask('GET', '/api/tasks', undefined, as('reader'))).statusCode).toBe(200);
+    expect(problemIn(await ask('POST', '/api/tasks', { request: 'a' }, as('reader')))).toMatchObject({
+      code: 'FORBIDDEN',
+    });
+    expect((await ask('POST', '/api/tasks', { request: 'a' }, as('operator'))).statusCode).toBe(202);
+    const refused = await ask('POST', '/api/control', { command: 'STOP_ALL' }, as('operator'));
+    expect([refused.statusCode, problemIn(refused).detail]).toEqual([403, expect.stringContaining('"admin"')]);
+  });
+
+  test('foreign names are refused in Host and Origin; loopback and added names are not', async () => {
+    const { app } = await serve({ env: { NEXUS_HOSTS: 'nexus.example,fleet.example:8080' } });
+    const status = async (headers: Record<string, string>) =>
+      (await app.inject({ url: '/health', headers })).statusCode;
+    for (const host of ['localhost:8080', '127.0.0.1:8080', '[::1]:8080', 'nexus.example', 'FLEET.example']) {
+      expect([host, await status({ host })]).toEqual([host, 200]);
+    }
+    for (const host of ['evil.example', '127.0.0.1.evil.example', 'localhost.evil.example:8080', 'a b']) {
+      expect([host, await status({ host })]).toEqual([host, 403]);
+    }
+    expect(await status({ host: 'localhost', origin: 'http://localhost:5173' })).toBe(200);
+    expect(await status({ host: 'localhost', origin: 'https://evil.example' })).toBe(403);
+    expect(await status({ host: 'localhost', origin: 'null' })).toBe(403);
+    const refused = problemIn(await app.inject({ url: '/health', headers: { host: 'evil.example' } }));
+    expect(refused).toMatchObject({ code: 'HOST_FOREIGN', detail: expect.stringContaining('NEXUS_HOSTS') });
+  });
+
+  test('no token is asked for where that was switched off, and only loopback may be so', async () => {
+    const { app } = await serve({ env: { NEXUS_AUTH: 'off' } });
+    expect((await app.inject({ url: '/api/agents' })).statusCode).toBe(200);
+    const config = (env: Record<string, string>) => loadConfig(gatewayConfig, env);
+    expect(() => checkAuthConfig(config({ NEXUS_AUTH: 'off' }))).not.toThrow();
+    const anywhere = { NEXUS_AUTH: 'off', NEXUS_HOST: '0.0.0.0' };
+    expect(() => checkAuthConfig(config(anywhere))).toThrow(/NEXUS_AUTH_OFF_ANYWHERE/);
+    expect(() => checkAuthConfig(config({ ...anywhere, NEXUS_AUTH_OFF_ANYWHERE: 'yes' }))).not.toThrow();
+  });
+});
+
+describe('the document', () => {
+  test('is valid OpenAPI 3.1 in the eyes of a validator that is not ours', async () => {
+    const { app } = await serve();
+    const response = await app.inject({ url: '/openapi.json' });
+    const document = response.json();
+    expect(document.openapi).toMatch(/^3\.1\./);
+    expect(await new Validator().validate(document)).toEqual({ valid: true });
+    const ids = Object.keys(document.components.schemas);
+    expect(ids).toEqual(expect.arrayContaining(['TaskRequest', 'TaskAccepted', 'Task', 'Problem', 'AgentList']));
+    expect(ids.filter((id) => id.endsWith('Input') || id === 'Envelope')).toEqual([]);
+  });
+
+  test('names for every operation its id, its security and the refusals that it can answer with', async () => {
+    const { app } = await serve();
+    const { paths } = (await app.inject({ url: '/openapi.json' })).json();
+    const operations = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.entries(methods as Record<string, { operationId: string; security: object[]; responses: object }>).map(
+        ([method, operation]) => ({ name: `${method} ${path}`, ...operation }),
+      ),
+    );
+    expect(operations.length).toBeGreaterThan(18);
+    expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(operations.length);
+    for (const { name, security, responses } of operations) {
+      const statuses = Object.keys(responses);
+      expect([name, Array.isArray(security), statuses.some((status) => status.startsWith('4'))]).toEqual([
+        name,
+        true,
+        true,
+      ]);
+      if (security.length > 0) expect([name, statuses]).toEqual([name, expect.arrayContaining(['401', '403'])]);
+    }
+  });
+
+  test('gives examples that the schemas take', () => {
+    for (const example of examples.TaskRequest ?? []) taskRequest.parse(example);
+    for (const example of examples.TaskAccepted ?? []) taskAccepted.parse(example);
+    for (const example of examples.ControlCommand ?? []) controlCommand.parse(example);
+    for (const example of examples.Problem ?? []) problem.parse(example);
+  });
+
+  test('can be read with everything served from here', async () => {
+    const { app } = await serve();
+    const page = await app.inject({ url: '/api/docs/' });
+    expect(page.body).not.toMatch(/(src|href)="https?:/);
+    const [, script = ''] = /src="\.(\/static\/swagger-ui-bundle\.js)"/.exec(page.body) ?? [];
+    expect((await app.inject({ url: `/api/docs${script}` })).statusCode).toBe(200);
+  });
+});
