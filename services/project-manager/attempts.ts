@@ -1,0 +1,120 @@
+/**
+ * Attempts: what becomes of a subtask when a worker says that one began or ended.
+ *
+ * A result counts only for the attempt that holds the subtask's slot; all else came too late and changes
+ * nothing. A good report ends its subtask, a commit goes to the merge queue, a plan grows the board. What
+ * failed is tried again from where it stopped, with a growing wait, up to the limit; what no further attempt
+ * can mend fails at once. An attempt that was stopped from outside counts nothing.
+ */
+import { errorTable, fail } from '@nexus/shared/errors';
+import type { PayloadOf } from '@nexus/shared/messages';
+import { type Cost, endedTask, type HandOver, type Subtask } from '@nexus/shared/messages/domain';
+import { takePlan } from './decompose.ts';
+import { freeSlot, isRunning, makeReady, release } from './dispatch.ts';
+import type { Draft } from './draft.ts';
+import { cancelBoard, failSubtask } from './ending.ts';
+import { remember } from './history.ts';
+import { enqueue } from './merge-queue.ts';
+
+type Finished = PayloadOf<'attempt.finished'>;
+
+/** Codes that say how a delivery died, not what was wrong with the work: another attempt may well succeed. */
+const deathsOfDeliveries = new Set(['RETRIES_EXHAUSTED', 'POISON']);
+const permanent = new Set<string>(
+  errorTable().flatMap(([code, entry]) => (entry.outcome === 'dead' && !deathsOfDeliveries.has(code) ? [code] : [])),
+);
+
+/** A worker has begun an attempt. */
+export const attemptBegun = (draft: Draft, payload: PayloadOf<'attempt.begun'>): void => {
+  const part = draft.find(payload.subtask_id);
+  if (!part || !isRunning(draft, part, payload.attempt) || part.state !== 'ready') return;
+  draft.change(part.id, { state: 'working', instance_id: payload.instance_id, began_at: payload.began_at });
+};
+
+/** An attempt has ended, well or not. */
+export const attemptFinished = (draft: Draft, told: Finished): void => {
+  const part = draft.find(told.subtask_id);
+  if (!part || !isRunning(draft, part, told.attempt)) return;
+  const payload = isIdle(part, told) ? idle(told) : told;
+  freeSlot(draft, part.id);
+  draft.changeHead({ cost: sum(draft.head.cost, payload.cost) });
+  const booked = draft.change(part.id, {
+    history: remember(draft, part, { ...payload, began_at: payload.began_at ?? part.began_at }),
+    evidence: [...part.evidence, ...(payload.evidence ? [payload.evidence] : [])].slice(-64),
+    instance_id: payload.instance_id ?? part.instance_id,
+  });
+  if (payload.outcome === 'aborted' || payload.code === 'TASK_ENDED') aborted(draft, booked, payload);
+  else if (payload.outcome === 'finished') finished(draft, booked, payload);
+  else failed(draft, booked, payload);
+};
+
+/** A subtask that asks for a commit ended well without one; a planner's plan is as good. */
+const isIdle = (part: Subtask, payload: Finished): boolean =>
+  payload.outcome === 'finished' && part.kind !== 'report' && payload.commit === null && !(part.grows && payload.plan);
+
+const idle = (payload: Finished): Finished => ({
+  ...payload,
+  outcome: 'failed',
+  code: 'AGENT_IDLE',
+  says: payload.says || fail('AGENT_IDLE').message,
+});
+
+const finished = (draft: Draft, part: Subtask, payload: Finished): void => {
+  draft.stat(`agent:${payload.agent_id}:completed`);
+  if (part.grows && payload.plan && !takePlan(draft, part, payload.plan, payload.commit)) return;
+  const { commit, report } = payload;
+  if (part.kind === 'report' || commit === null) {
+    const ended = draft.change(part.id, { state: 'reported', commit, report, hand_over: null, ended_at: draft.at });
+    release(draft, ended);
+  } else {
+    draft.change(part.id, { state: 'checking', commit, report });
+    enqueue(draft, part.id);
+  }
+};
+
+const failed = (draft: Draft, part: Subtask, payload: Finished): void => {
+  draft.stat(`agent:${payload.agent_id}:failed`);
+  const failures = part.failures + 1;
+  draft.change(part.id, { failures });
+  const why = payload.says || payload.code || payload.outcome;
+  if (failures >= draft.rules.attemptsMax || permanent.has(payload.code ?? '')) {
+    failSubtask(draft, part.id, payload.code ? `${payload.code}: ${why}` : why);
+    return;
+  }
+  draft.delays.set(part.id, draft.rules.retryBaseMs * 2 ** (failures - 1));
+  const handOver = handedOn(part, payload, payload.outcome === 'lost' ? 'worker_lost' : 'agent_failed');
+  makeReady(draft, part.id, { hand_over: handOver }, true);
+};
+
+/** Stopped or cancelled from outside: nothing is counted, and it goes on where it was, unless its task has ended. */
+const aborted = (draft: Draft, part: Subtask, payload: Finished): void => {
+  const task = draft.task();
+  if (task === null || endedTask(task.status)) {
+    cancelBoard(draft, task ? `The task is ${task.status}.` : 'The task is gone.');
+    return;
+  }
+  draft.delays.set(part.id, draft.rules.retryBaseMs);
+  makeReady(draft, part.id, { hand_over: handedOn(part, payload, 'stopped') }, true);
+};
+
+/** What the next attempt is told: this end, and what it was asked to mend if this attempt did not get to it. */
+const handedOn = (part: Subtask, payload: Finished, why: HandOver['why']): HandOver => {
+  const before = part.hand_over;
+  const says = payload.says || payload.code || `The attempt before ended as ${payload.outcome}.`;
+  return {
+    why,
+    says: (before ? `${says}\nBefore that: ${before.says}` : says).slice(0, 4000),
+    commit: payload.wip ?? payload.commit ?? before?.commit ?? part.commit,
+    log_tail: payload.log_tail || (before?.log_tail ?? ''),
+    files: (payload.files.length > 0 ? payload.files : (before?.files ?? [])).slice(0, 100),
+  };
+};
+
+const sum = (one: Cost, other: Cost): Cost => ({
+  usd: plus(one.usd, other.usd),
+  tokens: plus(one.tokens, other.tokens),
+});
+
+/** What is not known counts nothing, and stays unknown only while nothing is known. */
+const plus = (one: number | null, other: number | null): number | null =>
+  one === null ? other : other === null ? one : one + other;

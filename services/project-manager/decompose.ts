@@ -1,0 +1,215 @@
+/**
+ * Decomposition: how a plan becomes a board, and how the plan of a planner agent grows a running one.
+ *
+ * A grown plan takes the place of the node that `stands_for_plan`: its subtasks without dependencies among
+ * themselves depend on what that node depended on, and what depended on the node depends on the ends of the
+ * plan. An invalid plan goes back to its planner with what is wrong, a bounded number of times; after that
+ * the node is done itself, as the workflow wrote it, and keeps the reason.
+ */
+import { graphProblems } from '@nexus/shared/catalog';
+import { fail } from '@nexus/shared/errors';
+import type { BoardView } from '@nexus/shared/ledger';
+import type { PayloadOf } from '@nexus/shared/messages';
+import {
+  type BoardHead,
+  endedSubtask,
+  type PlanFile,
+  type PlannedSubtask,
+  type Subtask,
+} from '@nexus/shared/messages/domain';
+import { makeReady } from './dispatch.ts';
+import type { Draft } from './draft.ts';
+import { dependenciesMax, dependentsIn, problemsOf } from './graph.ts';
+
+type PlanLeft = NonNullable<PayloadOf<'attempt.finished'>['plan']>;
+
+/** A new board without subtasks; `fill` puts them on it. */
+export const emptyBoard = (
+  task: Pick<BoardHead, 'task_id' | 'priority' | 'mode' | 'base_commit'>,
+  now: number,
+): BoardView => ({
+  revision: 0,
+  head: {
+    task_id: task.task_id,
+    priority: task.priority,
+    mode: task.mode,
+    created_at: new Date(now).toISOString(),
+    counts: {},
+    total: 0,
+    ready: [],
+    dispatched: [],
+    queue: [],
+    at_gate: null,
+    integration: task.base_commit,
+    base_commit: task.base_commit,
+    before: null,
+    proven: false,
+    red: [],
+    gate_runs: 0,
+    attempts: 0,
+    sent_back: 0,
+    merged: 0,
+    cost: { usd: null, tokens: null },
+    outcome: null,
+    reason: null,
+  },
+  subtasks: new Map(),
+});
+
+/** Puts a plan's subtasks on a new board. Throws PLAN_INVALID where they cannot be worked off. */
+export const fill = (draft: Draft, planned: readonly PlannedSubtask[]): void => {
+  const problems = problemsOf(planned, [], draft.agentFor);
+  if (problems.length > 0) throw fail('PLAN_INVALID', { problem: told(problems, 1500) });
+  const dependents = dependentsIn(planned);
+  for (const [order, node] of planned.entries()) {
+    const part = newPart(draft, node, order, dependents.get(node.id) ?? [], node.depends_on);
+    draft.add(part);
+    if (part.waiting_for.length === 0) makeReady(draft, part.id);
+  }
+};
+
+/**
+ * Takes the plan that a planner left. True: the planner's subtask is done, whether the board has grown or the
+ * node that stands for the plan remains. False: the plan went back.
+ */
+export const takePlan = (draft: Draft, planner: Subtask, left: PlanLeft, commit: string | null): boolean => {
+  const problems = 'problem' in left ? [left.problem] : grow(draft, planner, left.file);
+  if (problems.length === 0) return true;
+  const says = told(problems, 3000);
+  if (planner.plan_rejections >= draft.rules.planRejectionsMax) {
+    const reason = `The plan was refused ${planner.plan_rejections + 1} times, last because: ${says}`.slice(0, 2000);
+    draft.change(planner.id, { reason });
+    const standing = draft.all().find((part) => standsForPlanOf(part, planner));
+    if (standing) draft.change(standing.id, { reason });
+    return true;
+  }
+  const handOver = {
+    why: 'plan_invalid' as const,
+    says: `Your .nexus/plan.json cannot be used: ${says} Write it again.`,
+    commit: commit ?? planner.hand_over?.commit ?? null,
+    log_tail: '',
+    files: [],
+  };
+  makeReady(draft, planner.id, { plan_rejections: planner.plan_rejections + 1, hand_over: handOver }, true);
+  return false;
+};
+
+/** Grows the board by a plan file; what is wrong with it, or nothing. Only a valid plan changes anything. */
+const grow = (draft: Draft, planner: Subtask, file: PlanFile): string[] => {
+  const board = draft.all();
+  const standing = board.find((part) => standsForPlanOf(part, planner)) ?? null;
+  const others = board.filter((part) => part !== standing);
+  const nodes = file.subtasks.map((node) => ({ ...node, grows: false, stands_for_plan: false }));
+  const ids = others.map(({ id }) => id);
+  const problems = problemsOf(nodes, ids, draft.agentFor);
+  if (others.length + nodes.length > draft.rules.subtasksMax) {
+    problems.push(`with ${nodes.length} more there would be over ${draft.rules.subtasksMax} subtasks`);
+  }
+  if (problems.length > 0) return problems;
+
+  const joined = join(nodes, standing ?? planner, standing !== null);
+  const followers = (standing ?? planner).dependents.map((id) => follow(draft.part(id), standing, joined.ends));
+  const crowded = [...joined.nodes, ...followers].filter((node) => node.depends_on.length > dependenciesMax);
+  if (crowded.length > 0) {
+    return crowded.map(
+      ({ id }) => `"${id}" would depend on more than ${dependenciesMax} subtasks; join some before it`,
+    );
+  }
+  const followed = new Map(followers.map((node) => [node.id, node.depends_on]));
+  const all = others.map((part) => ({ id: part.id, depends_on: followed.get(part.id) ?? part.depends_on }));
+  const circles = graphProblems([...all, ...joined.nodes]);
+  if (circles.length > 0) return circles.map(({ says }) => `on the whole board, ${says}`);
+
+  put(draft, standing, planner, others, [...all, ...joined.nodes], joined.nodes);
+  draft.change(planner.id, { grows: false });
+  return [];
+};
+
+/** The node that a planner's plan replaces: it waits for that planner, and nobody has worked on it. */
+const standsForPlanOf = (part: Subtask, planner: Subtask): boolean =>
+  part.stands_for_plan && part.state === 'blocked' && part.depends_on.includes(planner.id);
+
+/** Hangs the beginnings of a plan on what its place depended on, and finds its ends. */
+const join = (nodes: readonly PlannedSubtask[], place: Subtask, replaced: boolean) => {
+  const ids = new Set(nodes.map(({ id }) => id));
+  const before = replaced ? place.depends_on : [place.id];
+  const dependents = dependentsIn(nodes);
+  return {
+    ends: nodes.filter(({ id }) => dependents.get(id)?.length === 0).map(({ id }) => id),
+    nodes: nodes.map((node) =>
+      node.depends_on.some((on) => ids.has(on))
+        ? node
+        : { ...node, depends_on: [...new Set([...node.depends_on, ...before])] },
+    ),
+  };
+};
+
+/** A subtask behind the plan's place, depending on the plan's ends now. */
+const follow = (part: Subtask, standing: Subtask | null, ends: readonly string[]) => ({
+  id: part.id,
+  depends_on: [...new Set([...part.depends_on.filter((id) => id !== standing?.id), ...ends])],
+});
+
+/** Changes the board: out with the node, in with the plan; the others get their new neighbours and places. */
+const put = (
+  draft: Draft,
+  standing: Subtask | null,
+  planner: Subtask,
+  others: readonly Subtask[],
+  graph: readonly { id: string; depends_on: readonly string[] }[],
+  added: readonly PlannedSubtask[],
+): void => {
+  const dependents = dependentsIn(graph);
+  const dependsOn = new Map(graph.map((node) => [node.id, [...node.depends_on]]));
+  const ended = new Set(others.filter(({ state }) => endedSubtask(state)).map(({ id }) => id));
+  const waitingFor = (id: string): string[] => (dependsOn.get(id) ?? []).filter((on) => !ended.has(on));
+  const place = standing?.order ?? planner.order + 1;
+  const shift = added.length - (standing ? 1 : 0);
+  if (standing) draft.remove(standing.id);
+  for (const part of others) {
+    const fields = {
+      order: part.order >= place ? part.order + shift : part.order,
+      dependents: dependents.get(part.id) ?? [],
+      depends_on: dependsOn.get(part.id) ?? [],
+      waiting_for: part.state === 'blocked' ? waitingFor(part.id) : part.waiting_for,
+    };
+    if (JSON.stringify({ ...part, ...fields }) !== JSON.stringify(part)) draft.change(part.id, fields);
+  }
+  for (const [index, node] of added.entries()) {
+    draft.add(newPart(draft, node, place + index, dependents.get(node.id) ?? [], waitingFor(node.id)));
+  }
+};
+
+const newPart = (
+  draft: Draft,
+  node: PlannedSubtask,
+  order: number,
+  dependents: string[],
+  waitingFor: string[],
+): Subtask => ({
+  ...node,
+  agent_id: draft.agentFor(node.role),
+  state: 'blocked',
+  order,
+  dependents,
+  waiting_for: waitingFor,
+  attempt: 0,
+  failures: 0,
+  sent_back: 0,
+  plan_rejections: 0,
+  gate_broken: 0,
+  instance_id: null,
+  began_at: null,
+  ended_at: null,
+  commit: null,
+  merged_commit: null,
+  report: null,
+  evidence: [],
+  hand_over: null,
+  red: [],
+  checks: [],
+  history: [],
+  reason: null,
+});
+
+const told = (problems: readonly string[], charsMax: number): string => `${problems.join('; ')}.`.slice(0, charsMax);

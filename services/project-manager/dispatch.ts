@@ -1,0 +1,123 @@
+/**
+ * Dispatch: which ready subtasks get an agent now. A task works with as many agents as its mode and the
+ * setting allow; while others work too, with no more than its share of what the fleet can carry, but always
+ * with one, so that nobody waits for ever. A slot is held from the dispatch to the end of the attempt.
+ */
+import type { Subtask } from '@nexus/shared/messages/domain';
+import type { Draft, Slots } from './draft.ts';
+
+/** What all inputs of one dispatch may hold together: the envelope is 64 kB. */
+const inputsCharsMax = 12_000;
+const handOverFilesCharsMax = 8_000;
+
+/** Dispatches ready subtasks, in their order, into the slots that are free. */
+export const dispatch = (draft: Draft): void => {
+  const starting = draft.head.ready.slice(0, freeSlots(draft));
+  if (starting.length === 0) return;
+  const { head } = draft;
+  draft.changeHead({
+    ready: head.ready.slice(starting.length),
+    dispatched: [...head.dispatched, ...starting],
+    attempts: head.attempts + starting.length,
+  });
+  draft.takeSlots(starting.length);
+  const parts = draft.parts(starting);
+  draft.parts([...new Set(parts.flatMap((part) => part.depends_on))]);
+  for (const part of parts) start(draft, part);
+};
+
+/** True while an attempt of this number is held by somebody: what else tells of it comes too late. */
+export const isRunning = (draft: Draft, part: Subtask, attempt: number): boolean =>
+  part.attempt === attempt && draft.head.dispatched.includes(part.id);
+
+/** Gives the slot of an attempt back. */
+export const freeSlot = (draft: Draft, id: string): void => {
+  draft.changeHead({ dispatched: draft.head.dispatched.filter((other) => other !== id) });
+  draft.takeSlots(-1);
+};
+
+/** Makes a subtask ready, behind those that are; or before them, where it has waited once already. */
+export const makeReady = (draft: Draft, id: string, fields: Partial<Subtask> = {}, first = false): void => {
+  draft.change(id, { ...fields, state: 'ready' });
+  const { ready } = draft.head;
+  draft.changeHead({ ready: first ? [id, ...ready] : [...ready, id] });
+};
+
+/** Tells the dependents of a subtask that it has ended well; those that waited for it alone become ready. */
+export const release = (draft: Draft, part: Subtask): void => {
+  for (const dependent of draft.parts(part.dependents).toSorted((one, other) => one.order - other.order)) {
+    const waitingFor = dependent.waiting_for.filter((id) => id !== part.id);
+    draft.change(dependent.id, { waiting_for: waitingFor });
+    if (waitingFor.length === 0 && dependent.state === 'blocked') makeReady(draft, dependent.id);
+  }
+};
+
+const freeSlots = (draft: Draft): number => {
+  const { head, rules } = draft;
+  if (head.ready.length === 0) return 0;
+  if (head.mode === 'sequential') {
+    // One after the other means that each starts from what the one before has brought in.
+    return head.dispatched.length + head.queue.length === 0 && head.at_gate === null ? 1 : 0;
+  }
+  const free = rules.taskAgentsMax - head.dispatched.length;
+  if (free <= 0) return 0;
+  return Math.max(0, Math.min(free, shareOf(draft.slots(), draft.taskId) - head.dispatched.length));
+};
+
+/** How many slots a task may hold: all of them while it is alone, else its equal part, and one at least. */
+export const shareOf = (slots: Slots, taskId: string): number => {
+  const others = [...slots.load.keys()].filter((id) => id !== taskId).length;
+  return others === 0 ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil(slots.capacity / (others + 1)));
+};
+
+const start = (draft: Draft, ready: Subtask): void => {
+  const attempt = ready.attempt + 1;
+  const part = draft.change(ready.id, { attempt, instance_id: null, began_at: null });
+  const delayMs = draft.delays.get(part.id);
+  draft.publish(
+    'subtask.dispatched',
+    {
+      task_id: draft.taskId,
+      subtask_id: part.id,
+      attempt,
+      agent_id: part.agent_id,
+      role: part.role,
+      kind: part.kind,
+      title: part.title,
+      goal: part.goal,
+      acceptance: part.acceptance,
+      files: part.files,
+      grows: part.grows,
+      time_box_minutes: part.time_box_minutes,
+      runtime: part.runtime ?? null,
+      integration: draft.head.integration,
+      inputs: inputsOf(draft, part),
+      hand_over: part.hand_over && {
+        ...part.hand_over,
+        files: within(part.hand_over.files, handOverFilesCharsMax),
+      },
+    },
+    { key: `${part.id}-${attempt}`, ...(delayMs === undefined ? {} : { delayMs }) },
+  );
+};
+
+/** What the subtasks it depends on have reported. */
+const inputsOf = (draft: Draft, part: Subtask) => {
+  const told = draft.parts(part.depends_on).filter(({ report, evidence }) => report !== null || evidence.length > 0);
+  const charsMax = Math.min(2000, Math.floor(inputsCharsMax / Math.max(1, told.length)));
+  return told.map(({ id, title, report, evidence }) => ({
+    subtask_id: id,
+    title,
+    summary: (report?.summary ?? '').slice(0, charsMax),
+    evidence: evidence.at(-1) ?? null,
+  }));
+};
+
+/** The first of the texts that together have no more characters than that. */
+const within = (texts: readonly string[], charsMax: number): string[] => {
+  let chars = 0;
+  return texts.filter((text) => {
+    chars += text.length;
+    return chars <= charsMax;
+  });
+};

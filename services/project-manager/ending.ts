@@ -1,0 +1,62 @@
+/**
+ * How a board ends: completed when every subtask ended well and no test was left red; failed with the first
+ * subtask that cannot go on; cancelled from outside. Whatever is still open then is cancelled in the ledger
+ * alone: workers see by the task's status that nothing of it may run on.
+ */
+import { fail } from '@nexus/shared/errors';
+import { endedSubtask } from '@nexus/shared/messages/domain';
+import type { Draft } from './draft.ts';
+
+/** Ends the board if every subtask has ended well. */
+export const completeIfDone = (draft: Draft): void => {
+  const { counts, total, red, integration } = draft.head;
+  if ((counts.merged ?? 0) + (counts.reported ?? 0) < total) return;
+  if (red.length > 0) {
+    const tests = draft.parts(red).flatMap((part) => part.red.map((test) => `${test} (written by ${part.id})`));
+    failBoard(draft, `Tests that were written first are still red, and nobody is left to make them green: ${tests}`);
+    return;
+  }
+  draft.changeHead({ outcome: 'completed' });
+  draft.stat('tasks:completed');
+  draft.publish('board.completed', {
+    task_id: draft.taskId,
+    outcome: 'completed',
+    reason: null,
+    commit: integration,
+  });
+};
+
+/** A subtask has failed for good, and the board with it. */
+export const failSubtask = (draft: Draft, id: string, why: string): void => {
+  const part = draft.part(id);
+  const { code, message } = fail('SUBTASK_FAILED', { subtask: id, attempts: part.attempt, why: short(why, 1000) });
+  draft.change(id, { state: 'failed', ended_at: draft.at, reason: short(why, 2000) });
+  failBoard(draft, `${code}: ${message}`);
+};
+
+/** The board has failed: all that is open is cancelled, and the orchestrator is told. */
+export const failBoard = (draft: Draft, why: string): void => {
+  const reason = short(why, 2000);
+  closeAll(draft, 'failed', reason);
+  draft.stat('tasks:failed');
+  draft.publish('board.completed', { task_id: draft.taskId, outcome: 'failed', reason, commit: null });
+};
+
+/** The task has ended elsewhere: all that is open is cancelled, and nobody needs to be told. */
+export const cancelBoard = (draft: Draft, why: string): void => {
+  const failed = draft.task()?.status === 'failed';
+  closeAll(draft, 'cancelled', short(why, 2000));
+  draft.stat(failed ? 'tasks:failed' : 'tasks:cancelled');
+};
+
+const closeAll = (draft: Draft, outcome: 'failed' | 'cancelled', reason: string): void => {
+  for (const part of draft.all()) {
+    if (endedSubtask(part.state)) continue;
+    draft.change(part.id, { state: 'cancelled', ended_at: draft.at, reason: `The board was ${outcome}.` });
+  }
+  draft.takeSlots(-draft.head.dispatched.length);
+  draft.changeHead({ outcome, reason, ready: [], dispatched: [], queue: [], at_gate: null });
+};
+
+const short = (text: string, charsMax: number): string =>
+  text.length <= charsMax ? text : `${text.slice(0, charsMax - 1)}…`;

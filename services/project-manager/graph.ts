@@ -1,0 +1,42 @@
+/** What makes planned subtasks a graph that can be worked off by the agents there are. */
+import { type GraphNode, graphProblems } from '@nexus/shared/catalog';
+import type { PlannedSubtask } from '@nexus/shared/messages/domain';
+
+/** A subtask's own text must leave room in the envelope for what its dependencies reported. */
+const plannedBytesMax = 24_000;
+/** As many as the schema of a subtask holds. */
+export const dependenciesMax = 64;
+
+/**
+ * What is wrong with subtasks that are to stand on a board beside others (`known`), as sentences for their
+ * planner; empty if nothing is. `agentFor` throws for a role that nobody has.
+ */
+export const problemsOf = (
+  planned: readonly PlannedSubtask[],
+  known: readonly string[],
+  agentFor: (role: string) => string,
+): string[] => [
+  ...graphProblems(planned, known).map(({ says }) => says),
+  ...planned.flatMap((node) => problemsOfOne(node, agentFor)),
+];
+
+const problemsOfOne = (node: PlannedSubtask, agentFor: (role: string) => string): string[] => {
+  const problems: string[] = [];
+  if (new Set(node.depends_on).size < node.depends_on.length) problems.push(`"${node.id}" names a dependency twice`);
+  if (Buffer.byteLength(JSON.stringify(node)) > plannedBytesMax) {
+    problems.push(`"${node.id}" has more than ${plannedBytesMax} bytes of text; put long material into a file`);
+  }
+  try {
+    agentFor(node.role);
+  } catch (error) {
+    problems.push(`"${node.id}": ${(error as Error).message}`);
+  }
+  return problems;
+};
+
+/** Who depends on whom, turned round: id → ids of those that depend on it, in the order of the nodes. */
+export const dependentsIn = (nodes: readonly GraphNode[]): Map<string, string[]> => {
+  const dependents = new Map<string, string[]>(nodes.map(({ id }) => [id, []]));
+  for (const node of nodes) for (const on of node.depends_on) dependents.get(on)?.push(node.id);
+  return dependents;
+};

@@ -1,0 +1,47 @@
+/**
+ * The project manager: makes a plan into a board, dispatches what is ready, and drives each subtask through
+ * its attempts, the gate and the merge to its end. It alone writes `board:<task>`; see `board.ts`.
+ */
+import { foldersOf, openCatalog } from '@nexus/shared/catalog';
+import { defineService, type ServiceContext, type ServiceTools, serve } from '@nexus/shared/service';
+import { config } from './config.ts';
+import { onAttemptBegun } from './on-attempt-begun.ts';
+import { onAttemptFinished } from './on-attempt-finished.ts';
+import { onBoardCancelled } from './on-board-cancelled.ts';
+import { onBoardDiscarded } from './on-board-discarded.ts';
+import { onMergeFinished } from './on-merge-finished.ts';
+import { onPlanAccepted } from './on-plan-accepted.ts';
+import { onVerdictReached } from './on-verdict-reached.ts';
+import type { Tools } from './transition.ts';
+
+const open = async (context: ServiceContext<typeof config>): Promise<Tools & ServiceTools> => {
+  const catalog = await openCatalog(foldersOf(context.config));
+  for (const notice of catalog.notices) context.log.info(notice);
+  return {
+    rules: { ...context.config, retryBaseMs: context.config.retryBase },
+    agentFor: (roleOrId) => catalog.agentFor(roleOrId).agent_id,
+    capacity: async () =>
+      (await context.bus.presences())
+        .filter(({ service, state }) => service === 'worker-agent' && state === 'serving')
+        .reduce((sum, { slots }) => sum + slots, 0),
+  };
+};
+
+export const service = defineService({
+  name: 'project-manager',
+  config,
+  mode: 'stream',
+  slots: () => 64,
+  open,
+  handlers: {
+    'plan.accepted': onPlanAccepted,
+    'attempt.begun': onAttemptBegun,
+    'attempt.finished': onAttemptFinished,
+    'verdict.reached': onVerdictReached,
+    'merge.finished': onMergeFinished,
+    'board.cancelled': onBoardCancelled,
+    'board.discarded': onBoardDiscarded,
+  },
+});
+
+if (import.meta.main) await serve(service);

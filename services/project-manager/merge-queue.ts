@@ -1,0 +1,196 @@
+/**
+ * The merge queue of a task (rule 25). One candidate at a time is at the gate or being merged, in the order in
+ * which they came, each tested on the head that the one before left: so nothing is tested twice in vain.
+ *
+ *   queued → at the gate ─ passed, unproven → merging ─ merged → the next one
+ *                │ ▲                           │ moved → at the gate again, on the new head
+ *                │ └── broken, a few times     └ failed → the board fails
+ *                ├─ failed, conflict → back to the subtask that owns it, a bounded number of times; the next one
+ *                └─ broken for good → the board fails
+ */
+import { fail } from '@nexus/shared/errors';
+import type { PayloadOf } from '@nexus/shared/messages';
+import type { Check, HandOver, Subtask } from '@nexus/shared/messages/domain';
+import { makeReady, release } from './dispatch.ts';
+import type { Draft } from './draft.ts';
+import { failBoard, failSubtask } from './ending.ts';
+import { remember } from './history.ts';
+import { allowedRed, bookRed } from './red-tests.ts';
+
+type Verdict = PayloadOf<'verdict.reached'>;
+
+const keptLogChars = 1000;
+
+/** A subtask has a commit: it waits for the gate behind those that came before. */
+export const enqueue = (draft: Draft, id: string): void => {
+  draft.changeHead({ queue: [...draft.head.queue, id] });
+};
+
+/** Sends the first candidate of the queue to the gate, if nobody is there. */
+export const gateNext = (draft: Draft): void => {
+  const [first, ...queue] = draft.head.queue;
+  if (draft.head.at_gate !== null || first === undefined) return;
+  draft.changeHead({ at_gate: first, queue });
+  submit(draft, draft.part(first));
+};
+
+/** The gate has come to a verdict on the candidate that is there. */
+export const verdictReached = (draft: Draft, payload: Verdict): void => {
+  const candidate = atGate(draft, payload, 'checking');
+  // A verdict on an older head was overtaken: the candidate is being tested again on this one.
+  if (!candidate || payload.base !== draft.head.integration) return;
+  const { head } = draft;
+  draft.changeHead({
+    gate_runs: head.gate_runs + payload.gate_runs,
+    before: payload.before ? payload.before.map((check) => shortened(check, 0)) : head.before,
+  });
+  const says = [payload.says, ...payload.alarms].filter((text) => text !== '').join(' ');
+  const part = draft.change(candidate.id, {
+    checks: payload.checks.map((check) => shortened(check, check.state === 'passed' ? 0 : keptLogChars)),
+    history: remember(draft, candidate, { outcome: `gate_${payload.verdict}`, says, commit: payload.tested_commit }),
+  });
+  if (payload.verdict === 'failed' || payload.verdict === 'conflict') sendBack(draft, part, payload);
+  else if (payload.verdict === 'broken' || payload.tested_commit === null) gateAgain(draft, part, payload.says);
+  else merge(draft, part, payload, payload.tested_commit);
+};
+
+/** The finalizer has merged the candidate, or could not. */
+export const mergeFinished = (draft: Draft, payload: PayloadOf<'merge.finished'>): void => {
+  const candidate = atGate(draft, payload, 'merging');
+  if (!candidate) return;
+  const { commit } = payload;
+  if (payload.outcome === 'merged' && commit !== null) {
+    merged(draft, candidate, commit);
+  } else if (payload.outcome === 'moved') {
+    const part = draft.change(candidate.id, { state: 'checking' });
+    if (commit === null || commit === draft.head.integration) {
+      gateAgain(draft, part, `The merge was refused as if integration had moved: ${payload.says}`);
+    } else {
+      // What the checks say of a head that somebody else made is not known.
+      draft.changeHead({ integration: commit, before: null });
+      submit(draft, part);
+    }
+  } else {
+    failSubtask(draft, candidate.id, `It could not be merged: ${payload.says}`);
+  }
+};
+
+/** The candidate that a message tells of, if it is in work in this state and by this attempt; else null. */
+const atGate = (
+  draft: Draft,
+  payload: { subtask_id: string; attempt: number },
+  state: Subtask['state'],
+): Subtask | null => {
+  if (draft.head.at_gate !== payload.subtask_id) return null;
+  const part = draft.part(payload.subtask_id);
+  return part.attempt === payload.attempt && part.state === state ? part : null;
+};
+
+const submit = (draft: Draft, part: Subtask, delayMs?: number): void => {
+  const { commit, title, kind, attempt } = part;
+  if (commit === null) throw fail('BUG', { message: `subtask ${part.id} is in the merge queue without a commit` });
+  const task = draft.task();
+  draft.publish(
+    'candidate.submitted',
+    {
+      task_id: draft.taskId,
+      subtask_id: part.id,
+      attempt,
+      title,
+      kind,
+      commit,
+      integration: draft.head.integration,
+      setup: task?.setup ?? [],
+      checks: task?.checks ?? [],
+      before: draft.head.before,
+      allowed_red: allowedRed(draft, part),
+    },
+    { key: `${part.id}-${attempt}`, ...(delayMs === undefined ? {} : { delayMs }) },
+  );
+};
+
+const merge = (draft: Draft, part: Subtask, payload: Verdict, testedCommit: string): void => {
+  draft.change(part.id, { state: 'merging', red: payload.still_red });
+  draft.publish(
+    'merge.requested',
+    {
+      task_id: draft.taskId,
+      subtask_id: part.id,
+      attempt: part.attempt,
+      base: payload.base,
+      tested_commit: testedCommit,
+    },
+    { key: `${part.id}-${part.attempt}` },
+  );
+};
+
+const merged = (draft: Draft, candidate: Subtask, commit: string): void => {
+  const proven = candidate.checks.some(({ state }) => state === 'passed' || state === 'failed');
+  const part = draft.change(candidate.id, {
+    state: 'merged',
+    merged_commit: commit,
+    hand_over: null,
+    ended_at: draft.at,
+  });
+  bookRed(draft, part, proven);
+  draft.changeHead({
+    at_gate: null,
+    integration: commit,
+    before: candidate.checks.map((check) => shortened(check, 0)),
+    proven,
+    merged: draft.head.merged + 1,
+  });
+  release(draft, part);
+};
+
+/** The gate could not run, which is nobody's fault: once more, a few times; then the board has failed. */
+const gateAgain = (draft: Draft, part: Subtask, problem: string): void => {
+  const broken = part.gate_broken + 1;
+  draft.change(part.id, { gate_broken: broken });
+  if (broken <= draft.rules.gateBrokenMax) {
+    submit(draft, draft.part(part.id), draft.rules.retryBaseMs * 2 ** (broken - 1));
+    return;
+  }
+  const { code, message } = fail('GATE_BROKEN', { problem: problem || 'it gave no reason' });
+  failBoard(draft, `${code}: ${message}`);
+};
+
+/** Back to the subtask that owns the commit, which knows then what was wrong with it. */
+const sendBack = (draft: Draft, part: Subtask, payload: Verdict): void => {
+  const handOver = payload.verdict === 'conflict' ? conflictOf(part, payload) : failureOf(part, payload);
+  draft.changeHead({ at_gate: null, sent_back: draft.head.sent_back + 1 });
+  draft.change(part.id, { sent_back: part.sent_back + 1 });
+  if (part.sent_back >= draft.rules.sentBackMax) {
+    failSubtask(draft, part.id, `It was sent back ${part.sent_back} times, and again: ${handOver.says}`);
+    return;
+  }
+  makeReady(draft, part.id, { hand_over: handOver, red: [] }, true);
+};
+
+const conflictOf = (part: Subtask, payload: Verdict): HandOver => ({
+  why: 'conflict',
+  says: `Your commit conflicts with what others have merged meanwhile, in: ${payload.files.join(', ')}. ${payload.says}`
+    .trim()
+    .slice(0, 4000),
+  commit: part.commit,
+  log_tail: payload.log_tail,
+  files: payload.files,
+});
+
+const failureOf = (part: Subtask, payload: Verdict): HandOver => {
+  const blamed = payload.checks.filter((check) => check.state === 'failed' && !check.failing_before).map(described);
+  const says = [payload.says, ...(blamed.length > 0 ? [`Failed: ${blamed.join('; ')}.`] : [])].join(' ').trim();
+  return { why: 'gate_failed', says: says.slice(0, 4000), commit: part.commit, log_tail: payload.log_tail, files: [] };
+};
+
+const described = (check: Check): string => {
+  const how = check.command === null ? '' : ` (\`${check.command}\`, exit code ${check.exit_code ?? 'none'})`;
+  const tests = check.failing.slice(0, 10).join(', ') + (check.failing.length > 10 ? ', …' : '');
+  return `${check.name}${how}${tests === '' ? '' : `, failing: ${tests}`}`;
+};
+
+/** The head and the messages carry what checks say, not their logs; those lie in the evidence. */
+const shortened = (check: Check, logChars: number): Check => ({
+  ...check,
+  log_tail: logChars === 0 ? '' : check.log_tail.slice(-logChars),
+});
