@@ -1,0 +1,40 @@
+/**
+ * The orchestrator: takes a request, has its repository prepared, plans it, hands the plan on, and says in
+ * the end what became of it. It is the only writer of the document `task:<id>`.
+ *
+ * Read on: `decide.ts` (what becomes of a task, pure), `strategy.ts` (how it is planned), `submission.ts`.
+ */
+import { foldersOf, openCatalog } from '@nexus/shared/catalog';
+import { defineService, serve } from '@nexus/shared/service';
+import { config } from './config.ts';
+import { onBoardCompleted } from './on-board-completed.ts';
+import { onCancellationRequested } from './on-cancellation-requested.ts';
+import { onDeadlineReached } from './on-deadline-reached.ts';
+import { onDeletionRequested } from './on-deletion-requested.ts';
+import { onReleaseFinished } from './on-release-finished.ts';
+import { onRepositoryPrepared } from './on-repository-prepared.ts';
+import { onTaskSubmitted } from './on-task-submitted.ts';
+import type { Tools } from './settle-task.ts';
+
+export const service = defineService({
+  name: 'orchestrator',
+  config,
+  mode: 'stream',
+  slots: (settings) => settings.slots,
+  open: async ({ config: settings, log }): Promise<Tools> => {
+    const catalog = await openCatalog(foldersOf(settings));
+    for (const notice of catalog.notices) log.info(notice);
+    return { catalog };
+  },
+  handlers: {
+    'task.submitted': onTaskSubmitted,
+    'repository.prepared': onRepositoryPrepared,
+    'board.completed': onBoardCompleted,
+    'release.finished': onReleaseFinished,
+    'cancellation.requested': onCancellationRequested,
+    'deletion.requested': onDeletionRequested,
+    'deadline.reached': onDeadlineReached,
+  },
+});
+
+if (import.meta.main) await serve(service);

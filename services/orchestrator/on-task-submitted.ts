@@ -1,0 +1,32 @@
+import type { Handler } from '@nexus/shared/bus';
+import { type Catalog, validateRequest } from '@nexus/shared/catalog';
+import { AppError } from '@nexus/shared/errors';
+import { readTask } from '@nexus/shared/ledger';
+import type { TaskRequest } from '@nexus/shared/messages/domain';
+import { decideSubmitted } from './decide.ts';
+import { settleTask, type Tools } from './settle-task.ts';
+import { namedTaskId, readSubmission } from './submission.ts';
+
+/** Makes the task and asks for its repository. A task that exists is left as it is. */
+export const onTaskSubmitted: Handler<'task.submitted', Tools> = async (message, tools) => {
+  const { store, keys, catalog } = tools;
+  const named = namedTaskId(message);
+  const known = named === null ? null : await readTask(store, keys, named);
+  if (known !== null) return settleTask(tools, known.head.task_id, known, { change: null, publish: [] });
+  const { taskId, request } = await readSubmission(message, store, keys);
+  const view = await readTask(store, keys, taskId);
+  const { priority, actor } = message;
+  const submission = { taskId, request, priority, actor, refusal: refusalOf(catalog, request) };
+  return settleTask(tools, taskId, view, decideSubmitted(view, submission, tools.now()));
+};
+
+/** What the catalog has against a request, or null. */
+const refusalOf = (catalog: Catalog, request: TaskRequest): AppError | null => {
+  try {
+    validateRequest(catalog, request);
+    return null;
+  } catch (error) {
+    if (error instanceof AppError) return error;
+    throw error;
+  }
+};
