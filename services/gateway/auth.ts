@@ -38,7 +38,9 @@ type AuthConfig = Pick<
  */
 export const checkAuthConfig = (config: AuthConfig): void => {
   if (config.auth === 'on' || config.authOffAnywhere || isLoopback(config.host)) return;
-  const problems = `  NEXUS_AUTH is "off" and NEXUS_HOST is "${config.host}": anybody who reaches the port could run programs here; bind to 127.0.0.1, or set NEXUS_AUTH_OFF_ANYWHERE=yes`;
+  const problems =
+    `  NEXUS_AUTH is "off" and NEXUS_HOST is "${config.host}": whoever reaches the port could run programs ` +
+    'here; bind to 127.0.0.1, or set NEXUS_AUTH_OFF_ANYWHERE=yes';
   throw fail('CONFIG_INVALID', { count: 1, problems });
 };
 

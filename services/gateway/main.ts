@@ -26,6 +26,7 @@ export const service = defineService({
     const catalog = await openCatalog(foldersOf(config));
     const app = await composeServer({ bus, catalog, config, version, log, meters, closing: closing.signal });
     const address = await listen(app, config);
+    bus.present({ port: Number(new URL(address).port) });
     log.info({ address, docs: `${address}/api/docs` }, 'The API is served');
     return {
       close: async () => {

@@ -204,7 +204,7 @@ describe('submitting', () => {
     expect(problemIn(response).code).toBe('NO_WORKER');
   });
 
-  test('no usable runtime is 422 with what was looked for and the one mend; a command with the task mends it', async () => {
+  test('no usable runtime is 422 with what was looked for and the one mend; a command given mends it', async () => {
     const { ask } = await serve({ presences: [unable] });
     const refused = problemIn(await ask('POST', '/api/tasks', { request: 'a' }));
     expect(refused).toMatchObject({ code: 'NO_RUNTIME', status: 422 });

@@ -27,7 +27,7 @@ import { deadLetterRoutes } from './routes/dead-letters.ts';
 import { eventRoutes } from './routes/events.ts';
 import { evidenceRoutes } from './routes/evidence.ts';
 import { systemRoutes } from './routes/system.ts';
-import { taskEndingRoutes, taskRoutes } from './routes/tasks.ts';
+import { taskRoutes } from './routes/tasks.ts';
 
 /** Composes the server; it does not listen yet. Its `close()` ends what is under way. */
 export const composeServer = async (fleet: Fleet): Promise<Api> => {
@@ -56,7 +56,6 @@ export const composeServer = async (fleet: Fleet): Promise<Api> => {
   for (const addRoutes of [
     taskRoutes,
     evidenceRoutes,
-    taskEndingRoutes,
     agentRoutes,
     deadLetterRoutes,
     controlRoutes,

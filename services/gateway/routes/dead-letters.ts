@@ -6,7 +6,12 @@ import { refusal } from '../openapi.ts';
 
 const ofLetter = z.strictObject({ id: z.string().min(1).max(200) });
 
-export const deadLetterRoutes = (app: Api, { bus }: Fleet): void => {
+export const deadLetterRoutes = (app: Api, fleet: Fleet): void => {
+  addReading(app, fleet);
+  addDeciding(app, fleet);
+};
+
+const addReading = (app: Api, { bus }: Fleet): void => {
   app.get(
     '/api/dead-letters',
     {
@@ -47,7 +52,9 @@ export const deadLetterRoutes = (app: Api, { bus }: Fleet): void => {
       return { ...showLetter(letter), instance_id, causes, operator, envelope };
     },
   );
+};
 
+const addDeciding = (app: Api, { bus }: Fleet): void => {
   app.post(
     '/api/dead-letters/:id/replay',
     {

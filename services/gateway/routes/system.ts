@@ -4,12 +4,16 @@ import { z } from 'zod';
 import type { Api, Fleet } from '../fleet.ts';
 
 export const systemRoutes = (app: Api, fleet: Fleet): void => {
-  const { bus, meters, config, version } = fleet;
-  const fabric = (): Health => {
-    const { ok, says, since } = bus.health();
-    return { status: ok ? ('ok' as const) : ('failing' as const), says, since };
-  };
+  addHealth(app, fleet);
+  addSystem(app, fleet);
+};
 
+const fabricHealth = ({ bus }: Fleet): Health => {
+  const { ok, says, since } = bus.health();
+  return { status: ok ? ('ok' as const) : ('failing' as const), says, since };
+};
+
+const addHealth = (app: Api, fleet: Fleet): void => {
   app.get(
     '/health',
     {
@@ -22,7 +26,7 @@ export const systemRoutes = (app: Api, fleet: Fleet): void => {
       },
     },
     // A gateway without Redis is alive: restarting it would not help. It is not ready.
-    async () => fabric(),
+    async () => fabricHealth(fleet),
   );
 
   app.get(
@@ -37,14 +41,17 @@ export const systemRoutes = (app: Api, fleet: Fleet): void => {
       },
     },
     async (_request, reply) => {
-      const state = fabric();
+      const state = fabricHealth(fleet);
       if (fleet.closing.aborted) {
         return reply.code(503).send({ ...state, status: 'failing' as const, says: 'It is shutting down.' });
       }
       return reply.code(state.status === 'ok' ? 200 : 503).send(state);
     },
   );
+};
 
+const addSystem = (app: Api, fleet: Fleet): void => {
+  const { bus, meters, config, version } = fleet;
   app.get(
     '/metrics',
     {
@@ -82,7 +89,7 @@ export const systemRoutes = (app: Api, fleet: Fleet): void => {
       ]);
       return {
         version,
-        fabric: fabric(),
+        fabric: fabricHealth(fleet),
         control: { state, epoch, scopes, by, at },
         instances,
         open_tasks: open.length,

@@ -29,6 +29,12 @@ import { submit } from '../submit.ts';
 export const ofTask = z.strictObject({ id: taskId });
 
 export const taskRoutes = (app: Api, fleet: Fleet): void => {
+  addSubmitting(app, fleet);
+  addReading(app, fleet);
+  addEnding(app, fleet);
+};
+
+const addSubmitting = (app: Api, fleet: Fleet): void => {
   app.post(
     '/api/tasks',
     {
@@ -54,7 +60,9 @@ export const taskRoutes = (app: Api, fleet: Fleet): void => {
       return reply.code(202).header('location', accepted.tracking_url).send(accepted);
     },
   );
+};
 
+const addReading = (app: Api, fleet: Fleet): void => {
   app.get(
     '/api/tasks',
     {
@@ -112,7 +120,7 @@ export const taskRoutes = (app: Api, fleet: Fleet): void => {
 };
 
 /** The two ways to end a task. Both only ask for it: the orchestrator does it, and events tell when. */
-export const taskEndingRoutes = (app: Api, fleet: Fleet): void => {
+const addEnding = (app: Api, fleet: Fleet): void => {
   app.post(
     '/api/tasks/:id/cancel',
     {

@@ -304,7 +304,7 @@ export const registry = {
     outcome: 'dead',
     http: 422,
     says: 'The fleet cannot see the path {repository}. Mount its folder and name it in {setting}, or give a URL.',
-    operator: 'In containers only mounted folders exist: see NEXUS_REPOSITORIES in deploy/CONFIG.md.',
+    operator: 'In containers only mounted folders exist: see NEXUS_REPOSITORIES_ROOT in deploy/CONFIG.md.',
   },
   REPOSITORY_LOCKED: {
     outcome: 'dead',
