@@ -16,6 +16,8 @@ export type Alarms = {
 };
 
 const queueName = 'alarms';
+/** An alarm that rings a moment early finds nothing due; so it rings a moment late. */
+const lateMs = 5;
 
 /**
  * Opens the alarm side of a process. With `rings` it also handles alarms and the sweep; a process that only
@@ -36,7 +38,7 @@ export const openAlarms = (options: {
     connections.push(redis);
     return redis;
   };
-  const queue = new Queue(queueName, { connection: connect(), prefix: keys.prefix, skipVersionCheck: true });
+  const queue = new Queue(queueName, { connection: connect(), prefix: keys.prefix });
   queue.on('error', (error) => log.debug({ reason: error.message }, 'BullMQ waits for Redis'));
   let worker: Worker | null = null;
   if (options.rings) {
@@ -47,7 +49,7 @@ export const openAlarms = (options: {
         const id = (job.data as { id?: string }).id;
         await release(moving, keys, id === undefined ? [] : [id]);
       },
-      { connection: connect(), prefix: keys.prefix, concurrency: 20, skipVersionCheck: true },
+      { connection: connect(), prefix: keys.prefix, concurrency: 20 },
     );
     worker.on('error', (error) => log.debug({ reason: error.message }, 'BullMQ waits for Redis'));
     queue
@@ -63,7 +65,7 @@ export const openAlarms = (options: {
   return {
     set: (id, delayMs) => {
       queue
-        .add('alarm', { id }, { delay: delayMs, removeOnComplete: true, removeOnFail: true })
+        .add('alarm', { id }, { delay: delayMs + lateMs, removeOnComplete: true, removeOnFail: true })
         .catch((error: Error) =>
           log.debug({ id, reason: error.message }, 'An alarm was not set; the sweep will find it'),
         );

@@ -93,6 +93,8 @@ export class Attempt {
   readonly #context: AttemptContext;
   #abort: AbortController | null = null;
   #abortReason: AppError | null = null;
+  /** When the message that was parked last is due, for its alarm. */
+  #alarmMs = 0;
 
   constructor(delivery: Delivery, context: AttemptContext) {
     this.delivery = delivery;
@@ -306,6 +308,7 @@ export class Attempt {
       json: JSON.stringify(again),
       delayMs: Math.round(delayMs),
     };
+    this.#alarmMs = ending.delayMs;
     return this.#send(ending, [], [], null, line);
   }
 
@@ -346,7 +349,7 @@ export class Attempt {
 
   /** What remains to be done and said once Redis has answered. */
   async #after(outcome: Outcome, settled: Settled): Promise<void> {
-    const { log, alarms, skewMs } = this.#context;
+    const { log, alarms } = this.#context;
     const about = {
       message_id: this.message?.message_id,
       type: this.message?.type,
@@ -369,15 +372,10 @@ export class Attempt {
     if (outcome.is === 'dead')
       log.error({ ...about, code: outcome.code, causes: outcome.causes }, `Dead letter: ${outcome.says}`);
     if (this.message === null) return;
-    if (outcome.is === 'retry')
-      alarms().set(this.message.message_id, outcome.afterMs ?? this.#context.retryBaseMs * 2 ** this.message.attempt);
-    else if (outcome.is === 'postpone')
-      alarms().set(this.message.message_id, Math.max(0, outcome.untilMs - Date.now() - skewMs()));
-    else if (outcome.is === 'done') {
-      for (const next of outcome.publish) {
-        if (next.delayMs === undefined) continue;
-        alarms().set(this.#outgoing(this.message, next).id, next.delayMs);
-      }
+    if (outcome.is === 'retry' || outcome.is === 'postpone') alarms().set(this.message.message_id, this.#alarmMs);
+    if (outcome.is !== 'done') return;
+    for (const next of outcome.publish) {
+      if (next.delayMs !== undefined) alarms().set(this.#outgoing(this.message, next).id, next.delayMs);
     }
   }
 }
