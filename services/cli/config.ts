@@ -1,0 +1,48 @@
+/** The settings of the command line, and of the fleet that it starts. */
+import { resolve } from 'node:path';
+import {
+  type ConfigOf,
+  defineConfig,
+  type Environment,
+  type FabricConfig,
+  fabricConfig,
+  is,
+  loadConfig,
+  setting,
+} from '@nexus/shared/config';
+
+/** Where this installation lies: the folder with `services/` in it. */
+export const projectRoot = resolve(import.meta.dirname, '../..');
+
+export const cliConfig = defineConfig({
+  url: setting(
+    'NEXUS_URL',
+    is.optionalText,
+    'Where the gateway is, for `nexus`. Left out: the fleet that `nexus up` started, else http://127.0.0.1:8080.',
+  ),
+  token: setting(
+    'NEXUS_TOKEN',
+    is.optionalText,
+    'The bearer token of the API. Left out: `nexus` reads the one that was made once from Redis.',
+    { secret: true },
+  ),
+  home: setting(
+    'NEXUS_HOME',
+    is.optionalText,
+    'The folder for hubs, clones, logs and caches. Left out: `nexus` uses .nexus in its own installation.',
+  ),
+  port: setting('NEXUS_PORT', is.port, 'The port of the gateway that `nexus up` starts.', { default: '8080' }),
+  host: setting('NEXUS_HOST', is.text, 'The address of the gateway that `nexus up` starts.', { default: '127.0.0.1' }),
+  workers: setting('NEXUS_WORKERS', is.count(1, 64), 'How many workers `nexus up` starts.', { default: '1' }),
+  noColour: setting('NO_COLOR', is.optionalText, 'Anything: no colours on the terminal (https://no-color.org).'),
+  terminal: setting('TERM', is.optionalText, 'The kind of terminal; on `dumb` nothing is redrawn.'),
+});
+
+export type CliConfig = Omit<ConfigOf<typeof cliConfig>, 'home'> & { home: string; fabric: FabricConfig };
+
+/** Reads the settings; throws `CONFIG_INVALID` with every problem. The home is absolute, wherever one stands. */
+export const readConfig = (environment?: Environment): CliConfig => {
+  const own = loadConfig(cliConfig, environment);
+  const home = resolve(own.home ?? `${projectRoot}/.nexus`);
+  return { ...own, home, fabric: { ...loadConfig(fabricConfig, environment), home } };
+};

@@ -1,0 +1,74 @@
+/** How the command line ends: one table of exit codes, and the error that carries one. */
+
+import { ClientProblem } from '@nexus/shared/client';
+import { AppError, type ErrorCode } from '@nexus/shared/errors';
+
+/** Every exit code of `nexus`, as `--help` prints it. */
+export const exitCodes = {
+  ok: { code: 0, says: 'done; for `run`: the task was completed' },
+  failed: { code: 1, says: 'the task failed or was cancelled; a process outlived `stop`; `doctor` found a failure' },
+  usage: { code: 2, says: 'a mistake in the command line' },
+  refused: { code: 3, says: 'the fleet refused it; the reason is printed' },
+  unavailable: { code: 69, says: 'no gateway, no Redis or no worker answers' },
+  unexpected: { code: 70, says: 'a mistake of ours' },
+  config: { code: 78, says: 'a setting is wrong' },
+  interrupted: { code: 130, says: 'Ctrl-C' },
+  terminated: { code: 143, says: 'SIGTERM' },
+} as const;
+
+export type Exit = keyof typeof exitCodes;
+
+/** An end of the command that is no success. `advice` is the line that says what would be right. */
+export class CommandFailure extends Error {
+  override readonly name = 'CommandFailure';
+  readonly exit: Exit;
+  readonly code: string;
+  readonly advice: string[];
+
+  constructor(exit: Exit, message: string, more: { code?: string; advice?: string[]; cause?: unknown } = {}) {
+    super(message, more.cause === undefined ? undefined : { cause: more.cause });
+    this.exit = exit;
+    this.code = more.code ?? exit.toUpperCase();
+    this.advice = more.advice ?? [];
+  }
+}
+
+/** Any thrown thing as a failure of the command, with the exit code that belongs to it. */
+export const toFailure = (thrown: unknown): CommandFailure => {
+  if (thrown instanceof CommandFailure) return thrown;
+  if (thrown instanceof ClientProblem) return ofProblem(thrown);
+  if (thrown instanceof AppError) {
+    return new CommandFailure(exitOf(thrown), thrown.message, {
+      code: thrown.code,
+      advice: [thrown.entry.operator],
+      cause: thrown,
+    });
+  }
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new CommandFailure('unexpected', message, { code: 'UNEXPECTED', cause: thrown });
+};
+
+const exitOf = (error: AppError): Exit => {
+  if (error.code === 'CONFIG_INVALID') return 'config';
+  if (unavailable.includes(error.code)) return 'unavailable';
+  return error.entry.http >= 400 && error.entry.http < 500 ? 'refused' : 'unexpected';
+};
+
+const unavailable: ErrorCode[] = ['REDIS_UNREACHABLE', 'REDIS_UNFIT'];
+
+const ofProblem = (problem: ClientProblem): CommandFailure => {
+  const gone = problem.status === 0 || problem.status >= 500;
+  const fields = (problem.problems ?? []).map(({ field, says }) => `${field}: ${says}`);
+  return new CommandFailure(gone ? 'unavailable' : 'refused', problem.detail, {
+    code: problem.code,
+    advice: [...(fields.length > 1 ? fields : []), ...(advice[problem.code] ?? [])],
+    cause: problem,
+  });
+};
+
+/** What a person at this terminal can do, where the gateway itself cannot know it. */
+const advice: Record<string, string[]> = {
+  GATEWAY_UNREACHABLE: ['Start a fleet with `nexus up`, or say where one is with NEXUS_URL.'],
+  UNAUTHENTICATED: ['Set NEXUS_TOKEN, or REDIS_URL to the Redis of that fleet: `nexus token` reads it from there.'],
+  NO_WORKER: ['Start one with `nexus up`, or `docker compose up -d worker-agent`.'],
+};

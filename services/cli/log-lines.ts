@@ -1,0 +1,54 @@
+/** Log files of services, for people: JSON lines become short ones; other lines stay as they are. */
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+
+const hidden = new Set(['level', 'time', 'service', 'msg', 'pid', 'hostname', 'err', 'instance_id', 'traceparent']);
+
+/** `12:03:44 warn  Redis does not answer  reason=…` */
+export const readableLine = (line: string): string => {
+  const entry = parsed(line);
+  if (entry === null) return line;
+  const { time, level, msg, err } = entry;
+  const more = Object.entries(entry)
+    .filter(([name]) => !hidden.has(name))
+    .map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
+  const stack = (err as { stack?: string } | undefined)?.stack ?? '';
+  const clock = typeof time === 'string' ? time.slice(11, 19) : '';
+  const text = [clock, String(level).padEnd(5), msg, ...more].filter((part) => part !== '' && part !== undefined);
+  return [text.join(' '), ...(stack === '' ? [] : [stack])].join('\n');
+};
+
+/** The last lines of a file, made readable; [] if there is none. Reads 16 kB at most. */
+export const lastLines = (file: string, count: number): string[] => {
+  const lines = tail(file, 16_384).trimEnd().split('\n');
+  return lines
+    .slice(-count)
+    .filter((line) => line !== '')
+    .map(readableLine);
+};
+
+const tail = (file: string, bytesMax: number): string => {
+  let handle: number;
+  try {
+    handle = openSync(file, 'r');
+  } catch {
+    return '';
+  }
+  try {
+    const { size } = fstatSync(handle);
+    const buffer = Buffer.alloc(Math.min(size, bytesMax));
+    const read = readSync(handle, buffer, 0, buffer.length, size - buffer.length);
+    return buffer.subarray(0, read).toString('utf8');
+  } finally {
+    closeSync(handle);
+  }
+};
+
+const parsed = (line: string): Record<string, unknown> | null => {
+  if (!line.startsWith('{')) return null;
+  try {
+    const entry = JSON.parse(line) as Record<string, unknown>;
+    return typeof entry.msg === 'string' ? entry : null;
+  } catch {
+    return null;
+  }
+};

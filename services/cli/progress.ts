@@ -1,0 +1,197 @@
+/**
+ * The progress of a task as lines of text: pure, so that a test can read what a person would see.
+ *
+ * `progressLines` is the picture of a moment, for a terminal that is redrawn in place. `changeLines` is
+ * what is new since the last look, for a log, a pipe or a terminal that cannot go back.
+ */
+import type { SubtaskShort, TaskDetail } from '@nexus/shared/client';
+import type { SubtaskState } from '@nexus/shared/messages/domain';
+import { type Colour, cut, duration, oneLine, type Paint, widthOf } from './output.ts';
+
+export type ProgressView = {
+  task: TaskDetail;
+  /** What each subtask does right now, as events told; newer than what the task itself holds. */
+  notes: ReadonlyMap<string, string>;
+  now: number;
+};
+export type Frame = { columns: number; rows: number; paint: Paint };
+
+/** The picture of a moment: a header, then a line for each subtask. Never wider or higher than the frame. */
+export const progressLines = (view: ProgressView, frame: Frame): string[] => {
+  const subtasks = inOrder(view.task.subtasks);
+  const shown = mostTelling(subtasks, Math.max(1, frame.rows - 3));
+  const widths = {
+    id: widest(shown.map(({ id }) => id)),
+    agent: widest(shown.map(({ agent_id }) => agent_id)),
+    state: widest(shown.map(stateText)),
+  };
+  const lines = shown.map((subtask) => subtaskLine(subtask, view, widths, frame));
+  const hidden = subtasks.filter((subtask) => !shown.includes(subtask));
+  if (hidden.length > 0) lines.push(frame.paint('dim', cut(`  … and ${countStates(hidden)}`, frame.columns)));
+  return [headerLine(view, frame), ...lines];
+};
+
+/** What happened between two looks at a task, a line each; `before` is null at the first look. */
+export const changeLines = (before: TaskDetail | null, task: TaskDetail): string[] => {
+  const lines: string[] = [];
+  if (before?.status !== task.status) lines.push(`${task.task_id}: ${words(task.status)}`);
+  const known = new Map(before?.subtasks.map((subtask) => [subtask.id, subtask]));
+  const added = task.subtasks.filter(({ id }) => !known.has(id));
+  if (added.length > 0)
+    lines.push(
+      `planned: ${inOrder(added)
+        .map(({ id }) => id)
+        .join(', ')}`,
+    );
+  for (const subtask of inOrder(task.subtasks)) lines.push(...subtaskChanges(known.get(subtask.id), subtask));
+  return lines;
+};
+
+// --- one picture -------------------------------------------------------------------------------
+
+const barColumns = 16;
+
+const headerLine = ({ task, now }: ProgressView, { columns, paint }: Frame): string => {
+  const ended = task.subtasks.filter(({ state }) => state === 'merged' || state === 'reported').length;
+  const filled = Math.round((barColumns * task.progress_percentage) / 100);
+  const bar = '█'.repeat(filled) + '░'.repeat(barColumns - filled);
+  const until = task.ended_at === null ? now : Date.parse(task.ended_at);
+  const parts = [
+    task.subtasks.length === 0 ? '' : `${ended} of ${task.subtasks.length} done`,
+    task.sent_back === 0 ? '' : `${task.sent_back} sent back`,
+    duration(until - Date.parse(task.created_at)),
+  ];
+  const rest = `${String(task.progress_percentage).padStart(3)} %  ${parts.filter(Boolean).join(' · ')}`;
+  const status = words(task.status);
+  const plain = `${task.task_id}  ${status}  ${bar} ${rest}`;
+  if (widthOf(plain) > columns) return paint('bold', cut(`${task.task_id}  ${status}  ${rest.trim()}`, columns));
+  return `${paint('bold', task.task_id)}  ${paint(taskColours[task.status] ?? 'blue', status)}  ${bar} ${rest}`;
+};
+
+const taskColours: Record<string, Colour> = { completed: 'green', failed: 'red', cancelled: 'red', stopped: 'yellow' };
+
+const subtaskLine = (
+  subtask: SubtaskShort,
+  view: ProgressView,
+  widths: { id: number; agent: number; state: number },
+  { columns, paint }: Frame,
+): string => {
+  const [symbol, colour] = looks[subtask.state];
+  const state = stateText(subtask).padEnd(widths.state);
+  const before = `${subtask.id.padEnd(widths.id)}  ${subtask.agent_id.padEnd(widths.agent)}  `;
+  const time = timeOf(subtask, view.now).padStart(8);
+  const used = 4 + widthOf(before) + widthOf(state) + widthOf(time) + 2;
+  const doing = cut(doingNow(subtask, view), Math.max(0, columns - used));
+  const line = `  ${symbol} ${before}${state}${time}  ${doing}`.trimEnd();
+  if (widthOf(line) > columns) return cut(line, columns);
+  return `  ${paint(colour, symbol)} ${before}${paint(colour, state)}${time}  ${paint('dim', doing)}`.trimEnd();
+};
+
+const looks: Record<SubtaskState, [symbol: string, colour: Colour]> = {
+  blocked: ['·', 'dim'],
+  ready: ['○', 'yellow'],
+  working: ['●', 'blue'],
+  checking: ['◐', 'yellow'],
+  merging: ['◑', 'yellow'],
+  merged: ['✓', 'green'],
+  reported: ['✓', 'green'],
+  parked: ['‖', 'yellow'],
+  waiting_for_person: ['?', 'yellow'],
+  failed: ['✗', 'red'],
+  cancelled: ['–', 'red'],
+};
+
+/** The state, with the number of the attempt from the second on. */
+const stateText = ({ state, attempt }: SubtaskShort): string =>
+  attempt > 1 ? `${words(state)} (${attempt})` : words(state);
+
+const timeOf = ({ began_at, ended_at, state }: SubtaskShort, now: number): string => {
+  if (began_at === null || state === 'ready' || state === 'blocked') return '';
+  return duration((ended_at === null ? now : Date.parse(ended_at)) - Date.parse(began_at));
+};
+
+const doingNow = (subtask: SubtaskShort, { task, notes }: ProgressView): string => {
+  const says: Partial<Record<SubtaskState, () => string | null>> = {
+    blocked: () => waitsFor(subtask, task.subtasks),
+    ready: () => (subtask.attempt > 0 ? whyAgain(subtask) : subtask.title),
+    working: () => notes.get(subtask.id) ?? subtask.doing ?? subtask.title,
+    checking: () => notes.get(subtask.id) ?? 'its tests run in a clean checkout',
+    merged: () => subtask.summary,
+    reported: () => subtask.summary,
+    failed: () => subtask.reason,
+    cancelled: () => subtask.reason,
+    parked: () => subtask.reason,
+    waiting_for_person: () => subtask.reason,
+  };
+  return oneLine(says[subtask.state]?.() ?? subtask.title);
+};
+
+const waitsFor = (subtask: SubtaskShort, all: readonly SubtaskShort[]): string => {
+  const open = all.filter(({ id, state }) => subtask.depends_on.includes(id) && !isDone(state));
+  return open.length === 0 ? subtask.title : `after ${open.map(({ id }) => id).join(', ')}`;
+};
+
+const whyAgain = ({ failures, sent_back, reason }: SubtaskShort): string =>
+  reason ?? (sent_back > 0 ? 'sent back; tried again' : failures > 0 ? 'failed; tried again' : 'tried again');
+
+const isDone = (state: SubtaskState): boolean => state === 'merged' || state === 'reported';
+
+// --- what is new -------------------------------------------------------------------------------
+
+const subtaskChanges = (before: SubtaskShort | undefined, subtask: SubtaskShort): string[] => {
+  const name = `${subtask.id} (${subtask.agent_id})`;
+  const lines: string[] = [];
+  if (subtask.sent_back > (before?.sent_back ?? 0)) {
+    lines.push(`${name}: sent back${subtask.reason ? `: ${oneLine(subtask.reason)}` : ''}`);
+  } else if (subtask.failures > (before?.failures ?? 0) && subtask.state !== 'failed') {
+    lines.push(`${name}: failed, tried again${subtask.reason ? `: ${oneLine(subtask.reason)}` : ''}`);
+  }
+  const moved = before?.state !== subtask.state || before.attempt !== subtask.attempt;
+  if (!moved || ['blocked', 'ready'].includes(subtask.state)) return lines;
+  const detail = isDone(subtask.state) ? subtask.summary : subtask.reason;
+  const shown = isDone(subtask.state) || subtask.state === 'failed' ? detail : null;
+  return [...lines, `${name}: ${stateText(subtask)}${shown ? `: ${oneLine(shown)}` : ''}`];
+};
+
+// --- which, in which order ---------------------------------------------------------------------
+
+/** What comes first stands first: by depth in the graph, else as the board has them. */
+export const inOrder = (subtasks: readonly SubtaskShort[]): SubtaskShort[] => {
+  const byId = new Map(subtasks.map((subtask) => [subtask.id, subtask]));
+  const depths = new Map<string, number>();
+  const depthOf = (id: string): number => {
+    const known = depths.get(id);
+    if (known !== undefined) return known;
+    depths.set(id, 0);
+    const before = (byId.get(id)?.depends_on ?? []).filter((other) => byId.has(other));
+    const depth = before.length === 0 ? 0 : 1 + Math.max(...before.map(depthOf));
+    depths.set(id, depth);
+    return depth;
+  };
+  return subtasks
+    .map((subtask, at) => ({ subtask, at, depth: depthOf(subtask.id) }))
+    .sort((a, b) => a.depth - b.depth || a.at - b.at)
+    .map(({ subtask }) => subtask);
+};
+
+/** As many as fit, in their order: what is going on before what is over, and that before what waits. */
+const mostTelling = (subtasks: SubtaskShort[], countMax: number): SubtaskShort[] => {
+  if (subtasks.length <= countMax) return subtasks;
+  const chosen = [...subtasks].sort((a, b) => rank(a.state) - rank(b.state)).slice(0, countMax - 1);
+  return subtasks.filter((subtask) => chosen.includes(subtask));
+};
+
+const rank = (state: SubtaskState): number => {
+  if (['working', 'checking', 'merging', 'failed', 'waiting_for_person', 'parked'].includes(state)) return 0;
+  return { ready: 1, merged: 2, reported: 2 }[state as string] ?? 3;
+};
+
+const countStates = (subtasks: SubtaskShort[]): string => {
+  const counts = Map.groupBy(subtasks, ({ state }) => state);
+  return [...counts].map(([state, all]) => `${all.length} ${words(state)}`).join(', ');
+};
+
+/** A state as people write it. */
+export const words = (state: string): string => state.replaceAll('_', ' ');
+
+const widest = (texts: string[]): number => Math.max(0, ...texts.map(widthOf));
