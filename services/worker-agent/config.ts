@@ -1,7 +1,9 @@
 /** The settings of a worker. */
-import { defineConfig, is, setting } from '@nexus/shared/config';
+import { catalogConfig } from '@nexus/shared/catalog';
+import { type ConfigOf, defineConfig, type FabricConfig, is, setting } from '@nexus/shared/config';
 
-export const workerConfig = defineConfig({
+export const config = defineConfig({
+  ...catalogConfig,
   slots: setting('NEXUS_SLOTS', is.count(1, 256), 'How many attempts a worker runs side by side.', { default: '4' }),
   agentCommand: setting(
     'NEXUS_AGENT_COMMAND',
@@ -35,6 +37,12 @@ export const workerConfig = defineConfig({
   setupTimeout: setting('NEXUS_SETUP_TIMEOUT', is.duration, 'A set-up command that takes longer is ended.', {
     default: '10m',
   }),
+  checkpointEvery: setting(
+    'NEXUS_CHECKPOINT_EVERY',
+    is.duration,
+    'How often the work of a running agent is saved, so that a crash of the machine costs no more.',
+    { default: '60s' },
+  ),
   diskReserve: setting('NEXUS_DISK_RESERVE', is.bytes, 'An attempt begins only with so much free disk.', {
     default: '500MB',
   }),
@@ -45,3 +53,5 @@ export const workerConfig = defineConfig({
     { default: '24h' },
   ),
 });
+
+export type WorkerConfig = ConfigOf<typeof config> & FabricConfig;

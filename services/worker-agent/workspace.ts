@@ -11,7 +11,7 @@
  * Only what is saved, or whose hub is gone, is ever removed.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, rmdir, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fail } from '@nexus/shared/errors';
 import { type Author, cloneAt, pushRef, readRef, refs, snapshot } from '@nexus/shared/git';
@@ -98,7 +98,8 @@ export const rescue = async (options: {
   signal: AbortSignal;
 }): Promise<string[]> => {
   const commits: string[] = [];
-  const left = (await listWorkspaces(options.home, options.taskId))
+  const left = (await listFolders(options.home, options.taskId))
+    .flatMap(({ folder, note }) => (note === null ? [] : [{ folder, note }]))
     .filter(({ note }) => note.subtask_id === options.subtaskId && note.token !== options.token && !note.saved)
     .sort((one, other) => other.note.made_at.localeCompare(one.note.made_at));
   for (const workspace of left) {
@@ -122,12 +123,14 @@ export const sweepWorkspaces = async (options: {
   const swept = { removed: [] as string[], kept: [] as string[] };
   const tasks = await readdir(workspacesOf(options.home)).catch(() => []);
   for (const task of tasks) {
-    for (const workspace of await listWorkspaces(options.home, task)) {
-      if (options.now - Date.parse(workspace.note.made_at) < options.keepMs) continue;
-      const safe = workspace.note.saved || (await saveOrGone(workspace, options.author));
-      if (safe) await rm(workspace.folder, { recursive: true, force: true });
-      (safe ? swept.removed : swept.kept).push(workspace.folder);
+    for (const { folder, note, madeAt } of await listFolders(options.home, task)) {
+      if (options.now - madeAt < options.keepMs) continue;
+      const safe = note === null || note.saved || (await saveOrGone({ folder, note }, options.author));
+      if (safe) await rm(folder, { recursive: true, force: true });
+      (safe ? swept.removed : swept.kept).push(folder);
     }
+    // Only an empty folder goes; one that is being filled stays.
+    await rmdir(join(workspacesOf(options.home), task)).catch(() => undefined);
   }
   return swept;
 };
@@ -140,16 +143,20 @@ const noteFile = (folder: string): string => join(folder, '.git', 'nexus.json');
 const writeNote = (workspace: Workspace): Promise<void> =>
   writeFile(noteFile(workspace.folder), JSON.stringify(workspace.note));
 
-/** The workspaces of one task; a folder without a readable note is half made, and nobody's work. */
-const listWorkspaces = async (home: string, taskId: string): Promise<Workspace[]> => {
+type Folder = { folder: string; note: Note | null; madeAt: number };
+
+/** The folders of one task. One without a readable note is half made or half removed, and holds nobody's work. */
+const listFolders = async (home: string, taskId: string): Promise<Folder[]> => {
   const under = join(workspacesOf(home), taskId);
   const names = await readdir(under).catch(() => []);
   const found = await Promise.all(
-    names.map(async (name) => {
+    names.map(async (name): Promise<Folder[]> => {
       const folder = join(under, name);
       const text = await readFile(noteFile(folder), 'utf8').catch(() => null);
       const read = text === null ? null : noteSchema.safeParse(parsed(text));
-      return read?.success ? [{ folder, note: read.data }] : [];
+      if (read?.success) return [{ folder, note: read.data, madeAt: Date.parse(read.data.made_at) }];
+      const half = await stat(folder).catch(() => null);
+      return half === null ? [] : [{ folder, note: null, madeAt: half.mtimeMs }];
     }),
   );
   return found.flat();

@@ -1,0 +1,145 @@
+/**
+ * The first half of an attempt: from an order to a workspace in which an agent can begin, and its prompt.
+ *
+ *   clone at integration → bring in what earlier attempts left → set up → write the prompt
+ *
+ * Work of earlier attempts comes from three places, the newest first: folders on this machine that a dead
+ * worker left, the checkpoint that the ledger names, and the hand-over of the order. Each comes in by a
+ * merge, and what conflicts is left for the agent to resolve.
+ */
+import { isFailure } from '@nexus/shared/errors';
+import { fetchCommits, mergeInto, readEvidence } from '@nexus/shared/git';
+import { run } from '@nexus/shared/process';
+import type { Attempt } from './attempt.ts';
+import { readWip } from './checkpoint.ts';
+import { buildPrompt } from './prompt.ts';
+import { type Left, readLeft } from './report.ts';
+import { type SetupFailure, setUp, setupCommands } from './setup.ts';
+import { exclude, openWorkspace, rescue, type Workspace } from './workspace.ts';
+
+export type Brought = { commits: string[]; conflicts: string[] };
+
+export type Prepared = {
+  workspace: Workspace;
+  brought: Brought;
+  prompt: string;
+  setupLog: string;
+  /** Set-up failed on integration itself, so no agent can begin. */
+  failure: SetupFailure | null;
+  /** What lay in `.nexus` before the agent began. */
+  before: Left;
+};
+
+/** Clones, at the commit that holds everything the subtask depends on. */
+export const makeWorkspace = ({ order, tools, hub, mark }: Attempt): Promise<Workspace> =>
+  openWorkspace({
+    home: tools.config.home,
+    note: {
+      task_id: order.task_id,
+      subtask_id: order.subtask_id,
+      attempt: order.attempt,
+      token: tools.claim.token,
+      mark,
+      base: order.integration,
+      hub,
+    },
+    now: tools.now(),
+    diskReserve: tools.config.diskReserve,
+    signal: tools.signal,
+  });
+
+/** Makes a fresh clone ready for the agent. Throws the signal's reason as soon as it aborts. */
+export const prepare = async (attempt: Attempt, workspace: Workspace): Promise<Prepared> => {
+  const { tools, doing } = attempt;
+  doing('brings in what is there already');
+  const brought = await bring(attempt, workspace);
+  tools.signal.throwIfAborted();
+  const { failure, log } = await makeRunnable(attempt, workspace);
+  // With earlier work in it a workspace may be what the agent has to mend; without it nobody's subtask is to blame.
+  const mendable = failure !== null && brought.commits.length > 0;
+  const notes = mendable
+    ? [{ says: `Setting up this workspace failed, perhaps by the work so far: ${failure.says}`, data: log }]
+    : [];
+  if (mendable) attempt.note(`set-up failed with the work so far; the agent is told: ${failure.says}`);
+  const documents = await readDocuments(attempt);
+  const { order, agent, request } = attempt;
+  const roles = order.grows ? rolesOf(attempt) : [];
+  return {
+    workspace,
+    brought,
+    setupLog: log,
+    failure: mendable ? null : failure,
+    before: await readLeft(workspace.folder),
+    prompt: buildPrompt({ agent, order, request, documents, brought, notes, roles }),
+  };
+};
+
+const bring = async (attempt: Attempt, { folder }: Workspace): Promise<Brought> => {
+  const { order, tools, hub, author } = attempt;
+  const ids = { home: tools.config.home, taskId: order.task_id, subtaskId: order.subtask_id };
+  const rescued = await rescue({ ...ids, token: tools.claim.token, author, signal: tools.signal });
+  for (const commit of rescued) attempt.note(`found the work of a worker that was gone: ${commit}`);
+  const remembered = await readWip(tools, order.task_id, order.subtask_id);
+  const found = [...rescued, remembered, order.hand_over?.commit].filter((commit) => typeof commit === 'string');
+  const commits = [...new Set(found)];
+  if (commits.length === 0) return { commits, conflicts: [] };
+  await fetchCommits({ folder, hub, commits, signal: tools.signal });
+  const brought: Brought = { commits: [], conflicts: [] };
+  for (const commit of commits) {
+    const message = `Bring in the work so far on ${order.subtask_id}`;
+    const { clean, files } = await mergeInto(folder, commit, { message, signal: tools.signal });
+    brought.commits.push(commit);
+    if (clean) continue;
+    brought.conflicts = files;
+    break;
+  }
+  const left = commits.slice(brought.commits.length);
+  if (left.length > 0) attempt.note(`older work could not be brought in beside a conflict: ${left.join(', ')}`);
+  return brought;
+};
+
+const makeRunnable = async (attempt: Attempt, { folder }: Workspace) => {
+  const { request, tools, env, mark, doing } = attempt;
+  const commands = setupCommands(folder, request.setup);
+  if (commands.length === 0) return { failure: null, log: '' };
+  const onCommand = (command: string) => doing(`sets up: ${command}`);
+  const { setupTimeout: timeoutMs } = tools.config;
+  const result = await setUp({ folder, commands, env, mark, timeoutMs, signal: tools.signal, onCommand });
+  await exclude(folder, await untracked(folder));
+  return result;
+};
+
+/** What set-up has made is not the agent's work: it stays out of its commits. */
+const untracked = async (folder: string): Promise<string[]> => {
+  const command = ['git', 'ls-files', '--others', '--exclude-standard', '--directory', '-z'] as const;
+  const { stdout } = await run({ command, folder, timeoutMs: 60_000, outputBytesMax: 10e6 });
+  const special = /[\\*?[\]!# ]/g;
+  return stdout
+    .split('\0')
+    .filter((path) => path !== '' && !path.includes('\n'))
+    .map((path) => `/${path.replaceAll(special, '\\$&')}`);
+};
+
+/** The whole documents of the subtasks before, where they can be read; their summaries stand in the order. */
+const readDocuments = async ({ order, hub }: Attempt): Promise<Record<string, string>> => {
+  const documents: Record<string, string> = {};
+  for (const { subtask_id, evidence } of order.inputs) {
+    if (evidence === null) continue;
+    try {
+      const text = await readEvidence({ hub, ref: evidence.ref, path: evidence.path, bytesMax: 64_000 });
+      if (text) documents[subtask_id] = text;
+    } catch (thrown) {
+      if (!isFailure(thrown, 'GIT_FAILED')) throw thrown;
+    }
+  }
+  return documents;
+};
+
+/** The roles that a plan may name, each with the first agent that has it. */
+const rolesOf = ({ tools }: Attempt): { role: string; says: string }[] => {
+  const roles = new Map<string, string>();
+  for (const { role, description } of tools.catalog.agents.values()) {
+    if (!roles.has(role) && role !== 'orchestrator') roles.set(role, description);
+  }
+  return [...roles].map(([role, says]) => ({ role, says }));
+};
