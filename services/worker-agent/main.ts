@@ -5,7 +5,7 @@
  */
 import { foldersOf, openCatalog } from '@nexus/shared/catalog';
 import { toAppError } from '@nexus/shared/errors';
-import { defineService, serve } from '@nexus/shared/service';
+import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
 import type { WorkerTools } from './attempt.ts';
 import { config } from './config.ts';
 import { onSubtaskDispatched } from './on-subtask-dispatched.ts';
@@ -17,42 +17,44 @@ import { sweepWorkspaces } from './workspace.ts';
 const lookEveryMs = 15_000;
 const sweepEveryMs = 3_600_000;
 
+const open = async ({ config: settings, bus, log }: ServiceContext<typeof config>): Promise<WorkerTools> => {
+  const catalog = await openCatalog(foldersOf(settings));
+  for (const notice of catalog.notices) log.info(notice);
+  const runtimes = await loadRuntimes();
+  const context: RuntimeContext = {
+    agentCommand: settings.agentCommand ?? null,
+    rehearsal: settings.rehearsal,
+    task: null,
+  };
+  const look = async () => bus.present({ runtimes: await lookAtRuntimes(runtimes, context) });
+  const sweep = async () => {
+    const author = { name: 'NEXUS', email: 'worker@nexus.local' };
+    const { home, keepFailed: keepMs } = settings;
+    const { removed, kept } = await sweepWorkspaces({ home, keepMs, now: Date.now(), author });
+    if (removed.length > 0) log.info({ removed: removed.length }, 'old workspaces were removed');
+    if (kept.length > 0) log.warn({ kept }, 'old workspaces hold work that could not be saved');
+  };
+  const complain = (thrown: unknown) => log.warn({ err: toAppError(thrown) }, 'a sweep of workspaces failed');
+  await look();
+  void sweep().catch(complain);
+  const timers = [
+    setInterval(() => void look(), lookEveryMs),
+    setInterval(() => void sweep().catch(complain), sweepEveryMs),
+  ];
+  const redactor = openRedactor();
+  const running = openRunning(bus.present);
+  const close = async () => {
+    for (const timer of timers) clearInterval(timer);
+  };
+  return { config: settings, catalog, runtimes, redactor, running, close };
+};
+
 export const service = defineService({
   name: 'worker-agent',
   config,
   mode: 'take',
   slots: (settings) => settings.slots,
-  open: async ({ config: settings, bus, log }): Promise<WorkerTools> => {
-    const catalog = await openCatalog(foldersOf(settings));
-    for (const notice of catalog.notices) log.info(notice);
-    const runtimes = await loadRuntimes();
-    const context: RuntimeContext = {
-      agentCommand: settings.agentCommand ?? null,
-      rehearsal: settings.rehearsal,
-      task: null,
-    };
-    const look = async () => bus.present({ runtimes: await lookAtRuntimes(runtimes, context) });
-    const sweep = async () => {
-      const author = { name: 'NEXUS', email: 'worker@nexus.local' };
-      const { home, keepFailed: keepMs } = settings;
-      const { removed, kept } = await sweepWorkspaces({ home, keepMs, now: Date.now(), author });
-      if (removed.length > 0) log.info({ removed: removed.length }, 'old workspaces were removed');
-      if (kept.length > 0) log.warn({ kept }, 'old workspaces hold work that could not be saved');
-    };
-    const complain = (thrown: unknown) => log.warn({ err: toAppError(thrown) }, 'a sweep of workspaces failed');
-    await look();
-    void sweep().catch(complain);
-    const timers = [
-      setInterval(() => void look(), lookEveryMs),
-      setInterval(() => void sweep().catch(complain), sweepEveryMs),
-    ];
-    const redactor = openRedactor();
-    const running = openRunning(bus.present);
-    const close = async () => {
-      for (const timer of timers) clearInterval(timer);
-    };
-    return { config: settings, catalog, runtimes, redactor, running, close };
-  },
+  open,
   handlers: { 'subtask.dispatched': onSubtaskDispatched },
 });
 

@@ -77,7 +77,7 @@ export type ServiceDefinition<S extends ServiceName, C extends ConfigDefinition,
   mode: 'take' | 'stream' | 'none';
   slots: (config: ConfigOf<C & Shared>) => number;
   open: (context: ServiceContext<C>) => Promise<T>;
-  handlers: HandlersOf<S, T>;
+  handlers: HandlersOf<S, NoInfer<T>>;
 };
 
 export const defineService = <S extends ServiceName, C extends ConfigDefinition, T extends ServiceTools>(
