@@ -26,11 +26,12 @@ export const chooseWorkflow = (workflows: ReadonlyMap<string, Workflow>, request
   return tiny && chosen.name === ordinary && words.length <= small.ordinaryWordsMax ? tiny : chosen;
 };
 
+/** The words of a text in any language, also of those that put no spaces between them. */
 const wordsOf = (text: string): string[] =>
-  text
-    .toLowerCase()
-    .replaceAll('’', "'")
-    .match(/[\p{L}\p{N}'-]+/gu) ?? [];
+  [...segmenter.segment(text.toLowerCase().replaceAll('’', "'"))]
+    .filter(({ isWordLike }) => isWordLike)
+    .map(({ segment }) => segment);
+const segmenter = new Intl.Segmenter('en', { granularity: 'word' });
 
 /** Where the first of a workflow's words or phrases stands in a request, and how many words it has. */
 const firstPlace = (workflow: Workflow, words: readonly string[]): { at: number; length: number } | null => {

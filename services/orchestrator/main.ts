@@ -5,7 +5,7 @@
  * Read on: `decide.ts` (what becomes of a task, pure), `strategy.ts` (how it is planned), `submission.ts`.
  */
 import { foldersOf, openCatalog } from '@nexus/shared/catalog';
-import { defineService, serve } from '@nexus/shared/service';
+import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
 import { config } from './config.ts';
 import { onBoardCompleted } from './on-board-completed.ts';
 import { onCancellationRequested } from './on-cancellation-requested.ts';
@@ -16,16 +16,18 @@ import { onRepositoryPrepared } from './on-repository-prepared.ts';
 import { onTaskSubmitted } from './on-task-submitted.ts';
 import type { Tools } from './settle-task.ts';
 
+const open = async (context: ServiceContext<typeof config>): Promise<Tools> => {
+  const catalog = await openCatalog(foldersOf(context.config));
+  for (const notice of catalog.notices) context.log.info(notice);
+  return { catalog };
+};
+
 export const service = defineService({
   name: 'orchestrator',
   config,
   mode: 'stream',
   slots: (settings) => settings.slots,
-  open: async ({ config: settings, log }): Promise<Tools> => {
-    const catalog = await openCatalog(foldersOf(settings));
-    for (const notice of catalog.notices) log.info(notice);
-    return { catalog };
-  },
+  open,
   handlers: {
     'task.submitted': onTaskSubmitted,
     'repository.prepared': onRepositoryPrepared,

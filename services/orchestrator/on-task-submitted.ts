@@ -5,7 +5,7 @@ import { readTask } from '@nexus/shared/ledger';
 import type { TaskRequest } from '@nexus/shared/messages/domain';
 import { decideSubmitted } from './decide.ts';
 import { settleTask, type Tools } from './settle-task.ts';
-import { namedTaskId, readSubmission } from './submission.ts';
+import { namedTaskId, requestKeyOf, submissionOf } from './submission.ts';
 
 /** Makes the task and asks for its repository. A task that exists is left as it is. */
 export const onTaskSubmitted: Handler<'task.submitted', Tools> = async (message, tools) => {
@@ -13,7 +13,9 @@ export const onTaskSubmitted: Handler<'task.submitted', Tools> = async (message,
   const named = namedTaskId(message);
   const known = named === null ? null : await readTask(store, keys, named);
   if (known !== null) return settleTask(tools, known.head.task_id, known, { change: null, publish: [] });
-  const { taskId, request } = await readSubmission(message, store, keys);
+  const key = requestKeyOf(message, keys);
+  const stored = key === null ? null : await store.readText(key);
+  const { taskId, request } = submissionOf(message, stored);
   const view = await readTask(store, keys, taskId);
   const { priority, actor } = message;
   const submission = { taskId, request, priority, actor, refusal: refusalOf(catalog, request) };

@@ -1,5 +1,5 @@
 /** Reads what a person asked for out of a `task.submitted`, whoever wrote it. */
-import type { Keys, Message, Store } from '@nexus/shared/bus';
+import type { Keys, Message } from '@nexus/shared/bus';
 import { taskIdFor } from '@nexus/shared/catalog';
 import { fail } from '@nexus/shared/errors';
 import { type TaskRequest, taskId, taskRequest } from '@nexus/shared/messages/domain';
@@ -13,27 +13,30 @@ export const namedTaskId = ({ payload, conversation_thread: thread }: Submitted)
 };
 
 /**
- * The request of a message and the id of its task. An id that nobody named follows from the request and
- * the message, so that a second delivery makes no second task. Throws `MESSAGE_INVALID`.
+ * The key under which the request of a message lies, or null if the message carries it. Throws
+ * `MESSAGE_INVALID` for any key but that of the task itself: no message may read what is not its own.
  */
-export const readSubmission = async (
-  message: Submitted,
-  store: Store,
-  keys: Keys,
-): Promise<{ taskId: string; request: TaskRequest }> => {
-  const named = namedTaskId(message);
-  const { request: inline, request_key: key } = message.payload;
-  if (inline !== undefined) {
-    const request = typeof inline === 'string' ? parse({ request: inline }) : inline;
-    return { taskId: named ?? taskIdFor(request.request, message.message_id), request };
-  }
+export const requestKeyOf = (message: Submitted, keys: Keys): string | null => {
+  const { request, request_key: key } = message.payload;
+  if (request !== undefined) return null;
   if (key === undefined) throw invalid('request: is missing; say what you want done');
-  // Any other key would let a message read what is not its own.
+  const named = namedTaskId(message);
   if (named === null || key !== keys.request(named))
     throw invalid('request_key: is not the key of this task’s request');
-  const text = await store.readText(key);
-  if (text === null) throw invalid(`request_key: nothing lies under ${key}`);
-  return { taskId: named, request: parse(fromJson(text)) };
+  return key;
+};
+
+/**
+ * The request of a message and the id of its task; `stored` is what lies under its key. An id that nobody
+ * named follows from the request and the message, so that a second delivery makes no second task. Throws
+ * `MESSAGE_INVALID`.
+ */
+export const submissionOf = (message: Submitted, stored: string | null): { taskId: string; request: TaskRequest } => {
+  const { request: inline, request_key: key } = message.payload;
+  if (inline === undefined && stored === null) throw invalid(`request_key: nothing lies under ${key}`);
+  const written = typeof inline === 'string' ? { request: inline } : (inline ?? fromJson(stored ?? ''));
+  const request = parse(written);
+  return { taskId: namedTaskId(message) ?? taskIdFor(request.request, message.message_id), request };
 };
 
 const fromJson = (text: string): unknown => {
