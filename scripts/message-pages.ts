@@ -4,11 +4,10 @@
  * A kind that is added to the catalog appears in both by itself; `message-pages.test.ts` holds that every
  * example on the page is a message that a service would take.
  */
+import { envelopeSchema, keysOf, prioritiesInOrder } from '@nexus/shared/bus';
 import { catalog, entryOf, type Kind } from '@nexus/shared/messages';
 import { serviceName } from '@nexus/shared/messages/domain';
 import { z } from 'zod';
-import { envelopeSchema } from '../shared/src/bus/envelope.ts';
-import { keysOf, prioritiesInOrder } from '../shared/src/bus/keys.ts';
 import { exampleFor, fieldTable, type Schema } from './shapes.ts';
 
 const kinds = Object.keys(catalog) as Kind[];

@@ -3,6 +3,7 @@
  *
  *   npm test                     everything; the containers only where Docker answers
  *   NEXUS_E2E=off npm test       without the containers
+ *   npm test -- unit e2e         only these parts
  *
  * The last line is `N passed, N failed` (and `, N skipped` where some were): static checks count as one
  * each, tests one by one. Exit code 1 if anything failed.
@@ -11,21 +12,28 @@ import { spawnSync } from 'node:child_process';
 import { closingLine, inLanes, lineOf, type Part, parts, type Result, runPart } from './parts.ts';
 
 const main = async (): Promise<number> => {
+  const wanted = process.argv.slice(2);
+  const unknown = wanted.filter((name) => !Object.hasOwn(parts, name));
+  if (unknown.length > 0) {
+    console.error(`there is no part ${unknown.join(', ')}; there are: ${Object.keys(parts).join(', ')}`);
+    return 2;
+  }
   const began = performance.now();
-  const fixed: Part[] = [parts.types, parts.lint, parts.tidy, parts.docs];
+  const chosen = Object.entries(parts).filter(([name]) => wanted.length === 0 || wanted.includes(name));
+  const why = wanted.includes('e2e') ? undefined : withoutContainers();
+  const run: Part[] = chosen.map(([, part]) => part).filter((part) => part !== parts.e2e || why === undefined);
   const results = await inLanes(
     2,
-    fixed.map((part) => () => told(part)),
+    run.filter(({ vitest }) => !vitest).map((part) => () => told(part)),
   );
-  const why = withoutContainers();
-  const live: Part[] = [parts.unit, parts.simulation, parts.integration, ...(why ? [] : [parts.e2e])];
-  for (const part of live) {
+  for (const part of run.filter(({ vitest }) => vitest)) {
     console.log(`\n— ${part.name}`);
     results.push(await told(part, { live: true }));
   }
   console.log('');
   for (const result of results) console.log(lineOf(result));
-  if (why) console.log(`left out  e2e: ${why}`);
+  if (wanted.length > 0) console.log(`left out  all but ${wanted.join(', ')}: as asked`);
+  else if (why) console.log(`left out  e2e: ${why}`);
   console.log(`in ${((performance.now() - began) / 1000).toFixed(0)} s`);
   console.log(closingLine(results));
   return results.every(({ ok }) => ok) ? 0 : 1;
