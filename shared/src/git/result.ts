@@ -1,11 +1,13 @@
-/** The result goes to the person's repository. */
+/** The result goes to the person's repository: a new branch, and nothing else of theirs is touched. */
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { fail, isFailure } from '@nexus/shared/errors';
+import type { ProcessResult } from '@nexus/shared/process';
+import { refusalOf } from './probe.ts';
+import { isUrl } from './refs.ts';
+import { git, runGit, saysOf, splitSecret, withoutPasswords, withScratch } from './run-git.ts';
 
-/**
- * Pushes a commit of the hub to a new branch of the person's repository (path or URL). The branch checked out there, its
- * index and work tree are never touched. A branch that already is that commit is fine. Throws `RELEASE_FAILED`,
- * `REPOSITORY_LOCKED`, `REPOSITORY_MISSING`, `BRANCH_OCCUPIED`.
- */
-export const pushResult = async (_options: {
+type ResultOptions = {
   hub: string;
   commit: string;
   repository: string;
@@ -13,6 +15,80 @@ export const pushResult = async (_options: {
   branch: string;
   credentials?: string | undefined;
   signal?: AbortSignal | undefined;
-}): Promise<'pushed' | 'already'> => {
-  throw new Error('to follow');
 };
+
+/**
+ * Pushes a commit of the hub to a new branch of the person's repository (path or URL). The branch checked out there, its
+ * index and work tree are never touched. A branch that already is that commit is fine; one that is another commit is
+ * never overwritten. Throws `RELEASE_FAILED`, `REPOSITORY_LOCKED`, `REPOSITORY_MISSING`, `BRANCH_OCCUPIED`.
+ */
+export const pushResult = async (options: ResultOptions): Promise<'pushed' | 'already'> => {
+  const { repository, credentials } = splitSecret(options.repository, options.credentials);
+  const asked = { ...options, repository, credentials, branch: options.branch.replace(/^refs\/heads\//, '') };
+  const ref = `refs/heads/${asked.branch}`;
+  const before = await branchesOf(asked);
+  if (before.get(ref) === asked.commit) return 'already';
+  if (before.has('refs/heads/nexus')) throw fail('BRANCH_OCCUPIED');
+  if (before.has(ref)) throw refused(asked, `its branch ${asked.branch} already is ${before.get(ref)}`);
+  if (!isUrl(repository)) await mayNotBeCheckedOut(asked, ref);
+  await push(asked, ref);
+  return 'pushed';
+};
+
+/** From an empty repository that borrows the hub's objects, so that no setting in the hub meets the credentials. */
+const push = (options: ResultOptions, ref: string): Promise<void> =>
+  withScratch(async (at) => {
+    const { hub, commit, repository, credentials, signal } = options;
+    if (isUrl(hub)) await git(['fetch', '--quiet', '--no-tags', '--', hub, commit], { at, signal });
+    else await borrow(at.bare, hub);
+    const args = ['push', '--quiet', '--porcelain', '--no-verify', `--force-with-lease=${ref}:`];
+    const refspec = `${commit}:${ref}`;
+    const result = await runGit([...args, '--', repository, refspec], {
+      at,
+      signal,
+      credentials,
+      answers: [0, 1, 128],
+    });
+    if (result.exitCode === 0) return;
+    // Somebody may have pushed the same meanwhile: then it is there.
+    if (!isLocked(repository, result) && (await branchesOf(options)).get(ref) === commit) return;
+    throw isLocked(repository, result)
+      ? fail('REPOSITORY_LOCKED', { repository })
+      : refused(options, withoutPasswords(saysOf(result)));
+  });
+
+const borrow = async (bare: string, hub: string): Promise<void> => {
+  await mkdir(join(bare, 'objects', 'info'), { recursive: true });
+  await writeFile(join(bare, 'objects', 'info', 'alternates'), `${resolve(hub, 'objects')}\n`);
+  // Where the history of a shallow hub ends is not said by its objects.
+  await copyFile(join(hub, 'shallow'), join(bare, 'shallow')).catch(() => {});
+};
+
+const branchesOf = async ({ repository, branch, credentials, signal }: ResultOptions): Promise<Map<string, string>> => {
+  const args = ['ls-remote', '--', repository, 'refs/heads/nexus', `refs/heads/${branch}`];
+  const result = await runGit(args, {
+    at: { nowhere: '/' },
+    signal,
+    credentials,
+    answers: [0, 128],
+    timeoutMs: 60_000,
+  });
+  if (result.exitCode !== 0) throw refusalOf(repository, result);
+  const lines = result.stdout.split('\n').filter((line) => line.includes('\t'));
+  return new Map(lines.map((line) => line.split('\t') as [string, string]).map(([commit, ref]) => [ref, commit]));
+};
+
+/** HEAD may name the branch though it does not exist yet, and other work trees have heads of their own. */
+const mayNotBeCheckedOut = async (options: ResultOptions, ref: string): Promise<void> => {
+  const { repository, signal } = options;
+  const args = ['-C', repository, 'worktree', 'list', '--porcelain'];
+  const listed = await git(args, { at: { nowhere: repository }, signal });
+  if (listed.split('\n').includes(`branch ${ref}`))
+    throw refused(options, `its branch ${options.branch} is checked out`);
+};
+
+const isLocked = (repository: string, result: ProcessResult): boolean =>
+  isFailure(refusalOf(repository, result), 'REPOSITORY_LOCKED');
+
+const refused = ({ repository }: ResultOptions, message: string): Error =>
+  fail('RELEASE_FAILED', { repository, message });
