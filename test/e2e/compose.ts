@@ -1,0 +1,49 @@
+/** One fleet in containers for a test file: a compose project of its own, on a free port, gone afterwards. */
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { dirname } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const root = dirname(dirname(import.meta.dirname));
+
+export type Fleet = {
+  url: string;
+  /** Runs `docker compose <words>`; resolves to what it printed, throws with both streams. */
+  compose(...words: string[]): Promise<string>;
+  /** Runs a command in a service's (first) container, without a terminal. */
+  exec(service: string, ...words: string[]): Promise<string>;
+  /** The ids of a service's containers. */
+  containers(service: string): Promise<string[]>;
+  /** Runs a shell line in one container. */
+  within(container: string, line: string): Promise<string>;
+};
+
+/** Describes a fleet; nothing is started before `compose('up', …)`. */
+export const composeFleet = async (settings: Record<string, string>): Promise<Fleet> => {
+  const port = await freePort();
+  const project = `nexus-e2e-${process.pid}-${Math.random().toString(36).slice(2, 6)}`;
+  const env = { ...process.env, ...settings, NEXUS_GATEWAY_PORT: String(port), NEXUS_IMAGE_TAG: 'e2e' };
+  const docker = async (words: string[]): Promise<string> => {
+    const { stdout } = await run('docker', words, { cwd: root, env, maxBuffer: 64_000_000 });
+    return stdout.trim();
+  };
+  const compose = (...words: string[]) => docker(['compose', '-p', project, ...words]);
+  return {
+    url: `http://127.0.0.1:${port}`,
+    compose,
+    exec: (service, ...words) => compose('exec', '-T', service, ...words),
+    containers: async (service) => (await compose('ps', '-q', service)).split('\n').filter(Boolean),
+    within: (container, line) => docker(['exec', container, 'sh', '-c', line]),
+  };
+};
+
+const freePort = async (): Promise<number> => {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return port;
+};
