@@ -67,6 +67,7 @@ export { type Keys, keysOf, prioritiesInOrder } from './keys.ts';
 export { done, type FollowUp, followUp, giveBack, type LedgerWrite, type Outcome, postpone } from './outcome.ts';
 export type { Draft, Published } from './publish.ts';
 export type { Store } from './redis.ts';
+export { describeServer, type ServerDescription } from './server.ts';
 
 /** A handler: from a message and tools to an outcome. It never publishes, acknowledges or retries. */
 export type Handler<K extends Kind, T = unknown> = (

@@ -1,0 +1,54 @@
+/** What a person on duty wants to know of a Redis server; nothing in the fabric depends on it. */
+import { fail } from '@nexus/shared/errors';
+import { openRedis, type RedisOptions, shownUrl } from './redis.ts';
+
+export type ServerDescription = {
+  /** The address without its password. */
+  url: string;
+  software: 'redis' | 'valkey';
+  version: string;
+  policy: string;
+  /** `off`, or what appendfsync promises: `always`, `everysec`, `no`; `unknown` where CONFIG is forbidden. */
+  durability: string;
+  usedBytes: number;
+  /** 0: no limit. */
+  limitBytes: number;
+  roundTripMs: number;
+};
+
+/** Asks one server, once. Throws REDIS_UNREACHABLE after `timeoutMs`, or with what it said, such as NOAUTH. */
+export const describeServer = async (
+  options: Pick<RedisOptions, 'url' | 'password'>,
+  timeoutMs = 2000,
+): Promise<ServerDescription> => {
+  const redis = openRedis({ ...options, name: 'doctor' });
+  let last = `no answer within ${timeoutMs} ms`;
+  redis.on('error', (error: Error) => {
+    last = error.message || last;
+  });
+  const timer = setTimeout(() => redis.disconnect(), timeoutMs);
+  try {
+    const info = await redis.info();
+    const field = (name: string): string => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? '';
+    const fsync = await redis.config('GET', 'appendfsync').catch(() => []);
+    const began = performance.now();
+    await redis.ping();
+    const valkey = field('valkey_version');
+    return {
+      url: shownUrl(options.url),
+      software: valkey === '' ? 'redis' : 'valkey',
+      version: valkey || field('redis_version'),
+      policy: field('maxmemory_policy'),
+      durability: field('aof_enabled') === '1' ? ((fsync as string[])[1] ?? 'unknown') : 'off',
+      usedBytes: Number(field('used_memory')),
+      limitBytes: Number(field('maxmemory')),
+      roundTripMs: performance.now() - began,
+    };
+  } catch (error) {
+    const said = error instanceof Error && !error.message.startsWith('Connection is closed') ? error.message : last;
+    throw fail('REDIS_UNREACHABLE', { url: shownUrl(options.url), message: said }, { cause: error });
+  } finally {
+    clearTimeout(timer);
+    redis.disconnect();
+  }
+};
