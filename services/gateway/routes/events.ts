@@ -63,6 +63,8 @@ const follow = async (fleet: Fleet, response: ServerResponse, { after, task }: F
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-store',
     'x-accel-buffering': 'no',
+    // Kept alive, the connection would outlive the stream and hold up a shutdown.
+    connection: 'close',
   });
   response.write(': NEXUS\nretry: 2000\n\n');
   const heartbeat = setInterval(() => {
@@ -112,10 +114,10 @@ export const showEvent = ({ id, at, kind, body }: Entry): FleetEvent => ({
   body,
 });
 
-/** The task that an entry of the journal belongs to: envelopes name it as their thread. */
+/** The task of an entry of the journal: live events, settlements and envelopes each have their own field for it. */
 const taskOf = (body: unknown): string | null => {
   if (typeof body !== 'object' || body === null) return null;
-  const { task_id, conversation_thread } = body as Record<string, unknown>;
-  const named = task_id ?? conversation_thread;
+  const { task_id, task, conversation_thread } = body as Record<string, unknown>;
+  const named = task_id ?? task ?? conversation_thread;
   return typeof named === 'string' && named !== '' ? named : null;
 };

@@ -1,0 +1,139 @@
+/** The gateway as its own process: start, token, control, the first words of a bad start, and the end. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { ClientProblem, openClient } from '@nexus/shared/client';
+import { expect, onTestFinished, test } from 'vitest';
+import { eventually } from '../tools/eventually.ts';
+import { consumeAll } from '../tools/messages.ts';
+import { freePort, type TestFabric, testFabric } from '../tools/redis.ts';
+
+const main = fileURLToPath(new URL('../../services/gateway/main.ts', import.meta.url));
+
+type Started = { child: ChildProcess; said(): string; ended: Promise<number | null> };
+
+const start = (fabric: TestFabric, env: Record<string, string> = {}): Started => {
+  let text = '';
+  const child = spawn(process.execPath, [main], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: {
+      PATH: process.env.PATH,
+      REDIS_URL: fabric.config.redisUrl,
+      NEXUS_PREFIX: fabric.config.prefix,
+      NEXUS_CONTROL_CHANNEL: fabric.config.controlChannel,
+      ...env,
+    },
+  });
+  child.stderr?.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  const ended = once(child, 'exit').then(([code]) => code as number | null);
+  onTestFinished(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  return { child, said: () => text, ended };
+};
+
+const serving = async (started: Started): Promise<string> =>
+  eventually('the gateway serves', () => {
+    const found = /"address":"(http:[^"]+)"/.exec(started.said());
+    if (found === null && started.child.exitCode !== null) throw new Error(started.said());
+    return found?.[1];
+  });
+
+test('two gateways of one fabric make one token, and both take it', async () => {
+  const fabric = testFabric();
+  const both = [start(fabric, { NEXUS_PORT: '0' }), start(fabric, { NEXUS_PORT: '0' })];
+  const urls = await Promise.all(both.map(serving));
+  const token = await fabric.redis.get(`${fabric.config.prefix}:once:token`);
+  expect(token).toMatch(/^[\w-]{32}$/);
+  for (const url of urls) {
+    const client = openClient({ url, token: token ?? '' });
+    const { total_agents, system_health, says } = await client.agents();
+    expect(total_agents).toBeGreaterThan(5);
+    expect([system_health, says]).toEqual(['bad', expect.stringContaining('worker-agent')]);
+    await expect(openClient({ url, token: 'another' }).agents()).rejects.toBeInstanceOf(ClientProblem);
+  }
+  expect(both.map(({ said }) => said()).join()).not.toContain(token);
+});
+
+test('a stop is told to every instance, confirmed by them, and taken back', async () => {
+  const fabric = testFabric();
+  const gateway = start(fabric, { NEXUS_PORT: '0', NEXUS_TOKEN: 'the-token' });
+  const client = openClient({ url: await serving(gateway), token: 'the-token' });
+  const stopped = await client.command('STOP_ALL');
+  expect(stopped).toMatchObject({ state: 'stopped', by: 'token:admin' });
+  expect(stopped.epoch).toBeGreaterThan(0);
+  expect((await client.control()).instances.map(({ service }) => service)).toContain('gateway');
+  await client.command('RESUME_ALL');
+  expect(await client.control()).toMatchObject({ state: 'running' });
+  const { scopes } = await client.command('PAUSE_ALL', { task: 'some-task-abcdef' });
+  expect(scopes).toEqual({ 'task:some-task-abcdef': 'paused' });
+  expect((await client.system()).control).toMatchObject({ state: 'running', scopes });
+});
+
+test('a dead letter is listed with its cause, shown with its message, replayed and dropped', async () => {
+  const fabric = testFabric();
+  const gateway = start(fabric, { NEXUS_PORT: '0', NEXUS_TOKEN: 'the-token' });
+  const client = openClient({ url: await serving(gateway), token: 'the-token' });
+  const orchestrator = await fabric.open('orchestrator');
+  const inbox = orchestrator.keys.inbox('orchestrator', 'NORMAL');
+  consumeAll(orchestrator, 'orchestrator');
+  await fabric.redis.xadd(inbox, '*', 'm', '{"type": "task.sub');
+  await fabric.redis.xadd(inbox, '*', 'm', JSON.stringify({ type: 'task.invented', task_id: 'a-task', payload: {} }));
+  const list = await eventually('both are dead', async () => {
+    const found = await client.deadLetters();
+    return found.total === 2 && found;
+  });
+  expect(list.dead_letters.map(({ code }) => code).sort()).toEqual(['MESSAGE_MALFORMED', 'MESSAGE_UNKNOWN']);
+  const { id } = list.dead_letters.find(({ code }) => code === 'MESSAGE_UNKNOWN') ?? { id: '' };
+  const letter = await client.deadLetter(id);
+  expect(letter).toMatchObject({ type: 'task.invented', service: 'orchestrator' });
+  expect(letter.says).toContain('task.submitted');
+  await expect(client.replay(id)).rejects.toMatchObject({ status: 422, code: 'LETTER_UNREADABLE' });
+  expect(await client.drop(id)).toEqual({ id, status: 'dropped' });
+  await expect(client.drop(id)).rejects.toMatchObject({ status: 404, code: 'LETTER_UNKNOWN' });
+  expect((await client.deadLetters()).total).toBe(1);
+});
+
+test('a bad start says everything at once and exits with a code that tells which kind', async () => {
+  const fabric = testFabric();
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  const taken = start(fabric, { NEXUS_PORT: String((server.address() as AddressInfo).port) });
+  expect(await taken.ended).toBe(78);
+  expect(taken.said()).toMatch(/PORT_TAKEN.*NEXUS_PORT/s);
+
+  const open = start(fabric, { NEXUS_PORT: '0', NEXUS_HOST: '0.0.0.0', NEXUS_AUTH: 'off' });
+  expect(await open.ended).toBe(78);
+  expect(open.said()).toContain('NEXUS_AUTH_OFF_ANYWHERE');
+
+  const wrong = start(fabric, { NEXUS_PORT: 'many', NEXUS_AUTH: 'maybe', NEXUS_PROBE_TIMEOUT: 'soon' });
+  expect(await wrong.ended).toBe(78);
+  expect(wrong.said()).toMatch(/3 problem/);
+  for (const name of ['NEXUS_PORT', 'NEXUS_AUTH', 'NEXUS_PROBE_TIMEOUT']) expect(wrong.said()).toContain(name);
+
+  const alone = start(fabric, { NEXUS_PORT: '0', REDIS_URL: `redis://127.0.0.1:${await freePort()}` });
+  expect(await alone.ended).toBe(69);
+});
+
+test('a gateway that is told to end says goodbye to its followers and leaves nothing behind', async () => {
+  const fabric = testFabric();
+  const gateway = start(fabric, { NEXUS_PORT: '0', NEXUS_TOKEN: 'the-token' });
+  const client = openClient({ url: await serving(gateway), token: 'the-token' });
+  const reading = (async () => {
+    for await (const _ of client.events()) {
+      // The end is what counts.
+    }
+    return 'ended';
+  })();
+  await eventually('somebody follows', async () => /nexus_followers_count\S* 1/.test(await client.metrics()));
+  gateway.child.kill('SIGTERM');
+  expect(await reading).toBe('ended');
+  expect(await gateway.ended).toBe(0);
+  expect(await fabric.redis.hgetall(`${fabric.config.prefix}:presence`)).toEqual({});
+});

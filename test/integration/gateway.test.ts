@@ -1,0 +1,310 @@
+/**
+ * The gateway on a real fabric, spoken to by the real client: submitting, following, looking, ending. The
+ * other side of each message is played by a bus of that service whose handler writes what the test needs.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Bus, done } from '@nexus/shared/bus';
+import { openCatalog } from '@nexus/shared/catalog';
+import { type Client, ClientProblem, type FleetEvent, openClient } from '@nexus/shared/client';
+import { loadConfig } from '@nexus/shared/config';
+import { writeReport, writeTask } from '@nexus/shared/ledger/write';
+import type { TaskHead, TaskRequest, TaskStatus } from '@nexus/shared/messages/domain';
+import { openMeters, silentLog } from '@nexus/shared/telemetry';
+import { expect, onTestFinished, test } from 'vitest';
+import { gatewayConfig } from '../../services/gateway/config.ts';
+import { composeServer } from '../../services/gateway/server.ts';
+import { eventually } from '../tools/eventually.ts';
+import { consumeAll } from '../tools/messages.ts';
+import { type TestFabric, testFabric } from '../tools/redis.ts';
+
+const catalog = await openCatalog();
+const token = 'the-token-of-this-test';
+
+type Served = { fabric: TestFabric; bus: Bus; client: Client; url: string; closing: AbortController };
+
+/** A gateway that listens, and unless told otherwise one worker that can run commands. */
+const serve = async (env: Record<string, string> = {}, options: { worker?: boolean } = {}): Promise<Served> => {
+  const fabric = testFabric();
+  const bus = await fabric.open('gateway', { observer: true });
+  const closing = new AbortController();
+  const app = await composeServer({
+    bus,
+    catalog,
+    config: { ...loadConfig(gatewayConfig, { NEXUS_TOKEN: token, ...env }), home: fabric.config.home },
+    version: '0.0.0-test',
+    log: silentLog(),
+    meters: openMeters('gateway'),
+    closing: closing.signal,
+  });
+  const url = await app.listen({ host: '127.0.0.1', port: 0 });
+  onTestFinished(async () => {
+    closing.abort();
+    await app.close();
+  });
+  if (options.worker !== false) {
+    const worker = await fabric.open('worker-agent');
+    worker.present({ runtimes: [{ name: 'command', usable: true, looked: 'the test says so', mend: '' }] });
+    await eventually('the worker has told what it can', async () =>
+      (await bus.presences()).some(({ runtimes }) => runtimes.length > 0),
+    );
+  }
+  return { fabric, bus, client: openClient({ url, token }), url, closing };
+};
+
+const refusal = async (work: Promise<unknown>): Promise<ClientProblem> => {
+  const thrown = await work.then(
+    (answer) => answer,
+    (error: unknown) => error,
+  );
+  expect(thrown).toBeInstanceOf(ClientProblem);
+  return thrown as ClientProblem;
+};
+
+const headOf = (taskId: string, status: TaskStatus, request: TaskRequest): TaskHead => {
+  const now = new Date().toISOString();
+  return {
+    task_id: taskId,
+    title: request.request.slice(0, 200),
+    status,
+    reason: null,
+    priority: request.priority ?? 'NORMAL',
+    mode: 'parallel',
+    workflow: null,
+    created_at: now,
+    updated_at: now,
+    ended_at: null,
+    deadline: null,
+    repository: null,
+    base: null,
+    base_commit: null,
+    warnings: [],
+    actor: 'token:admin',
+  };
+};
+
+/** An orchestrator that only writes the task down, in the given state. */
+const writeDown = async (fabric: TestFabric, status: TaskStatus): Promise<string[]> => {
+  const bus = await fabric.open('orchestrator');
+  const kinds: string[] = [];
+  consumeAll(bus, 'orchestrator', {
+    work: async (message) => {
+      const kind = message.type as string;
+      kinds.push(kind);
+      if (kind !== 'task.submitted') return done();
+      const payload = message.payload as { task_id: string; request?: TaskRequest; request_key?: string };
+      const text = payload.request_key === undefined ? null : await bus.store.readText(payload.request_key);
+      const request = payload.request ?? (JSON.parse(text ?? '') as TaskRequest);
+      const head = headOf(payload.task_id, status, request);
+      return done({ write: writeTask(bus.keys, payload.task_id, 0, { head, request }) });
+    },
+  });
+  return kinds;
+};
+
+test('a task is known from its 202 on: first as accepted, then as the orchestrator has it', async () => {
+  const { client, fabric } = await serve();
+  const accepted = await client.submit({ request: 'Créate a simple hello world function, please' });
+  expect(accepted).toMatchObject({ status: 'accepted', estimated_completion: null, assigned_agents: [] });
+  expect(accepted.task_id).toMatch(/^create-a-simple-hello/);
+  const unread = await client.task(accepted.task_id);
+  expect(unread).toMatchObject({ status: 'accepted', request: null, progress_percentage: 0 });
+  expect(Math.abs(Date.parse(unread.created_at) - Date.now())).toBeLessThan(60_000);
+  await writeDown(fabric, 'planning');
+  const read = await eventually('the orchestrator has it', async () => {
+    const task = await client.task(accepted.task_id);
+    return task.status === 'planning' && task;
+  });
+  expect(read).toMatchObject({ request: 'Créate a simple hello world function, please', current_phase: 'planning' });
+  expect(read.actor).toBe('token:admin');
+  expect((await client.tasks()).tasks.map(({ task_id }) => task_id)).toEqual([accepted.task_id]);
+});
+
+test('the same key and body are one task; another body under the key is refused', async () => {
+  const { client, fabric, bus } = await serve();
+  const ask = (request: string) => client.submit({ request }, { idempotencyKey: 'once' });
+  const answers = await Promise.all([ask('Do it'), ask('Do it'), ask('Do it')]);
+  expect(new Set(answers.map(({ task_id }) => task_id)).size).toBe(1);
+  expect(await ask('Do it')).toEqual(answers[0]);
+  expect(await refusal(ask('Do something else'))).toMatchObject({ status: 409, code: 'IDEMPOTENCY_CONFLICT' });
+  expect(await fabric.redis.xlen(bus.keys.inbox('orchestrator', 'NORMAL'))).toBe(1);
+});
+
+test('a request too large for an envelope reaches the orchestrator whole', async () => {
+  const { client, fabric } = await serve();
+  const context = { text: 'ü'.repeat(60_000) };
+  const { task_id } = await client.submit({ request: 'Read this', context, priority: 'HIGH' });
+  await writeDown(fabric, 'accepted');
+  await eventually('it was written down', async () => (await client.task(task_id)).request === 'Read this');
+  expect((await client.task(task_id)).priority).toBe('HIGH');
+});
+
+test('what cannot be done is refused with the mend, and leaves nothing behind', async () => {
+  const { client, fabric, bus } = await serve({ NEXUS_TASKS_MAX: '1' }, { worker: false });
+  expect(await refusal(client.submit({ request: 'a' }))).toMatchObject({ code: 'NO_WORKER', retryAfter: 10 });
+  const worker = await fabric.open('worker-agent');
+  worker.present({ runtimes: [{ name: 'command', usable: false, looked: 'PATH', mend: 'set NEXUS_AGENT_COMMAND' }] });
+  const unable = await eventually('the worker is seen', async () => {
+    const problem = await refusal(client.submit({ request: 'a' }));
+    return problem.detail.includes('PATH') && problem;
+  });
+  expect(unable).toMatchObject({ status: 422, code: 'NO_RUNTIME' });
+  expect(unable.detail).toContain('set NEXUS_AGENT_COMMAND');
+  expect(await fabric.redis.keys(`${bus.keys.prefix}:seen:*`)).toEqual([]);
+  expect(await fabric.redis.exists(bus.keys.inbox('orchestrator', 'NORMAL'))).toBe(0);
+  await client.submit({ request: 'a', agent_command: 'true' });
+  expect(await refusal(client.submit({ request: 'b', agent_command: 'true' }))).toMatchObject({ code: 'BUS_FULL' });
+});
+
+test('a repository is looked at before anything is promised', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'nexus-gateway-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const git = (...parts: string[]) =>
+    execFileSync('git', ['-C', join(folder, 'shop'), '-c', 'user.name=T', '-c', 'user.email=t@t', ...parts]);
+  execFileSync('git', ['init', '-q', '-b', 'main', join(folder, 'shop')]);
+  writeFileSync(join(folder, 'plain'), 'a file');
+  const { client } = await serve({ NEXUS_REPOSITORIES_ROOT: folder });
+  const ask = (repository: string, base?: string) => client.submit({ request: 'a', repository, ...(base && { base }) });
+
+  expect((await ask(join(folder, 'shop'))).warnings.join()).toContain('no commit yet');
+  git('commit', '-q', '--allow-empty', '-m', 'first');
+  writeFileSync(join(folder, 'shop', 'new'), 'not committed');
+  expect((await ask(join(folder, 'shop'))).warnings.join()).toContain('uncommitted');
+  expect(await refusal(ask(join(folder, 'shop'), 'nowhere'))).toMatchObject({
+    code: 'BASE_UNKNOWN',
+    problems: [{ field: 'base' }],
+  });
+  git('branch', 'nexus');
+  expect(await refusal(ask(join(folder, 'shop')))).toMatchObject({ code: 'BRANCH_OCCUPIED', status: 422 });
+  expect(await refusal(ask(join(folder, 'plain')))).toMatchObject({ code: 'REPOSITORY_MISSING' });
+  const unseen = await refusal(ask('/etc'));
+  expect([unseen.code, unseen.detail]).toEqual([
+    'REPOSITORY_UNSEEN',
+    expect.stringContaining('NEXUS_REPOSITORIES_ROOT'),
+  ]);
+});
+
+test('a task is listed by its status, page by page', async () => {
+  const { client, fabric } = await serve();
+  const kinds = await writeDown(fabric, 'completed');
+  for (const n of [1, 2, 3]) await client.submit({ request: `Job ${n}` });
+  await eventually('all are written down', () => kinds.length === 3);
+  const ids = await eventually('all are listed', async () => {
+    const { tasks } = await client.tasks({ status: 'completed' });
+    return tasks.length === 3 && tasks.map(({ task_id }) => task_id);
+  });
+  const first = await client.tasks({ limit: 2 });
+  expect(first.next_offset).toBe(2);
+  const second = await client.tasks({ limit: 2, offset: first.next_offset ?? 0 });
+  expect(second.next_offset).toBeNull();
+  expect([...first.tasks, ...second.tasks].map(({ task_id }) => task_id)).toEqual(ids);
+  expect((await client.tasks({ status: 'failed' })).tasks).toEqual([]);
+  expect((await client.tasks({ status: 'in_progress' })).tasks).toEqual([]);
+});
+
+test('a running task can be cancelled and not deleted, an ended one deleted and not cancelled', async () => {
+  const { client, fabric } = await serve();
+  const kinds = await writeDown(fabric, 'in_progress');
+  const { task_id } = await client.submit({ request: 'Go on' });
+  await eventually('it is in progress', async () => (await client.task(task_id)).status === 'in_progress');
+  expect(await refusal(client.remove(task_id))).toMatchObject({ status: 409, code: 'TASK_RUNNING' });
+  expect(await client.cancel(task_id, 'not needed')).toEqual({ task_id, status: 'cancelling' });
+  await eventually('the orchestrator was asked', () => kinds.includes('cancellation.requested'));
+
+  await fabric.redis.hset(`${fabric.config.prefix}:task:${task_id}`, 'status', 'cancelled');
+  expect(await refusal(client.cancel(task_id))).toMatchObject({ status: 409, code: 'TASK_ENDED' });
+  expect(await client.remove(task_id)).toEqual({ task_id, status: 'deleting' });
+  await eventually('the orchestrator was asked to', () => kinds.includes('deletion.requested'));
+  expect(await refusal(client.cancel('no-such-task'))).toMatchObject({ status: 404, code: 'TASK_UNKNOWN' });
+});
+
+test('a report is given as Markdown or as JSON, and missed with the status', async () => {
+  const { client, fabric, bus } = await serve();
+  await writeDown(fabric, 'releasing');
+  const { task_id } = await client.submit({ request: 'Report' });
+  await eventually('it is releasing', async () => (await client.task(task_id)).status === 'releasing');
+  expect(await refusal(client.report(task_id))).toMatchObject({
+    code: 'REPORT_MISSING',
+    detail: expect.stringContaining('releasing'),
+  });
+  const finalizer = await fabric.open('finalizer');
+  consumeAll(finalizer, 'finalizer', {
+    mode: 'take',
+    work: () => done({ write: writeReport(bus.keys, task_id, '# Räport', { was: 'asked' }) }),
+  });
+  await bus.publish({ type: 'hub.discarded', payload: { task_id }, thread: task_id, actor: 'test' });
+  await eventually('there is a report', async () => (await client.task(task_id)).report_url);
+  expect(await client.reportText(task_id)).toBe('# Räport');
+  expect(await client.report(task_id)).toEqual({ was: 'asked' });
+});
+
+test('events tell what happens to a task alone, and go on after the last one seen', async () => {
+  const { client, fabric } = await serve();
+  const other = await client.submit({ request: 'Another' });
+  const { task_id } = await client.submit({ request: 'Follow me' });
+  const start = '0-0';
+  const collect = async (count: number, after: string): Promise<FleetEvent[]> => {
+    const stop = new AbortController();
+    const got: FleetEvent[] = [];
+    for await (const event of client.events({ after, task: task_id, signal: stop.signal })) {
+      got.push(event);
+      if (got.length === count) stop.abort();
+    }
+    return got;
+  };
+  const all = collect(3, start);
+  const orchestrator = await fabric.open('orchestrator');
+  consumeAll(orchestrator, 'orchestrator');
+  orchestrator.tell({ event: 'agent.output', task_id: other.task_id, text: 'not for us' });
+  orchestrator.tell({ event: 'agent.output', task_id, text: 'for us' });
+  const events = await all;
+  expect(events.map(({ task_id: id }) => id)).toEqual([task_id, task_id, task_id]);
+  expect(events.map(({ kind }) => kind).sort()).toEqual(['event', 'message', 'settled']);
+  const rest = await collect(2, events[0]?.id ?? '');
+  expect(rest).toEqual(events.slice(1));
+});
+
+test('a gateway that shuts down ends its streams instead of waiting for them', async () => {
+  const { client, closing } = await serve();
+  const reading = (async () => {
+    for await (const _ of client.events()) {
+      // Nothing happens here: the end is what counts.
+    }
+    return 'ended';
+  })();
+  await eventually('somebody follows', async () => /nexus_followers_count\S* 1/.test(await client.metrics()));
+  closing.abort();
+  expect(await reading).toBe('ended');
+});
+
+test('no more may follow than the setting says', async () => {
+  const { client } = await serve({ NEXUS_FOLLOWERS_MAX: '1' });
+  const stop = new AbortController();
+  const first = client.events({ signal: stop.signal })[Symbol.asyncIterator]();
+  const pending = first.next();
+  await eventually('the first follows', async () => /nexus_followers_count\S* 1/.test(await client.metrics()));
+  const second = client.events()[Symbol.asyncIterator]();
+  expect(await refusal(second.next())).toMatchObject({ status: 503, code: 'FOLLOWERS_FULL' });
+  stop.abort();
+  await pending;
+});
+
+test('a client that reads nothing is cut off, and the others are not held up by it', async () => {
+  const { client, fabric, url, bus } = await serve({ NEXUS_FOLLOWER_STALL: '200ms' });
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  const ended = new Promise((resolve) => socket.once('close', resolve));
+  socket.on('error', () => undefined).pause();
+  socket.write(`GET /api/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`);
+  await eventually('it follows', async () => /nexus_followers_count\S* 1/.test(await client.metrics()));
+  const line = JSON.stringify({ event: 'agent.output', task_id: 'flood-the-client', text: 'x'.repeat(60_000) });
+  await eventually('it was cut off', async () => {
+    await fabric.redis.xadd(bus.keys.journal, '*', 'e', line);
+    return /nexus_followers_count\S* 0/.test(await client.metrics());
+  });
+  socket.resume();
+  await ended;
+  expect(await client.health()).toMatchObject({ status: 'ok' });
+});
