@@ -25,24 +25,25 @@ import { hostname } from 'node:os';
 import type { FabricConfig } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { type Kind, type KindsTo, kindsTo } from '@nexus/shared/messages';
-import { type Presence, presence as presenceSchema, type ServiceName } from '@nexus/shared/messages/domain';
+import type { Presence, ServiceName } from '@nexus/shared/messages/domain';
 import type { Log, Meters } from '@nexus/shared/telemetry';
 import { type Alarms, openAlarms } from './alarms.ts';
-import type { AnyHandler, AttemptContext, HandlerTools } from './attempt.ts';
+import type { AnyHandler, AttemptContext } from './attempt.ts';
 import { beatMs, openHeart } from './claims.ts';
 import { Consumer } from './consume.ts';
 import { type Control, openControl } from './control.ts';
 import { type DeadLetters, makeDeadLetters } from './dead.ts';
+import type { HandlerTools } from './delivery.ts';
 import { type Message, nameHandled } from './envelope.ts';
 import { follow, type JournalEntry, type LiveEvent, makeTeller } from './journal.ts';
 import { type Keys, keysOf, prioritiesInOrder } from './keys.ts';
 import type { Outcome } from './outcome.ts';
 import { countParked } from './park.ts';
+import { makePresence, readPresences, type Told } from './presence.ts';
 import { type Draft, makePublisher, type Published } from './publish.ts';
 import { checkServer, ensureGroups, makeStore, openRedis, type Redis, type Store, shownUrl } from './redis.ts';
 import { makeSettler } from './settle.ts';
 
-export type { HandlerTools } from './attempt.ts';
 export {
   type Control,
   type ControlState,
@@ -52,6 +53,7 @@ export {
   type Scope,
 } from './control.ts';
 export type { DeadLetters, Letter } from './dead.ts';
+export type { HandlerTools } from './delivery.ts';
 export {
   type Envelope,
   encodeEnvelope,
@@ -65,6 +67,7 @@ export {
 export type { JournalEntry, LiveEvent } from './journal.ts';
 export { type Keys, keysOf, prioritiesInOrder } from './keys.ts';
 export { done, type FollowUp, followUp, giveBack, type LedgerWrite, type Outcome, postpone } from './outcome.ts';
+export type { Told } from './presence.ts';
 export type { Draft, Published } from './publish.ts';
 export type { Store } from './redis.ts';
 export { describeServer, type ServerDescription } from './server.ts';
@@ -88,9 +91,6 @@ export type ConsumeOptions<S extends ServiceName, T> = {
 };
 
 export type BusHealth = { ok: boolean; says: string; since: string };
-
-/** What an instance tells of itself with its beat. */
-export type Told = Partial<Pick<Presence, 'port' | 'slots' | 'running' | 'runtimes' | 'survivors' | 'state'>>;
 
 export type Bus = {
   readonly instanceId: string;
@@ -318,67 +318,6 @@ const makeTroubles = (log: Log, url: string) => {
       return { ok: true, says: 'Redis answers', since: started.toISOString() };
     },
   };
-};
-
-type PresenceOptions = {
-  instanceId: string;
-  service: ServiceName;
-  version: string;
-  control: Control;
-  busy(): number;
-  quiet(): boolean;
-};
-
-/** What this instance tells; `toTell` gives it only when it differs from what was told last. */
-const makePresence = (options: PresenceOptions) => {
-  let told: Told = {};
-  let last = '';
-  let confirmed = 0;
-  const now = (): Presence => {
-    const { epoch, state } = options.control.known();
-    if (state === 'stopped' && options.quiet()) confirmed = epoch;
-    return {
-      instance_id: options.instanceId,
-      service: options.service,
-      host: hostname(),
-      pid: process.pid,
-      port: null,
-      started_at: startedAt,
-      version: options.version,
-      slots: 0,
-      busy: options.busy(),
-      epoch,
-      confirmed_epoch: confirmed,
-      survivors: [],
-      running: [],
-      runtimes: [],
-      ...told,
-      state: told.state ?? (state === 'running' ? 'serving' : state),
-    };
-  };
-  return {
-    change: (next: Told): void => {
-      told = { ...told, ...next };
-    },
-    toTell: (): Presence | null => {
-      const next = now();
-      const text = JSON.stringify(next);
-      if (text === last) return null;
-      last = text;
-      return next;
-    },
-  };
-};
-const startedAt = new Date().toISOString();
-
-/** Instances whose connection still bears their name: what was told by a killed process is not shown. */
-const readPresences = async (redis: Redis, keys: Keys): Promise<Presence[]> => {
-  const [told, list] = await Promise.all([redis.hgetall(keys.presence), redis.client('LIST')]);
-  const connected = new Set([...String(list).matchAll(/ name=(\S+)/g)].map((match) => match[1]));
-  return Object.entries(told).flatMap(([name, text]) => {
-    const read = presenceSchema.safeParse(JSON.parse(text));
-    return read.success && connected.has(name) ? [read.data] : [];
-  });
 };
 
 const memoryShare = async (redis: Redis): Promise<number> => {

@@ -16,9 +16,10 @@ import { strict as assert } from 'node:assert';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AppError, fail } from '@nexus/shared/errors';
 import type { Log } from '@nexus/shared/telemetry';
-import { Attempt, type AttemptContext, type Delivery } from './attempt.ts';
+import { Attempt, type AttemptContext } from './attempt.ts';
 import { bodyOf, findUnseen, type Heart, idleMs, renew, renewMs } from './claims.ts';
 import type { Control } from './control.ts';
+import type { Delivery } from './delivery.ts';
 import { prioritiesInOrder } from './keys.ts';
 import { callScript, ensureGroups, type Redis } from './redis.ts';
 
@@ -40,6 +41,8 @@ const lowestEvery = 8;
 /** From so many deaths on an entry runs alone (rule 6). */
 const deathsAlone = 2;
 const aloneWaitMs = 60_000;
+/** How long an aborted handler may take to checkpoint when its process ends. */
+const abortGraceMs = 15_000;
 
 type Held = { attempt: Attempt; done: Promise<void> };
 
@@ -87,19 +90,27 @@ export class Consumer {
     if (this.#mode !== 'running') return this.#loop;
     this.#go('draining');
     this.#wake?.();
-    const ended = (): Promise<void> =>
-      Promise.all([...this.#held.values()].map(({ done }) => done)).then(() => undefined);
-    const late = new AbortController();
-    await Promise.race([ended(), sleep(graceMs, undefined, { signal: late.signal }).catch(() => undefined)]);
-    late.abort();
+    await this.#endedWithin(graceMs);
     const { epoch } = this.#options.control.known();
     for (const { attempt } of this.#held.values()) if (!attempt.ledgerOnly) attempt.abort(fail('STOPPED', { epoch }));
-    await ended();
+    // A handler that does not obey keeps nobody alive: its claim lapses, and another process takes it over.
+    if (!(await this.#endedWithin(abortGraceMs)))
+      this.#options.log.warn({ busy: this.busy }, 'Handlers did not end; their claims lapse');
     this.#options.reading.disconnect();
     await this.#loop;
     clearInterval(this.#renewTimer);
     await this.#options.context.settler.idle();
     this.#go('closed');
+  }
+
+  /** True if all that is held has ended within so many milliseconds. */
+  async #endedWithin(limitMs: number): Promise<boolean> {
+    const late = new AbortController();
+    const ended = Promise.all([...this.#held.values()].map(({ done }) => done)).then(() => true);
+    const timeout = sleep(limitMs, false, { signal: late.signal }).catch(() => false);
+    const inTime = await Promise.race([ended, timeout]);
+    late.abort();
+    return inTime;
   }
 
   #go(next: Mode): void {
@@ -249,8 +260,9 @@ export class Consumer {
     this.#alone = attempt;
     try {
       const until = performance.now() + aloneWaitMs;
-      while (this.#held.size > 1 && performance.now() < until && this.#mode === 'running') await this.#untilWoken(250);
-      if (this.#held.size > 1) await this.#giveBack(attempt.delivery);
+      const others = (): boolean => [...this.#held.values()].some((held) => held.attempt !== attempt);
+      while (others() && performance.now() < until && this.#mode === 'running') await this.#untilWoken(250);
+      if (others()) await this.#giveBack(attempt.delivery);
       else await attempt.run(true);
     } finally {
       this.#alone = null;

@@ -198,7 +198,8 @@ const fromHand = (raw: unknown, service: ServiceName, entryId: string): unknown 
   const payload = raw.payload ?? raw.content ?? raw.data ?? {};
   const written = raw.priority;
   const seconds = Number(raw.timeout_seconds);
-  const thread = raw.conversation_thread ?? raw.task_id ?? (isRecord(payload) ? payload.task_id : undefined) ?? '';
+  const named = raw.conversation_thread ?? raw.task_id ?? (isRecord(payload) ? payload.task_id : undefined);
+  const thread = typeof named === 'string' ? named : '';
   return {
     protocol_version: String(raw.protocol_version ?? protocolVersion),
     message_id: raw.message_id ?? uuidV8(`by hand\n${entryId}`),

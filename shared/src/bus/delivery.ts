@@ -1,0 +1,87 @@
+/**
+ * A delivery, and the tools that its handler gets.
+ */
+import type { Log } from '@nexus/shared/telemetry';
+import type { Attempt, AttemptContext } from './attempt.ts';
+import type { LiveEvent } from './journal.ts';
+import type { Keys } from './keys.ts';
+import type { FollowUp, LedgerWrite } from './outcome.ts';
+import type { Store } from './redis.ts';
+
+/** One entry as it was delivered. Together with the consumer's name, `deliveries` is the claim token (rule 1). */
+export type Delivery = {
+  inbox: string;
+  entryId: string;
+  deliveries: number;
+  body: string;
+  epoch: number;
+  deaths: number;
+  diedAlone: boolean;
+};
+
+/** What a handler gets besides its message. */
+export type HandlerTools = {
+  /** Bound to the message. */
+  log: Log;
+  /** Aborts on a lost claim, STOP, cancellation, shutdown; its reason is an AppError. */
+  signal: AbortSignal;
+  /** Milliseconds, corrected to the clock of Redis. */
+  now(): number;
+  /** `token` is unique per consumer and delivery, and may stand in file names and refs. */
+  claim: { instanceId: string; token: string; epoch: number };
+  store: Store;
+  keys: Keys;
+  /** Before anything is spawned (rule 20): throws CLAIM_LOST, STOPPED or TASK_ENDED; publishes in the same step. */
+  begin(publish?: FollowUp[]): Promise<void>;
+  /** Writes the ledger in the middle of a delivery, guarded by the claim, under any epoch. Throws CLAIM_LOST. */
+  checkpoint(write: LedgerWrite[]): Promise<void>;
+  /** Tells observers; never waits, may be dropped when flooded. */
+  tell(event: LiveEvent): void;
+};
+
+/** The tools of one delivery. Logger and signal are made only when a handler asks for them (rule 14). */
+export class DeliveryTools {
+  readonly #attempt: Attempt;
+  readonly #context: AttemptContext;
+  #log: Log | undefined;
+  readonly claim: HandlerTools['claim'];
+  readonly store: Store;
+  readonly keys: Keys;
+
+  constructor(attempt: Attempt, context: AttemptContext) {
+    this.#attempt = attempt;
+    this.#context = context;
+    this.store = context.store;
+    this.keys = context.keys;
+    const { delivery } = attempt;
+    this.claim = {
+      instanceId: context.instanceId,
+      token: tokenOf(context.instanceId, delivery),
+      epoch: delivery.epoch,
+    };
+    Object.assign(this, context.tools);
+  }
+
+  get log(): Log {
+    const { message } = this.#attempt;
+    this.#log ??= this.#context.log.child({
+      message_id: message?.message_id,
+      type: message?.type,
+      task: message?.conversation_thread,
+    });
+    return this.#log;
+  }
+
+  get signal(): AbortSignal {
+    return this.#attempt.signal;
+  }
+
+  now = (): number => Date.now() + this.#context.skewMs();
+  begin = (publish: FollowUp[] = []): Promise<void> => this.#attempt.begin(publish);
+  checkpoint = (write: LedgerWrite[]): Promise<void> => this.#attempt.checkpoint(write);
+  tell = (event: LiveEvent): void => this.#context.tell(event);
+}
+
+/** (consumer name, delivery count, entry): names a claim in folders and refs. */
+const tokenOf = (instanceId: string, delivery: Delivery): string =>
+  `${instanceId}.${delivery.entryId}.${delivery.deliveries}`.replaceAll(/[^A-Za-z0-9.-]/g, '-');

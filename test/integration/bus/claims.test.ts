@@ -1,0 +1,242 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { done } from '@nexus/shared/bus';
+import { expect, test } from 'vitest';
+import { deferred, eventually } from '../../tools/eventually.ts';
+import { consumeAll, deletion, discard, dispatch } from '../../tools/messages.ts';
+import { startRedis, testFabric } from '../../tools/redis.ts';
+
+/** Pretends that a consumer died: an entry pending at a name that no connection bears, with a beat that stands still. */
+const leaveBehind = async (
+  fabric: ReturnType<typeof testFabric>,
+  inbox: string,
+  group: string,
+  name: string,
+): Promise<void> => {
+  const prefix = fabric.config.prefix;
+  await fabric.redis.xreadgroup('GROUP', group, name, 'COUNT', 1, 'STREAMS', inbox, '>');
+  await fabric.redis.hset(`${prefix}:beats:${group}`, name, '5');
+};
+
+test('rule 4: the entries of a killed process are taken over within seconds, with one more delivery', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  const inbox = bus.keys.inbox('finalizer', 'NORMAL');
+  await bus.publish(discard('left'));
+  await leaveBehind(fabric, inbox, 'finalizer', 'finalizer-dead-0001');
+  const tokens: string[] = [];
+  consumeAll(bus, 'finalizer', {
+    mode: 'take',
+    slots: 1,
+    work: (_message, tools) => {
+      tokens.push(tools.claim.token);
+      return done();
+    },
+  });
+  await eventually('it was taken over', () => tokens.length === 1);
+  expect(tokens[0]).toMatch(/\.2$/);
+  await eventually(
+    'the dead one is forgotten',
+    async () => (await fabric.redis.hexists(bus.keys.beats('finalizer'), 'finalizer-dead-0001')) === 0,
+  );
+  const consumers = (await fabric.redis.xinfo('CONSUMERS', inbox, 'finalizer')) as unknown[][];
+  expect(consumers.flat()).not.toContain('finalizer-dead-0001');
+});
+
+test('rule 4: a peer that is connected is not dead, however still its counter stands', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  const paused = fabric.redis.duplicate({ connectionName: 'finalizer-paused-0001' });
+  await paused.ping();
+  await bus.publish(discard('paused'));
+  await leaveBehind(fabric, bus.keys.inbox('finalizer', 'NORMAL'), 'finalizer', 'finalizer-paused-0001');
+  const handled = consumeAll(bus, 'finalizer', { mode: 'take', slots: 1 });
+  const beats = async (): Promise<number> =>
+    Number(await fabric.redis.hget(bus.keys.beats('finalizer'), bus.instanceId));
+  const first = await beats();
+  await eventually('five beats have passed', async () => (await beats()) >= first + 5);
+  expect(handled).toEqual([]);
+  paused.disconnect();
+  await eventually('without a connection it is dead', () => handled.length === 1);
+});
+
+test('rule 1: a consumer that lost its claim settles nothing, and its work is aborted', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  const inbox = bus.keys.inbox('finalizer', 'NORMAL');
+  const hold = deferred();
+  const reasons: string[] = [];
+  const handled = consumeAll(bus, 'finalizer', {
+    mode: 'take',
+    slots: 1,
+    work: async (_message, tools) => {
+      tools.signal.addEventListener('abort', () => {
+        reasons.push((tools.signal.reason as { code: string }).code);
+        hold.resolve();
+      });
+      await hold.promise;
+      return done({ write: [{ op: 'patch', key: bus.keys.task('lost'), revision: 0, set: { status: 'completed' } }] });
+    },
+  });
+  await bus.publish(discard('lost'));
+  const id = await eventually('it is held', async () => {
+    const rows = (await fabric.redis.xpending(inbox, 'finalizer', '-', '+', 1)) as [string, string][];
+    return rows[0]?.[0];
+  });
+  // A → B → A: the name is the old one again, but the delivery count is not.
+  await fabric.redis.xclaim(inbox, 'finalizer', 'another', 0, id);
+  await fabric.redis.xclaim(inbox, 'finalizer', bus.instanceId, 0, id);
+  await eventually('the handler has ended', () => handled.length === 1);
+  expect(reasons).toEqual(['CLAIM_LOST']);
+  expect(await bus.store.readHash(bus.keys.task('lost'))).toEqual({});
+  expect(await fabric.redis.xlen(inbox)).toBe(1);
+});
+
+test('rule 3: an entry that was delivered here but never arrived is found and handled', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  await bus.publish(discard('unseen'));
+  await fabric.redis.xreadgroup(
+    'GROUP',
+    'finalizer',
+    bus.instanceId,
+    'COUNT',
+    1,
+    'STREAMS',
+    bus.keys.inbox('finalizer', 'NORMAL'),
+    '>',
+  );
+  const handled = consumeAll(bus, 'finalizer', { mode: 'take', slots: 1 });
+  await eventually('it is found', () => handled.length === 1);
+});
+
+test('rule 6: an entry that killed two processes runs alone, and a death while alone makes it a dead letter', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  const inbox = bus.keys.inbox('finalizer', 'NORMAL');
+  await bus.publish(discard('poison'));
+  await fabric.redis.xreadgroup('GROUP', 'finalizer', 'finalizer-dead-3', 'COUNT', 1, 'STREAMS', inbox, '>');
+  const [[id]] = (await fabric.redis.xpending(inbox, 'finalizer', '-', '+', 1)) as [[string]];
+  await fabric.redis.hset(bus.keys.deaths, { [`${inbox}|${id}`]: '2', [`${inbox}|${id}|alone`]: 'finalizer-dead-3' });
+  await fabric.redis.hset(bus.keys.beats('finalizer'), 'finalizer-dead-3', '9');
+  const handled = consumeAll(bus, 'finalizer', { mode: 'take', slots: 3 });
+  const letter = await eventually('it is a dead letter', async () => (await bus.dead.list()).letters[0]);
+  expect(letter.code).toBe('POISON');
+  expect(handled).toEqual([]);
+  expect(await fabric.redis.exists(bus.keys.deaths)).toBe(0);
+});
+
+test('rule 6: an entry with two deaths waits until it is alone, and deaths are forgotten once it is settled', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  const inbox = bus.keys.inbox('finalizer', 'NORMAL');
+  await bus.publish(discard('suspect'));
+  await leaveBehind(fabric, inbox, 'finalizer', 'finalizer-dead-4');
+  const [[id]] = (await fabric.redis.xpending(inbox, 'finalizer', '-', '+', 1)) as [[string]];
+  await fabric.redis.hset(bus.keys.deaths, `${inbox}|${id}`, '1');
+  const others = deferred();
+  const beside: string[] = [];
+  const running = new Set<string>();
+  consumeAll(bus, 'finalizer', {
+    mode: 'take',
+    slots: 3,
+    work: async (message) => {
+      const task = message.conversation_thread;
+      running.add(task);
+      if (task === 'suspect') beside.push(...[...running].filter((other) => other !== 'suspect'), 'ran');
+      else await others.promise;
+      running.delete(task);
+      return done();
+    },
+  });
+  await bus.publish(discard('other-one'));
+  await eventually('the other runs', () => running.has('other-one'));
+  await eventually(
+    'the suspect was taken over',
+    async () => (await fabric.redis.hget(bus.keys.deaths, `${inbox}|${id}`)) === '2',
+  );
+  expect(beside).toEqual([]);
+  others.resolve();
+  await eventually('the suspect ran', () => beside.length > 0);
+  expect(beside).toEqual(['ran']);
+  await eventually('its deaths are forgotten', async () => (await fabric.redis.exists(bus.keys.deaths)) === 0);
+});
+
+test('rule 2: outcomes wait while Redis is away and are settled once when it is back', async () => {
+  const server = await startRedis({ extra: ['--appendfsync', 'always'] });
+  const fabric = testFabric(server.url);
+  const bus = await fabric.open('finalizer');
+  const hold = deferred();
+  const handled = consumeAll(bus, 'finalizer', {
+    mode: 'take',
+    slots: 1,
+    work: async (message) => {
+      await hold.promise;
+      return done({
+        write: [{ op: 'count', key: bus.keys.stats('2026-01-01'), field: message.conversation_thread, by: 1 }],
+      });
+    },
+  });
+  await bus.publish(discard('outlives'));
+  await eventually('it runs', () => bus.busy() === 1);
+  await server.stop();
+  await eventually('health tells the truth', () => !bus.health().ok);
+  hold.resolve();
+  const again = await startRedis({ port: server.port, folder: server.folder });
+  await eventually(
+    'it is settled',
+    async () => (await fabric.redis.hget(bus.keys.stats('2026-01-01'), 'outlives')) === '1',
+  );
+  await eventually('health is well again', () => bus.health().ok);
+  expect(handled.length).toBe(1);
+  expect((await bus.counts()).inboxes.finalizer).toEqual({ waiting: 0, held: 0 });
+  await bus.publish(discard('afterwards'));
+  await eventually('it goes on reading', () => handled.length === 2);
+  await bus.close();
+  fabric.redis.disconnect();
+  await again.stop();
+});
+
+test('rule 20: begin refuses what was cancelled, and a running attempt of a cancelled task is aborted', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('worker-agent');
+  const codes: string[] = [];
+  consumeAll(bus, 'worker-agent', {
+    mode: 'take',
+    slots: 2,
+    work: async (_message, tools) => {
+      await tools.begin().catch((error: { code: string }) => {
+        codes.push(`begin ${error.code}`);
+        throw error;
+      });
+      await new Promise((resolve) => tools.signal.addEventListener('abort', resolve));
+      codes.push(`running ${(tools.signal.reason as { code: string }).code}`);
+      throw tools.signal.reason;
+    },
+  });
+  await fabric.redis.hset(bus.keys.task('was-cancelled'), 'status', 'cancelled');
+  await bus.publish(dispatch('was-cancelled'));
+  await eventually('it was refused', () => codes.includes('begin TASK_ENDED'));
+  await bus.publish(dispatch('will-be'));
+  await eventually('it runs', () => bus.busy() === 1);
+  await sleep(20);
+  await fabric.redis.hset(bus.keys.task('will-be'), 'status', 'cancelled');
+  await eventually('it was aborted', () => codes.includes('running TASK_ENDED'));
+  await eventually('nothing is left', async () => (await bus.counts()).inboxes['worker-agent']?.held === 0);
+});
+
+test('rule 8: the backlog is length minus pending', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('orchestrator');
+  await Promise.all([1, 2, 3].map((n) => bus.publish(deletion(`backlog-${n}`))));
+  await fabric.redis.xreadgroup(
+    'GROUP',
+    'orchestrator',
+    'somebody',
+    'COUNT',
+    1,
+    'STREAMS',
+    bus.keys.inbox('orchestrator', 'NORMAL'),
+    '>',
+  );
+  expect((await bus.counts()).inboxes.orchestrator).toEqual({ waiting: 2, held: 1 });
+});

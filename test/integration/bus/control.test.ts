@@ -1,0 +1,135 @@
+import { done, giveBack } from '@nexus/shared/bus';
+import { expect, test } from 'vitest';
+import { eventually } from '../../tools/eventually.ts';
+import { consumeAll, deletion, discard, dispatch } from '../../tools/messages.ts';
+import { testFabric } from '../../tools/redis.ts';
+
+test('rule 17: STOP aborts what runs under the old epoch; it is given back and runs again after RESUME', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('worker-agent');
+  const runs: { epoch: number; attempt: number }[] = [];
+  consumeAll(bus, 'worker-agent', {
+    mode: 'take',
+    slots: 2,
+    work: async (message, tools) => {
+      runs.push({ epoch: tools.claim.epoch, attempt: message.attempt });
+      await tools.begin();
+      if (runs.length > 1) return done();
+      await new Promise((resolve) => tools.signal.addEventListener('abort', resolve));
+      return giveBack('stopped');
+    },
+  });
+  await bus.publish(dispatch('stopping'));
+  await eventually('it runs', () => bus.busy() === 1);
+  await bus.control.command('STOP_ALL', null, 'test');
+  await eventually('it was given back', () => bus.busy() === 0);
+  await eventually('the instance confirms', async () => (await bus.presences())[0]?.confirmed_epoch === 1);
+  expect(runs).toHaveLength(1);
+  await bus.control.command('RESUME_ALL', null, 'test');
+  await eventually('it runs again', () => runs.length === 2);
+  expect(runs).toEqual([
+    { epoch: 0, attempt: 1 },
+    { epoch: 2, attempt: 1 },
+  ]);
+});
+
+test('rule 17: a handler that only writes the ledger settles under an old epoch', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('orchestrator');
+  consumeAll(bus, 'orchestrator', {
+    work: async (message) => {
+      await bus.control.command('STOP_ALL', null, 'test');
+      return done({
+        write: [
+          { op: 'patch', key: bus.keys.task(message.conversation_thread), revision: 0, set: { status: 'accepted' } },
+        ],
+      });
+    },
+  });
+  await bus.publish(deletion('booked'));
+  await eventually(
+    'it was booked',
+    async () => (await bus.store.readHash(bus.keys.task('booked'))).status === 'accepted',
+  );
+});
+
+test('rule 7: nothing is taken while the fleet is stopped or paused', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  await bus.control.command('PAUSE_ALL', null, 'test');
+  const handled = consumeAll(bus, 'finalizer', { mode: 'take', slots: 2 });
+  await bus.publish(discard('waits'));
+  const beats = async (): Promise<number> =>
+    Number(await fabric.redis.hget(bus.keys.beats('finalizer'), bus.instanceId));
+  const first = await beats();
+  await eventually('three beats passed', async () => (await beats()) >= first + 3);
+  expect(handled).toEqual([]);
+  await bus.control.command('RESUME_ALL', null, 'test');
+  await eventually('it was taken', () => handled.length === 1);
+  expect(bus.control.known().epoch).toBe(0);
+});
+
+test('rule 18: the bare word on the channel stops every process, and a second word in a row is obeyed too', async () => {
+  const fabric = testFabric();
+  const [one, two] = [await fabric.open('finalizer'), await fabric.open('worker-agent')];
+  await fabric.redis.publish(fabric.config.controlChannel, 'STOP_ALL');
+  await eventually('both know', () => [one, two].every((bus) => bus.control.known().state === 'stopped'));
+  expect(await one.control.read()).toMatchObject({ epoch: 1, state: 'stopped' });
+  await eventually('both listen again', async () => {
+    await fabric.redis.publish(fabric.config.controlChannel, 'RESUME_ALL');
+    return [one, two].every((bus) => bus.control.known().state === 'running');
+  });
+  expect((await one.control.read()).epoch).toBe(2);
+});
+
+test('rule 18: a word that was written into the key first is applied once, not once per process', async () => {
+  const fabric = testFabric();
+  const buses = [await fabric.open('finalizer'), await fabric.open('worker-agent'), await fabric.open('orchestrator')];
+  const state = await (buses[0] as (typeof buses)[number]).control.command('stop_all', null, 'test');
+  expect(state).toMatchObject({ epoch: 1, state: 'stopped', by: 'test' });
+  await eventually('all know', () => buses.every((bus) => bus.control.known().epoch === 1));
+  expect((await buses[2]?.control.read())?.epoch).toBe(1);
+});
+
+test('rule 19: a lost publication costs one beat, and a process that saw a newer STOP restores it', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  await fabric.redis.hset(bus.keys.control, 'epoch', '5', 'state', 'stopped');
+  await eventually('the beat has told', () => bus.control.known().epoch === 5);
+  await fabric.redis.hset(bus.keys.control, 'epoch', '4', 'state', 'running');
+  await eventually('it was restored', async () => (await fabric.redis.hget(bus.keys.control, 'state')) === 'stopped');
+  expect(await fabric.redis.hget(bus.keys.control, 'epoch')).toBe('5');
+});
+
+test('rule 22: JSON on the channel may name a scope and a fabric; other fabrics are left alone', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('worker-agent');
+  const started: string[] = [];
+  consumeAll(bus, 'worker-agent', {
+    mode: 'take',
+    slots: 4,
+    work: async (message, tools) => {
+      started.push(message.conversation_thread);
+      await tools.begin();
+      await new Promise((resolve) => tools.signal.addEventListener('abort', resolve));
+      return giveBack('stopped');
+    },
+  });
+  await bus.publish(dispatch('scope-a'));
+  await bus.publish(dispatch('scope-b'));
+  await eventually('both run', () => bus.busy() === 2);
+  const say = (said: object): Promise<number> =>
+    fabric.redis.publish(fabric.config.controlChannel, JSON.stringify(said));
+  await say({ command: 'STOP_ALL', fabric: '{another}' });
+  await say({ command: 'STOP_ALL', scope: { task: 'scope-a' } });
+  await eventually('only one was stopped', () => bus.busy() === 1);
+  expect(bus.control.known().state).toBe('running');
+  expect((await bus.control.read()).scopes).toEqual({ 'task:scope-a': 'stopped' });
+});
+
+test('a control word that is not known is refused with the words there are', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('gateway', { observer: true });
+  await expect(bus.control.command('HALT', null, 'test')).rejects.toMatchObject({ code: 'CONTROL_UNKNOWN' });
+  await expect(bus.control.command('HALT', null, 'test')).rejects.toThrow('STOP_ALL, PAUSE_ALL, RESUME_ALL, DRAIN');
+});
