@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { catalogConfig, foldersOf, graphProblems, openCatalog } from '@nexus/shared/catalog';
 import { loadConfig } from '@nexus/shared/config';
-import { plan as planSchema, type TaskRequest } from '@nexus/shared/messages/domain';
+import { plannedSubtask, plan as planSchema, type TaskRequest } from '@nexus/shared/messages/domain';
 import { describe, expect, test } from 'vitest';
 import { planRequest } from './strategy.ts';
 
@@ -50,6 +50,24 @@ describe('a workflow', () => {
   test('that is an analyst’s work keeps its one analyst', () => {
     expect(shape({ workflow: 'research' })).toEqual(['analyse:report<']);
     expect(shape({ workflow: 'research', analyst: true })).toEqual(['analyse:report<']);
+  });
+
+  test('whose analyst stands in the middle closes up where it is left out', () => {
+    const node = (id: string, role: string, depends_on: string[]) =>
+      plannedSubtask.parse({ id, title: id, role, goal: 'Go.', depends_on });
+    const subtasks = [
+      node('plan', 'planner', []),
+      node('look', 'analyst', ['plan']),
+      node('look-again', 'analyst', ['look']),
+      node('build', 'builder', ['look-again', 'plan']),
+    ];
+    const middle = { ...catalog.workflow('feature'), name: 'middle', subtasks };
+    const own = { ...catalog, workflow: () => middle };
+    const plan = planRequest(own, { request: 'Go', workflow: 'middle' }, [], now);
+    expect(plan.subtasks.map(({ id, depends_on }) => [id, depends_on])).toEqual([
+      ['plan', []],
+      ['build', ['plan']],
+    ]);
   });
 
   test('is not changed by planning with it', () => {
