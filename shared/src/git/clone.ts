@@ -3,7 +3,7 @@ import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isFailure } from '@nexus/shared/errors';
 import { isUrl } from './refs.ts';
-import { git, nexusIdentity, runGit } from './run-git.ts';
+import { git, initialise, nexusIdentity, runGit } from './run-git.ts';
 
 export type Workspace = { folder: string; commit: string };
 
@@ -29,8 +29,8 @@ export const cloneAt = async (options: CloneOptions): Promise<Workspace> => {
   try {
     if (mirror) await refreshMirror(mirror, hub, commit, signal);
     const source = mirror ?? hub;
-    if (isUrl(source)) await startEmpty(folder, signal);
-    else await linkFrom(source, folder, signal);
+    if (isUrl(source)) await initialise(folder, 'clone', commit);
+    else await linkFrom(source, folder, commit, signal);
     await settle(folder);
     await checkOut(folder, source, commit, signal);
     return { folder, commit };
@@ -59,12 +59,19 @@ export const fetchCommits = async (options: {
  * `clone --local` takes the whole folder of objects, so also what only `refs/nexus/` names. It fails if a push beside it
  * moves its temporary files away under its hands; then it is tried again, and at last copied by transport.
  */
-const linkFrom = async (source: string, folder: string, signal: AbortSignal | undefined): Promise<void> => {
+const linkFrom = async (
+  source: string,
+  folder: string,
+  commit: string,
+  signal: AbortSignal | undefined,
+): Promise<void> => {
   const args = ['clone', '--quiet', '--no-tags', '--no-checkout', '--template='];
   const at = { nowhere: dirname(folder) };
+  // Without branches in the source git 2.39 does not see which kind of names it has.
+  const env = commit.length === 64 ? { GIT_DEFAULT_HASH: 'sha256' } : {};
   for (let attempt = 1; attempt <= 3; attempt += 1) {
     try {
-      await git([...args, '--local', '--', source, folder], { at, signal });
+      await git([...args, '--local', '--', source, folder], { at, signal, env });
       return;
     } catch (error) {
       if (!isFailure(error, 'GIT_FAILED')) throw error;
@@ -72,11 +79,8 @@ const linkFrom = async (source: string, folder: string, signal: AbortSignal | un
       await mkdir(folder);
     }
   }
-  await git([...args, '--no-local', '--', source, folder], { at, signal });
+  await git([...args, '--no-local', '--', source, folder], { at, signal, env });
 };
-
-const startEmpty = (folder: string, signal: AbortSignal | undefined): Promise<string> =>
-  git(['init', '--quiet', '--template=', '--', folder], { at: { nowhere: folder }, signal });
 
 /** Writes what a clone must know, and takes away the remote: what a worker pushes, it pushes by the hub's location. */
 const settle = async (folder: string): Promise<void> => {
@@ -137,8 +141,8 @@ const refreshMirror = async (
 ): Promise<void> => {
   if (!(await exists(join(mirror, 'HEAD')))) {
     const making = `${mirror}.making-${process.pid}-${Math.random().toString(36).slice(2)}`;
-    await mkdir(making, { recursive: true });
-    await git(['init', '--quiet', '--bare', '--template=', '--', making], { at: { nowhere: making }, signal });
+    await mkdir(dirname(mirror), { recursive: true });
+    await initialise(making, 'bare', commit);
     await rename(making, mirror).catch(() => rm(making, { recursive: true, force: true }));
   }
   const at = { bare: mirror };

@@ -23,8 +23,8 @@ export const commitEvidence = async (options: {
     await importFiles(hub, ref, parent, files, message, signal);
     return ref;
   }
-  await withScratch(async (at) => {
-    const parent = await readRef(hub, ref, signal);
+  const parent = await readRef(hub, ref, signal);
+  await withScratch(parent, async (at) => {
     if (parent) await git(['fetch', '--quiet', '--no-tags', '--', hub, `${ref}:${ref}`], { at, signal });
     await importFiles(at.bare, ref, parent, files, message, signal);
     const lease = `--force-with-lease=${ref}:${parent ?? ''}`;
@@ -72,8 +72,9 @@ const atEvidence = async <T>(
 ): Promise<T | null> => {
   if (!ref.startsWith('refs/')) throw fail('BUG', { message: `"${ref}" is not the full name of a ref` });
   if (!isUrl(hub)) return read(hub);
-  if ((await readRef(hub, ref, signal)) === null) return null;
-  return withScratch(async (at) => {
+  const commit = await readRef(hub, ref, signal);
+  if (commit === null) return null;
+  return withScratch(commit, async (at) => {
     await git(['fetch', '--quiet', '--no-tags', '--depth=1', '--', hub, `${ref}:${ref}`], { at, signal });
     return read(at.bare);
   });

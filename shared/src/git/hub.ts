@@ -9,9 +9,9 @@ import { appendFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/prom
 import { dirname, join } from 'node:path';
 import { fail, isFailure } from '@nexus/shared/errors';
 import { listRefs, readRef } from './look.ts';
-import { probeForStart, refusalOf, type Start } from './probe.ts';
+import { probeForStart, type RepositoryProbe, refusalOf, type Start } from './probe.ts';
 import { isUrl, refs, taskOf } from './refs.ts';
-import { git, type Place, runGit, splitSecret, withScratch } from './run-git.ts';
+import { git, initialise, type Place, runGit, splitSecret, withScratch } from './run-git.ts';
 
 export type Hub = { baseCommit: string; warnings: string[] };
 
@@ -24,6 +24,8 @@ type HubOptions = {
   taskId?: string | undefined;
   signal?: AbortSignal | undefined;
 };
+
+type Origin = { probe: RepositoryProbe; start: Start };
 
 /** Rule 28: pushes beside each other must never meet a collection, and what was pushed must survive a power cut. */
 const rule28 = `[receive]
@@ -48,20 +50,18 @@ const rule28 = `[receive]
  * crash in the middle leaves nothing half. Throws what `probeRepository` throws.
  */
 export const createHub = async (options: HubOptions): Promise<Hub> => {
-  const { hub, signal } = options;
+  const { hub } = options;
   const { integration } = refs(options.taskId ?? taskOf(hub));
   if (isUrl(hub)) return createBehindUrl(options, integration);
   const finished = await readHub(hub);
   if (finished) return finished;
+  const origin = await lookAt(options);
   await mkdir(dirname(hub), { recursive: true });
   const making = `${hub}.making-${randomUUID()}`;
   try {
-    await git(['init', '--quiet', '--bare', '--template=', '--initial-branch=main', '--', making], {
-      at: { nowhere: dirname(hub) },
-      signal,
-    });
+    await initialise(making, 'bare', origin?.start.commit ?? null);
     await appendFile(join(making, 'config'), rule28);
-    const made = await fill({ bare: making }, options, integration);
+    const made = await fill({ bare: making }, options, origin, integration);
     await writeFile(join(making, 'nexus.json'), `${JSON.stringify(made)}\n`);
     return await place(making, hub, made);
   } finally {
@@ -80,7 +80,9 @@ export const removeHub = async (hub: string, taskId?: string): Promise<void> => 
   }
   const found = await listRefs(hub, `refs/nexus/${taskId ?? taskOf(hub)}/`);
   if (found.length === 0) return;
-  await withScratch((at) => git(['push', '--quiet', '--', hub, ...found.map(({ ref }) => `:${ref}`)], { at }));
+  await withScratch(found[0]?.commit ?? null, (at) =>
+    git(['push', '--quiet', '--', hub, ...found.map(({ ref }) => `:${ref}`)], { at }),
+  );
 };
 
 /** Whoever was faster made the same hub: theirs stays. */
@@ -103,14 +105,22 @@ const readHub = async (hub: string): Promise<Hub | null> => {
   }
 };
 
+const lookAt = async (options: HubOptions): Promise<Origin | null> =>
+  options.repository === null ? null : probeForStart({ ...options, repository: options.repository });
+
 /** Brings the first commit into a new bare repository and sets integration to it. */
-const fill = async (at: { bare: string }, options: HubOptions, integration: string): Promise<Hub> => {
+const fill = async (
+  at: { bare: string },
+  options: HubOptions,
+  origin: Origin | null,
+  integration: string,
+): Promise<Hub> => {
   const { repository, signal } = options;
-  if (repository === null) return { baseCommit: await firstCommit(at, integration, signal), warnings: [] };
-  const { probe, start } = await probeForStart({ ...options, repository });
-  const { warnings } = probe;
-  if (start.source === null) return { baseCommit: await firstCommit(at, integration, signal), warnings };
-  await fetchStart(at, { ...options, repository }, start, integration);
+  const warnings = origin?.probe.warnings ?? [];
+  if (repository === null || !origin || origin.start.source === null) {
+    return { baseCommit: await firstCommit(at, integration, signal), warnings };
+  }
+  await fetchStart(at, { ...options, repository }, origin.start, integration);
   const baseCommit = await git(['rev-parse', '--verify', `${integration}^{commit}`], { at, signal });
   // A tag with a message is an object of its own; integration is a commit.
   await git(['update-ref', integration, baseCommit], { at, signal });
@@ -159,8 +169,9 @@ const createBehindUrl = async (options: HubOptions, integration: string): Promis
   const { hub, signal } = options;
   const begun = await readRef(hub, integration, signal);
   if (begun) return { baseCommit: begun, warnings: [] };
-  return withScratch(async (at) => {
-    const made = await fill(at, options, integration);
+  const origin = await lookAt(options);
+  return withScratch(origin?.start.commit ?? null, async (at) => {
+    const made = await fill(at, options, origin, integration);
     const lease = `--force-with-lease=${integration}:`;
     try {
       await git(['push', '--quiet', lease, '--', hub, `${integration}:${integration}`], { at, signal });

@@ -37,7 +37,7 @@ export const pushResult = async (options: ResultOptions): Promise<'pushed' | 'al
 
 /** From an empty repository that borrows the hub's objects, so that no setting in the hub meets the credentials. */
 const push = (options: ResultOptions, ref: string): Promise<void> =>
-  withScratch(async (at) => {
+  withScratch(options.commit, async (at) => {
     const { hub, commit, repository, credentials, signal } = options;
     if (isUrl(hub)) await git(['fetch', '--quiet', '--no-tags', '--', hub, commit], { at, signal });
     else await borrow(at.bare, hub);

@@ -5,7 +5,7 @@
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inheritedEnvironment } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
@@ -111,11 +111,25 @@ export const splitSecret = (
   return { repository: withoutPasswords(repository), credentials: credentials ? `${line}\n${credentials}` : line };
 };
 
+/**
+ * Makes an empty repository without templates. `like` is a commit that it will hold: the length of its name tells which
+ * kind of names (SHA-1 or SHA-256) all of them have.
+ */
+export const initialise = async (folder: string, kind: 'bare' | 'clone', like: string | null): Promise<void> => {
+  const args = ['init', '--quiet', '--template=', '--initial-branch=main'];
+  if (kind === 'bare') args.push('--bare');
+  if (like?.length === 64) args.push('--object-format=sha256');
+  await git([...args, '--', folder], { at: { nowhere: dirname(folder) } });
+};
+
 /** A bare repository for the length of one piece of work, on the same machine, gone afterwards. */
-export const withScratch = async <T>(work: (place: { bare: string }) => Promise<T>): Promise<T> => {
+export const withScratch = async <T>(
+  like: string | null,
+  work: (place: { bare: string }) => Promise<T>,
+): Promise<T> => {
   const folder = await mkdtemp(join(tmpdir(), 'nexus-git-'));
   try {
-    await git(['init', '--quiet', '--bare', '--template=', folder], { at: { nowhere: folder } });
+    await initialise(folder, 'bare', like);
     return await work({ bare: folder });
   } finally {
     await rm(folder, { recursive: true, force: true });
