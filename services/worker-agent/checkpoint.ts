@@ -43,8 +43,9 @@ export const openCheckpoints = (options: {
 
   const saveNow = async (): Promise<string | null> => {
     const { folder, note } = workspace;
-    const { commit } = await snapshot(folder, { message, author, since: note.base });
-    if (commit === null || (last !== null && (await sameFiles(folder, last, commit)))) return last;
+    const { commit, changed } = await snapshot(folder, { message, author, since: note.base });
+    if (commit === null || changed.length === 0) return last;
+    if (last !== null && (await sameFiles(folder, last, commit))) return last;
     const ref = refs(note.task_id).wip(note.subtask_id, note.attempt, note.token);
     await pushRef({ folder, hub: note.hub, commit, ref, lease: last });
     last = commit;

@@ -37,7 +37,18 @@ export const keepEvidence = async (options: {
 /** The changes between two commits of a workspace as a patch, up to the size of a file of evidence. */
 export const patchOf = async ({ folder }: Workspace, from: string, to: string): Promise<string> => {
   const result = await run({
-    command: ['git', 'diff', '--no-color', '--no-ext-diff', '--no-textconv', from, to, '--'],
+    command: [
+      'git',
+      '-c',
+      'core.fsmonitor=false',
+      'diff',
+      '--no-color',
+      '--no-ext-diff',
+      '--no-textconv',
+      from,
+      to,
+      '--',
+    ],
     folder,
     timeoutMs: 60_000,
     outputBytesMax: fileBytesMax,

@@ -111,7 +111,8 @@ const makeRunnable = async (attempt: Attempt, { folder }: Workspace) => {
 
 /** What set-up has made is not the agent's work: it stays out of its commits. */
 const untracked = async (folder: string): Promise<string[]> => {
-  const command = ['git', 'ls-files', '--others', '--exclude-standard', '--directory', '-z'] as const;
+  const listing = ['ls-files', '--others', '--exclude-standard', '--directory', '-z'] as const;
+  const command = ['git', '-c', 'core.fsmonitor=false', ...listing] as const;
   const { stdout } = await run({ command, folder, timeoutMs: 60_000, outputBytesMax: 10e6 });
   const special = /[\\*?[\]!# ]/g;
   return stdout

@@ -1,0 +1,185 @@
+/**
+ * What tests of the worker stand on: a real hub in a folder of its own, real runtimes and agents, and the bus's
+ * tools as plain objects that write down what they were asked.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { type FollowUp, type HandlerTools, keysOf, type LedgerWrite, type LiveEvent } from '@nexus/shared/bus';
+import { openCatalog } from '@nexus/shared/catalog';
+import { fabricConfig, loadConfig } from '@nexus/shared/config';
+import { fail } from '@nexus/shared/errors';
+import { cloneAt, commitAll, createHub, hubPath, pushRef, refs } from '@nexus/shared/git';
+import type { TaskRequest } from '@nexus/shared/messages/domain';
+import { silentLog } from '@nexus/shared/telemetry';
+import type { Order, WorkerTools } from './attempt.ts';
+import { config } from './config.ts';
+import { openRedactor } from './redact.ts';
+import { openRunning } from './running.ts';
+import { loadRuntimes } from './runtimes.ts';
+
+export const taskId = 'a-task';
+export const author = { name: 'Somebody', email: 'somebody@example.org' };
+
+export type Rig = Awaited<ReturnType<typeof openRig>>;
+
+/** A home with a hub that holds `files`, at `integration`. */
+export const openRig = async (files: Record<string, string> = { 'README.md': 'A project.\n' }) => {
+  const home = mkdtempSync(join(tmpdir(), 'nexus-worker-'));
+  const hub = hubPath(home, taskId);
+  const { baseCommit } = await createHub({ hub, repository: null, base: null });
+  const catalog = await openCatalog();
+  const runtimes = await loadRuntimes();
+  const ledger = new Map<string, Record<string, string>>();
+  let count = 0;
+
+  /** Commits files on top of a commit, in a clone of its own, and returns the new commit. */
+  const commitOn = async (commit: string, changes: Record<string, string>): Promise<string> => {
+    count += 1;
+    const folder = join(home, `person-${count}`);
+    await cloneAt({ hub, folder, commit });
+    for (const [path, text] of Object.entries(changes)) {
+      mkdirSync(dirname(join(folder, path)), { recursive: true });
+      writeFileSync(join(folder, path), text);
+    }
+    const made = await commitAll(folder, { message: `Change ${count}`, author });
+    if (made.commit === null) throw new Error('nothing was changed');
+    const ref = refs(taskId).wip('person', count, 'test');
+    await pushRef({ folder, hub, commit: made.commit, ref, lease: null });
+    return made.commit;
+  };
+
+  /** The task as the orchestrator would have written it. */
+  const setTask = (request: Partial<TaskRequest>): void => {
+    const at = '2026-01-01T00:00:00.000Z';
+    const head = {
+      task_id: taskId,
+      title: 'A task',
+      status: 'in_progress',
+      reason: null,
+      priority: 'NORMAL',
+      mode: 'parallel',
+      workflow: 'simple',
+      created_at: at,
+      updated_at: at,
+      ended_at: null,
+      deadline: null,
+      repository: null,
+      base: null,
+      base_commit: baseCommit,
+      warnings: [],
+      actor: 'test',
+    };
+    ledger.set(keys.task(taskId), {
+      revision: '1',
+      status: 'in_progress',
+      head: JSON.stringify(head),
+      request: JSON.stringify({ request: 'Build something.', ...request }),
+    });
+  };
+
+  const integration = await commitOn(baseCommit, files);
+  setTask({});
+  return {
+    home,
+    hub,
+    integration,
+    ledger,
+    commitOn,
+    setTask,
+    /** What git says in the hub. */
+    git: (...args: string[]): string => execFileSync('git', args, { cwd: hub, encoding: 'utf8', stdio: 'pipe' }).trim(),
+    order: (changes: Partial<Order> = {}): Order => orderAt(integration, changes),
+    tools: (settings: Record<string, string> = {}) =>
+      toolsFor({ ledger, catalog, runtimes, settings: { NEXUS_HOME: home, NEXUS_DISK_RESERVE: '0', ...settings } }),
+    close: () => rmSync(home, { recursive: true, force: true }),
+  };
+};
+
+const keys = keysOf('{test}');
+
+const orderAt = (integration: string, changes: Partial<Order>): Order => ({
+  task_id: taskId,
+  subtask_id: 'storage',
+  attempt: 1,
+  agent_id: 'code_developer',
+  role: 'developer',
+  kind: 'code',
+  title: 'The storage',
+  goal: 'Write the storage.',
+  acceptance: [],
+  files: [],
+  grows: false,
+  time_box_minutes: 1,
+  runtime: null,
+  integration,
+  inputs: [],
+  hand_over: null,
+  ...changes,
+});
+
+type Parts = Pick<WorkerTools, 'catalog' | 'runtimes'> & {
+  ledger: Map<string, Record<string, string>>;
+  settings: Record<string, string>;
+};
+
+let deliveries = 0;
+
+/** The tools of one delivery. `seen` is what the handler asked for; `stop` aborts it. */
+const toolsFor = ({ ledger, catalog, runtimes, settings }: Parts) => {
+  deliveries += 1;
+  const abort = new AbortController();
+  const seen = {
+    begun: [] as FollowUp[],
+    writes: [] as LedgerWrite[],
+    events: [] as LiveEvent[],
+    doing: [] as string[],
+  };
+  const listeners = new Set<(event: LiveEvent) => void>();
+  const readFields = async (key: string, names: string[]) => names.map((name) => ledger.get(key)?.[name] ?? null);
+  const tools: HandlerTools & WorkerTools = {
+    log: silentLog(),
+    signal: abort.signal,
+    now: () => Date.now(),
+    claim: { instanceId: 'worker-agent-test-1', token: `test-${process.pid}-${deliveries}`, epoch: 1 },
+    keys,
+    store: {
+      readHash: async (key) => ledger.get(key) ?? {},
+      readFields,
+      readText: async () => null,
+      readIndex: async () => [],
+    } as HandlerTools['store'],
+    begin: async (publish = []) => {
+      abort.signal.throwIfAborted();
+      seen.begun.push(...publish);
+    },
+    checkpoint: async (writes) => {
+      for (const write of writes) apply(ledger, write);
+      seen.writes.push(...writes);
+    },
+    tell: (event) => {
+      seen.events.push(event);
+      for (const listener of listeners) listener(event);
+    },
+    config: loadConfig({ ...fabricConfig, ...config }, settings),
+    catalog,
+    runtimes,
+    redactor: openRedactor(['the-secret-of-the-worker']),
+    running: openRunning(({ running }) => seen.doing.push(...running.map(({ doing }) => doing))),
+  };
+  /** Resolves with the first event that the agent's output, or another text, is seen in. */
+  const until = (text: string): Promise<void> =>
+    new Promise((resolve) => {
+      if (seen.events.some((event) => event.text?.includes(text))) resolve();
+      listeners.add((event) => event.text?.includes(text) && resolve());
+    });
+  return { tools, seen, until, stop: (reason = fail('STOPPED', { epoch: 2 })) => abort.abort(reason) };
+};
+
+const apply = (ledger: Parts['ledger'], write: LedgerWrite): void => {
+  if (write.op !== 'patch') return;
+  const document = ledger.get(write.key) ?? {};
+  if (Number(document.revision ?? 0) !== write.revision) throw fail('CLAIM_LOST', { id: write.key });
+  ledger.set(write.key, { ...document, ...write.set, revision: String(write.revision + 1) });
+};
