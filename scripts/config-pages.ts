@@ -66,8 +66,8 @@ export const configPage = (sections: Section[], notice: string): string =>
     `# Settings\n\n${notice}`,
     `All settings are environment variables; a \`.env\` file beside docker-compose.yml is read by compose. A service
 that finds a wrong one says everything that is wrong with its settings and ends with exit code 78. Durations are
-written \`250ms\`, \`30s\`, \`5m\`, \`24h\`; sizes \`64kB\`, \`10MB\`; flags \`on\` or \`off\`. A **secret** may also come from a
-file: \`NAME_FILE=/run/secrets/name\`. Secrets are never printed.`,
+written \`250ms\`, \`30s\`, \`5m\`, \`24h\`; sizes \`64kB\`, \`10MB\`; flags \`on\` or \`off\`. A **secret** may
+also come from a file: \`NAME_FILE=/run/secrets/name\`. Secrets are never printed.`,
     ...sections.map(({ title, settings }) => `## ${title}\n\n${table(settings)}`),
   ].join('\n\n');
 

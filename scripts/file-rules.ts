@@ -1,6 +1,6 @@
 /** The rules of `tidy.ts` about a file by itself: how long it is, whether anybody needs it, how a script opens. */
 import { posix } from 'node:path';
-import { type Finding, files, text } from './look.ts';
+import { type Finding, files } from './look.ts';
 import { functionsOf, isLua, isScript, isTest, type Tree } from './source.ts';
 
 /** Files that nobody has to import: they are started, found by a tool, or found in their folder by a loader. */
@@ -36,14 +36,16 @@ export function longFunctions(tree: Tree): Finding[] {
 
 export function longLines(tree: Tree): Finding[] {
   const prose = /\.(md|json|ya?ml)$/;
-  return text(
-    tree,
-    ({ path }) => !prose.test(path),
-    (line) => {
-      const columns = [...line].length;
-      return columns > 120 ? `${columns} columns` : null;
-    },
-  );
+  const literal = /^\s*(?:return )?(['"`/])\s*\1[a-z]*[,;)\]]*$/;
+  return [...tree.values()]
+    .filter(({ path }) => !prose.test(path))
+    .flatMap((file) =>
+      file.lines.flatMap((line, at) => {
+        const columns = [...line].length;
+        const fits = columns <= 120 || literal.test(file.bare[at] ?? '');
+        return fits ? [] : [{ path: file.path, line: at + 1, says: `${columns} columns` }];
+      }),
+    );
 }
 
 export function deadFiles(tree: Tree): Finding[] {

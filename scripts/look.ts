@@ -2,7 +2,7 @@
  * Ways to look through the source for findings: by file, by line, by import. What the rules of `tidy.ts`
  * are made of.
  */
-import { type Import, isTest, type SourceFile, type Tree } from './source.ts';
+import { type Import, isLua, isScript, isTest, type SourceFile, type Tree } from './source.ts';
 
 export type Finding = { path: string; line: number; says: string };
 
@@ -31,8 +31,15 @@ const linesOf = (
     }),
   );
 
-export const text = (tree: Tree, chooses: Chooses, look: (line: string) => string | null): Finding[] =>
-  linesOf(tree, chooses, 'lines', look);
+/** What stands in comments; the whole of a file that is not code. */
+export const comments = (tree: Tree, chooses: Chooses, look: (line: string) => string | null): Finding[] =>
+  [...tree.values()].filter(chooses).flatMap((file) =>
+    file.lines.flatMap((line, at) => {
+      const kept = isScript(file.path) || isLua(file.path) ? (file.code[at] ?? '') : '';
+      const says = look([...line].map((letter, column) => (kept[column] === letter ? ' ' : letter)).join(''));
+      return says === null ? [] : [{ path: file.path, line: at + 1, says }];
+    }),
+  );
 
 export function code(
   tree: Tree,

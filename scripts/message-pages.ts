@@ -43,9 +43,8 @@ export const messagesPage = (notice: string): string =>
       .map(([name, schema]) => `### ${name}\n\n${fieldTable(schema)}`),
   ].join('\n\n');
 
-const introduction =
-  (): string => `Every hop in NEXUS is one of these messages on a Redis stream, acknowledged when what follows from it is
-written. A message is one entry with one field, \`m\`, of JSON. It lies on the inbox of its service and priority:
+const introduction = (): string => `Every hop in NEXUS is one of these messages on a Redis stream, acknowledged when
+what follows from it is written. A message is one entry with one field, \`m\`, of JSON. It lies on the inbox of its service and priority:
 
     ${keys.inbox('orchestrator', 'NORMAL').replace('orchestrator', '<service>').replace('NORMAL', '<PRIORITY>')}
 

@@ -10,7 +10,7 @@ const levels: Record<string, { level: number; beside?: string[] }> = {
   errors: { level: 0 },
   messages: { level: 1 },
   config: { level: 1 },
-  telemetry: { level: 1 },
+  telemetry: { level: 1, beside: ['config'] }, // redaction has to know which values are secret
   bus: { level: 2 },
   model: { level: 2 },
   process: { level: 2 },

@@ -76,21 +76,33 @@ const opensFunction = new RegExp(
     .join('|'),
 );
 const opensOther = /^\s*(?:\}\s*)?(?:if|for|while|switch|catch|else|do|try)\b/;
-const groupsTests = /^\s*describe\b/;
 
-/** The functions of a file with their length in lines. Grouping callbacks (`describe`) are none. */
+/** The functions of a file with their own lines: a function inside counts for itself, as a method would. */
 export const functionsOf = (file: SourceFile): Span[] => {
   const spans: Span[] = [];
   for (const [at, text] of file.bare.entries()) {
     const line = text.trimEnd();
-    if (!opensFunction.test(line) || opensOther.test(line) || groupsTests.test(line)) continue;
+    if (!opensFunction.test(line) || opensOther.test(line)) continue;
     const indent = indentOf(line);
     const rest = file.bare.slice(at + 1);
     const end = rest.findIndex((next) => next.trim() !== '' && indentOf(next) <= indent);
     const name = nameOf(file.code.slice(Math.max(0, at - 12), at + 1).reverse(), indent);
     spans.push({ line: at + 1, lines: (end < 0 ? rest.length : end) + 2, name });
   }
-  return spans;
+  return spans.map((span) => ({ ...span, lines: span.lines - linesWithin(span, spans) }));
+};
+
+/** The lines of the outermost functions inside a function: those are counted where they stand. */
+const linesWithin = (outer: Span, spans: Span[]): number => {
+  let end = 0;
+  let sum = 0;
+  for (const inner of spans) {
+    const inside = inner.line > outer.line && inner.line + inner.lines <= outer.line + outer.lines;
+    if (!inside || inner.line <= end) continue;
+    end = inner.line + inner.lines - 1;
+    sum += inner.lines;
+  }
+  return sum;
 };
 
 const indentOf = (line: string): number => line.length - line.trimStart().length;
