@@ -1,0 +1,195 @@
+import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fail } from '@nexus/shared/errors';
+import { refs } from '@nexus/shared/git';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { openCheckpoints, saveForGood } from './checkpoint.ts';
+import { setUp, setupCommands } from './setup.ts';
+import { author, openRig, type Rig, taskId } from './testing.ts';
+import { markSaved, openWorkspace, removeWorkspace, rescue, sweepWorkspaces, type Workspace } from './workspace.ts';
+
+let rig: Rig;
+beforeEach(async () => {
+  rig = await openRig();
+});
+afterEach(() => rig.close());
+
+const day = 86_400_000;
+const signal = new AbortController().signal;
+
+const open = (token: string, madeAt = Date.now()): Promise<Workspace> =>
+  openWorkspace({
+    home: rig.home,
+    note: {
+      task_id: taskId,
+      subtask_id: 'storage',
+      attempt: 1,
+      token,
+      mark: `test-${process.pid}-${token}`,
+      base: rig.integration,
+      hub: rig.hub,
+    },
+    now: madeAt,
+    diskReserve: 0,
+    signal,
+  });
+const write = ({ folder }: Workspace, path: string, text: string) => writeFileSync(join(folder, path), text);
+const sweep = () => sweepWorkspaces({ home: rig.home, keepMs: day, now: Date.now(), author });
+const refsBelow = (prefix: string) => rig.git('for-each-ref', '--format=%(refname)', prefix);
+
+describe('a workspace', () => {
+  test('is a clone at its commit, in a path of its own (rule 26)', async () => {
+    const workspace = await open('t1');
+    expect(workspace.folder).toBe(join(rig.home, 'workspaces', taskId, 'storage-1-t1'));
+    expect(readFileSync(join(workspace.folder, 'README.md'), 'utf8')).toBe('A project.\n');
+  });
+
+  test('is never adopted: a folder that exists already is refused and left as it is', async () => {
+    const folder = join(rig.home, 'workspaces', taskId, 'storage-1-t1');
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'somebody.txt'), 'x');
+    await expect(open('t1')).rejects.toThrow('exists already');
+    expect(readFileSync(join(folder, 'somebody.txt'), 'utf8')).toBe('x');
+  });
+
+  test('is removed only when its work was pushed', async () => {
+    const workspace = await open('t1');
+    await removeWorkspace(workspace);
+    expect(existsSync(workspace.folder)).toBe(true);
+    await markSaved(workspace);
+    await removeWorkspace(workspace);
+    expect(existsSync(workspace.folder)).toBe(false);
+  });
+});
+
+describe('work that was left behind', () => {
+  test('is pushed to the wip ref of its own claim, and its folder may go from then on', async () => {
+    const dead = await open('dead');
+    write(dead, 'half.txt', 'half');
+    const ids = { home: rig.home, taskId, subtaskId: 'storage', token: 'mine', author, signal };
+    const [commit] = await rescue(ids);
+    expect(rig.git('show', `${commit}:half.txt`)).toBe('half');
+    expect(rig.git('rev-parse', refs(taskId).wip('storage', 1, 'dead'))).toBe(commit);
+    expect(await rescue(ids)).toEqual([]);
+  });
+
+  test('of another subtask, or of this very claim, is left alone', async () => {
+    write(await open('mine'), 'half.txt', 'half');
+    const ids = { home: rig.home, taskId, author, signal };
+    expect(await rescue({ ...ids, subtaskId: 'storage', token: 'mine' })).toEqual([]);
+    expect(await rescue({ ...ids, subtaskId: 'other', token: 'other' })).toEqual([]);
+  });
+
+  test('is swept by age, saved before it is removed', async () => {
+    const old = await open('old', Date.now() - 2 * day);
+    write(old, 'half.txt', 'half');
+    const fresh = await open('fresh');
+    expect(await sweep()).toEqual({ removed: [old.folder], kept: [] });
+    expect(existsSync(fresh.folder)).toBe(true);
+    expect(rig.git('show', `${refs(taskId).wip('storage', 1, 'old')}:half.txt`)).toBe('half');
+  });
+
+  test('stays where it cannot be saved, unless its hub is gone with its task', async () => {
+    const old = await open('old', Date.now() - 2 * day);
+    write(old, 'half.txt', 'half');
+    writeFileSync(join(old.folder, '.git', 'HEAD'), 'garbage');
+    expect(await sweep()).toEqual({ removed: [], kept: [old.folder] });
+    rig.close();
+    mkdirSync(join(old.folder, '.git'), { recursive: true });
+    writeFileSync(join(old.folder, '.git', 'nexus.json'), JSON.stringify(old.note));
+    expect(await sweep()).toEqual({ removed: [old.folder], kept: [] });
+  });
+
+  test('half a clone without a note is swept by its own age', async () => {
+    const half = join(rig.home, 'workspaces', taskId, 'storage-1-half');
+    mkdirSync(half, { recursive: true });
+    expect((await sweep()).removed).toEqual([]);
+    utimesSync(half, new Date(Date.now() - 2 * day), new Date(Date.now() - 2 * day));
+    expect((await sweep()).removed).toEqual([half]);
+  });
+});
+
+describe('a checkpoint', () => {
+  const keep = async (workspace: Workspace) => {
+    const { tools } = rig.tools();
+    return { tools, checkpoints: openCheckpoints({ workspace, author, message: 'wip', tools }) };
+  };
+  const remembered = () => rig.ledger.get(`{test}:attempt:${taskId}:storage`);
+
+  test('is pushed and named in the ledger; without a change nothing happens', async () => {
+    const workspace = await open('t1');
+    const { checkpoints } = await keep(workspace);
+    expect(await checkpoints.save()).toBeNull();
+    write(workspace, 'a.txt', 'one');
+    const first = await checkpoints.save();
+    expect(await checkpoints.save()).toBe(first);
+    expect(remembered()).toMatchObject({ wip: first, revision: '1' });
+    write(workspace, 'a.txt', 'two');
+    const second = await saveForGood(checkpoints, workspace);
+    expect(second).not.toBe(first);
+    expect(remembered()).toMatchObject({ wip: second, revision: '2' });
+    expect(workspace.note.saved).toBe(true);
+  });
+
+  test('leaves the agent’s index and head as they are', async () => {
+    const workspace = await open('t1');
+    const { checkpoints } = await keep(workspace);
+    const index = readFileSync(join(workspace.folder, '.git', 'index'));
+    write(workspace, 'a.txt', 'one');
+    await checkpoints.save();
+    expect(readFileSync(join(workspace.folder, '.git', 'index'))).toEqual(index);
+    expect(readFileSync(join(workspace.folder, '.git', 'HEAD'), 'utf8').trim()).toBe(rig.integration);
+  });
+
+  test('is refused where somebody else moved the ref of this claim (rule 27)', async () => {
+    const workspace = await open('t1');
+    const { checkpoints } = await keep(workspace);
+    write(workspace, 'a.txt', 'one');
+    await checkpoints.save();
+    rig.git('update-ref', refs(taskId).wip('storage', 1, 't1'), rig.integration);
+    write(workspace, 'a.txt', 'two');
+    await expect(checkpoints.save()).rejects.toMatchObject({ code: 'GIT_MOVED' });
+  });
+
+  test('counts only if the claim still does', async () => {
+    const workspace = await open('t1');
+    const { tools, checkpoints } = await keep(workspace);
+    tools.checkpoint = async () => Promise.reject(fail('CLAIM_LOST', { id: 'x' }));
+    write(workspace, 'a.txt', 'one');
+    await expect(checkpoints.save()).rejects.toMatchObject({ code: 'CLAIM_LOST' });
+    expect(remembered()).toBeUndefined();
+    expect(refsBelow(`refs/nexus/${taskId}/wip/storage`)).not.toBe('');
+  });
+});
+
+describe('set-up', () => {
+  const commandsWith = async (files: string[], asked?: string[]) => {
+    const { folder } = await open(`s${files.length}`);
+    for (const file of files) writeFileSync(join(folder, file), '{}');
+    return setupCommands(folder, asked);
+  };
+
+  test.each([
+    [['package.json', 'package-lock.json'], ['npm ci']],
+    [['package.json', 'pnpm-lock.yaml'], ['pnpm install --frozen-lockfile']],
+    [['package.json', 'yarn.lock'], ['yarn install --frozen-lockfile']],
+    [['package.json', 'yarn.lock', '.yarnrc.yml'], ['yarn install --immutable']],
+    [['package.json'], []],
+    [['package-lock.json'], []],
+    [[], []],
+  ])('of %j is %j', async (files, commands) => {
+    expect(await commandsWith(files)).toEqual(commands);
+  });
+
+  test('is what the task asks for, also if that is nothing', async () => {
+    expect(await commandsWith(['package.json', 'package-lock.json'], ['make deps'])).toEqual(['make deps']);
+    expect(await commandsWith(['package.json', 'package-lock.json', 'x'], [])).toEqual([]);
+  });
+
+  test('ends a command that never does', async () => {
+    const { folder } = await open('t1');
+    const base = { folder, env: {}, mark: `test-${process.pid}-setup`, signal, onCommand: () => undefined };
+    const { failure } = await setUp({ ...base, commands: ['sleep 300'], timeoutMs: 100 });
+    expect(failure).toMatchObject({ code: 'WORKSPACE_SETUP', says: expect.stringContaining('timed out after 100 ms') });
+  });
+});
