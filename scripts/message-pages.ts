@@ -43,14 +43,19 @@ export const messagesPage = (notice: string): string =>
       .map(([name, schema]) => `### ${name}\n\n${fieldTable(schema)}`),
   ].join('\n\n');
 
-const introduction = (): string => `Every hop in NEXUS is one of these messages on a Redis stream, acknowledged when
-what follows from it is written. A message is one entry with one field, \`m\`, of JSON. It lies on the inbox of its service and priority:
+const introduction = (): string => {
+  const inbox = keys.inbox('orchestrator', 'NORMAL');
+  const form = inbox.replace('orchestrator', '<service>').replace('NORMAL', '<PRIORITY>');
+  return `Every hop in NEXUS is one of these messages on a Redis stream, acknowledged when
+what follows from it is written. A message is one entry with one field, \`m\`, of JSON. It lies on the inbox of
+its service and priority:
 
-    ${keys.inbox('orchestrator', 'NORMAL').replace('orchestrator', '<service>').replace('NORMAL', '<PRIORITY>')}
+    ${form}
 
 with PRIORITY one of ${prioritiesInOrder.join(', ')}, and \`{nexus}\` the fabric's prefix (NEXUS_PREFIX). What
-waits can be read with \`redis-cli XRANGE '${keys.inbox('orchestrator', 'NORMAL')}' - +\`, all traffic of late with
+waits can be read with \`redis-cli XRANGE '${inbox}' - +\`, all traffic of late with
 \`redis-cli XREVRANGE '${keys.journal}' + - COUNT 20\`.`;
+};
 
 const byHand = (): string => `## Writing one by hand
 
