@@ -54,6 +54,8 @@ export const describeRoute = (route: RouteOptions): void => {
   const scope = route.config?.scope;
   if (scope === undefined) throw new Error(`${String(route.method)} ${route.url} declares no scope`);
   if (schema === undefined || schema.hide === true) return;
+  // The HEAD route of a GET shares its schema, which is complete by then.
+  if (schema.security !== undefined) return;
   const open = scope === 'open';
   schema.security = open ? [] : [{ bearer: [scope] }];
   if (!open) schema.description = `${schema.description ?? ''}\n\nNeeds the scope \`${scope}\`.`.trim();
@@ -122,7 +124,10 @@ const tidyDocument = (document: Document): Document => {
   };
   const kept = [...reached].sort().map((name) => [named(name), withExamples(named(name), schemas[name] ?? {})]);
   const whole = { ...document, components: { ...document.components, schemas: Object.fromEntries(kept) } };
-  return mapRefs(whole, named) as Document;
+  return mapTexts(whole, (key, text) => {
+    if (key === '$ref' && text.startsWith(prefix)) return prefix + named(text.slice(prefix.length));
+    return key === 'description' && text === 'Default Response' ? 'The answer' : text;
+  }) as Document;
 };
 
 const prefix = '#/components/schemas/';
@@ -134,16 +139,15 @@ const refsIn = (value: Json): string[] => {
   return [...own, ...Object.values(value).flatMap(refsIn)];
 };
 
-const mapRefs = (value: Json, named: (name: string) => string): Json => {
-  if (Array.isArray(value)) return value.map((part) => mapRefs(part, named));
+/** The same document with every text put through `map`. */
+const mapTexts = (value: Json, map: (key: string, text: string) => string): Json => {
+  if (Array.isArray(value)) return value.map((part) => mapTexts(part, map));
   if (value === null || typeof value !== 'object') return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, part]) =>
-      key === '$ref' && typeof part === 'string' && part.startsWith(prefix)
-        ? [key, prefix + named(part.slice(prefix.length))]
-        : [key, mapRefs(part, named)],
-    ),
-  );
+  const entries = Object.entries(value).map(([key, part]): [string, Json] => [
+    key,
+    typeof part === 'string' ? map(key, part) : mapTexts(part, map),
+  ]);
+  return Object.fromEntries(entries);
 };
 
 const withExamples = (name: string, schema: Json): Json =>

@@ -366,6 +366,16 @@ describe('the document', () => {
     }
   });
 
+  test('says of every route once what it needs, and takes its own examples', async () => {
+    const { app } = await serve();
+    const document = (await app.inject({ url: '/openapi.json' })).json();
+    expect(document.paths['/api/tasks'].get.description).toBe('Needs the scope `read`.');
+    expect(JSON.stringify(document)).not.toContain('Default Response');
+    const { priority } = document.components.schemas.TaskRequest.properties;
+    // A list of values would not hold the other spellings that are taken, such as those of the examples.
+    expect(priority).toEqual({ type: 'string', description: expect.stringContaining('in any case') });
+  });
+
   test('gives examples that the schemas take', () => {
     for (const example of examples.TaskRequest ?? []) taskRequest.parse(example);
     for (const example of examples.TaskAccepted ?? []) taskAccepted.parse(example);

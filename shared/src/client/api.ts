@@ -225,7 +225,9 @@ export const controlScope = z
   .meta({ id: 'ControlScope', description: 'Exactly one of them; without a scope the whole fleet.' });
 export const controlCommand = z
   .strictObject({
-    command: z.preprocess((value) => (typeof value === 'string' ? value.toUpperCase() : value), controlWord),
+    command: z
+      .preprocess((value) => (typeof value === 'string' ? value.toUpperCase() : value), controlWord)
+      .meta({ description: 'STOP_ALL, PAUSE_ALL, RESUME_ALL or DRAIN, in any case.', enum: undefined }),
     scope: controlScope.optional(),
   })
   .meta({ id: 'ControlCommand' });

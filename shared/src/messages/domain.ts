@@ -108,7 +108,11 @@ export const taskRequest = z
     priority: z
       .preprocess((value) => (typeof value === 'string' ? priorityAlias(value) : value), priority)
       .optional()
-      .meta({ description: 'CRITICAL, HIGH, NORMAL (or medium), LOW, in any case.' }),
+      .meta({
+        description: 'CRITICAL, HIGH, NORMAL (or medium), LOW, in any case.',
+        // A list of values would not hold the other spellings that are taken.
+        enum: undefined,
+      }),
     deadline: timestamp.optional().meta({ description: 'When it must be done, ISO 8601 with a time zone.' }),
     context: z.record(z.string(), z.unknown()).optional().meta({ description: 'Anything the agents should know.' }),
     repository: z.string().min(1).max(2048).optional().meta({ description: 'Path or URL; without it a new one.' }),
@@ -195,6 +199,13 @@ export const check = z
     tests: testCounts.nullable().meta({ description: 'Counts read from the runner’s own output; null if unknown.' }),
     failing: z.array(z.string().max(500)).max(200).meta({ description: 'Names of failing tests, where known.' }),
     failing_before: z.boolean().meta({ description: 'It failed on the commit before, too.' }),
+    still_red: z
+      .array(z.string().max(500))
+      .max(200)
+      .optional()
+      .meta({
+        description: 'Those of `failing` that were written first and wait for their code: they excuse nobody later.',
+      }),
     why: z.string().max(2000).meta({ description: 'One sentence: why skipped, broken or failed; empty if passed.' }),
     log_tail: z.string().max(4000),
     log: evidenceRef.nullable(),
@@ -261,7 +272,9 @@ export const subtask = plannedSubtask
     state: subtaskState,
     order: z.int().nonnegative(),
     dependents: z.array(subtaskId),
-    waiting_for: z.array(subtaskId).meta({ description: 'Those of `depends_on` that have not ended; empty: may start.' }),
+    waiting_for: z
+      .array(subtaskId)
+      .meta({ description: 'Those of `depends_on` that have not ended; empty: may start.' }),
     attempt: z.int().nonnegative().meta({ description: 'Number of the current attempt; 0 before the first.' }),
     failures: z.int().nonnegative(),
     sent_back: z.int().nonnegative(),
