@@ -8,6 +8,8 @@ import { randomBytes } from 'node:crypto';
 import pino from 'pino';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
+export { openRedactor, type Redactor } from './redact.ts';
+
 export type Log = pino.Logger;
 
 const secretKeys = ['token', 'password', 'authorization', 'redisUrl', 'secret', 'api_key'];

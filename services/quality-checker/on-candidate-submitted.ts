@@ -1,0 +1,35 @@
+/** The gate: a candidate comes in, is merged and tested, and a verdict goes out with what proves it. */
+import { done, followUp, giveBack, type Handler } from '@nexus/shared/bus';
+import { isFailure } from '@nexus/shared/errors';
+import { endMarked } from '@nexus/shared/process';
+import { closeWorkshop, makeCandidate } from './candidate.ts';
+import { type Gate, openGate, testCandidate } from './gate.ts';
+import type { CheckerTools } from './tools.ts';
+import { conflictVerdict } from './verdict-message.ts';
+
+export const onCandidateSubmitted: Handler<'candidate.submitted', CheckerTools> = async (message, tools) => {
+  await tools.begin();
+  const gate = await openGate(message, tools);
+  try {
+    const verdict = await decide(gate, message.timestamp);
+    return done({ publish: [followUp('verdict.reached', verdict)] });
+  } catch (thrown) {
+    // A stopped gate has nothing worth a checkpoint: it begins anew after RESUME_ALL.
+    if (isFailure(tools.signal.aborted ? tools.signal.reason : thrown, 'STOPPED')) return giveBack('stopped');
+    throw thrown;
+  } finally {
+    const survivors = await endMarked(gate.mark);
+    if (survivors.length > 0) tools.log.warn({ survivors }, 'processes of a check could not be ended');
+    await closeWorkshop(gate.workshop);
+  }
+};
+
+const decide = async (gate: Gate, date: string) => {
+  const { payload, ref } = gate;
+  const message = `Merge ${payload.subtask_id}: ${payload.title}`;
+  const asked = { base: payload.integration, commit: payload.commit, message, date, ref };
+  const candidate = await makeCandidate(gate.workshop, asked);
+  return candidate.merged === null
+    ? conflictVerdict(payload, candidate, gate.redact)
+    : testCandidate(gate, candidate.merged, candidate.folder);
+};

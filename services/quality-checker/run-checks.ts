@@ -1,0 +1,162 @@
+/**
+ * Runs what a project declares in one checkout, one command after the other, and says of each what proves it.
+ *
+ *   set-up ─ ends well → each check → passed | failed | skipped | broken
+ *      └─ fails → `set-up` is broken, and every check is skipped: nothing about the project is known
+ *
+ * What a command leaves running is ended after it, so a server that a test forgot disturbs neither the next check nor
+ * the machine. Every process carries the mark of the claim.
+ */
+import type { Check, CheckState } from '@nexus/shared/messages/domain';
+import { type ProcessResult, run } from '@nexus/shared/process';
+import { type Counted, countTests, readTypeErrors } from './counts.ts';
+import type { PlannedCheck } from './define-check.ts';
+import type { GatePlan } from './detect.ts';
+
+/** The name under which a set-up that failed is listed; one that worked is not, since it proves nothing. */
+export const setUpName = 'set-up';
+
+export type Runner = {
+  folder: string;
+  environment: Record<string, string>;
+  mark: string;
+  signal: AbortSignal;
+  limits: { checkTimeoutMs: number; setupTimeoutMs: number; checkOutputMax: number; checkLogMax: number };
+  redact(text: string): string;
+  started(name: string, command: string): void;
+  finished(check: Check): void;
+};
+
+/** A check with its whole log, which goes into the evidence. */
+export type Ran = { check: Check; log: string };
+
+/** Runs set-up and checks. Throws the reason of the signal when that aborts, and only then. */
+export const runChecks = async (plan: GatePlan, runner: Runner): Promise<Ran[]> => {
+  const broken = await setUp(plan.setup, runner);
+  if (broken) {
+    const why = `Not run: the set-up failed at \`${broken.check.command}\`.`;
+    const skipped = plan.checks.map(({ name, command }) => listed({ name, command, why }, runner));
+    return [broken, ...skipped];
+  }
+  const ran: Ran[] = [];
+  for (const check of plan.checks) {
+    ran.push(check.command === null ? listed(check, runner) : await runCheck(check, check.command, runner));
+  }
+  return ran;
+};
+
+const setUp = async (commands: readonly string[], runner: Runner): Promise<Ran | null> => {
+  let log = '';
+  for (const command of commands) {
+    runner.started(setUpName, command);
+    const result = await runCommand(command, runner.limits.setupTimeoutMs, runner);
+    log += `$ ${command}\n${result.output}\n`;
+    const why = result.exitCode === 0 && !result.timedOut ? '' : `The set-up ${endingOf(result, runner)}.`;
+    if (why === '') continue;
+    return finish({ name: setUpName, command, state: 'broken', why, result, log, counted: nothing }, runner);
+  }
+  return null;
+};
+
+const runCheck = async (planned: PlannedCheck, command: string, runner: Runner): Promise<Ran> => {
+  const { name } = planned;
+  runner.started(name, command);
+  const result = await runCommand(command, planned.timeoutMs ?? runner.limits.checkTimeoutMs, runner);
+  const log = `$ ${command}\n${result.output}`;
+  const counted = read(planned.reads, result.output, runner.folder);
+  return finish({ name, command, ...stateOf(result, counted, runner), result, log, counted }, runner);
+};
+
+const nothing: Counted = { tests: null, failing: [] };
+
+const read = (what: PlannedCheck['reads'], output: string, folder: string): Counted => {
+  if (what === 'tests') return countTests(output, folder);
+  return what === 'types' ? { tests: null, failing: readTypeErrors(output, folder) } : nothing;
+};
+
+/** What the exit code says, and nothing but the exit code; a run that found no test proves nothing. */
+const stateOf = (result: ProcessResult, { tests }: Counted, runner: Runner): { state: CheckState; why: string } => {
+  const why = `It ${endingOf(result, runner)}.`;
+  if (result.timedOut || result.outputLimited) return { state: 'failed', why };
+  if (result.exitCode === 126 || result.exitCode === 127) {
+    return { state: 'broken', why: `A tool that it needs is missing or cannot be run (exit code ${result.exitCode}).` };
+  }
+  if (tests?.total === 0) return { state: 'skipped', why: 'It ran, but found no tests.' };
+  return result.exitCode === 0 ? { state: 'passed', why: '' } : { state: 'failed', why };
+};
+
+const endingOf = (result: ProcessResult, { limits }: Runner): string => {
+  if (result.timedOut) return `did not end and was ended after ${result.durationMs} ms`;
+  if (result.outputLimited) return `wrote more than ${limits.checkOutputMax} bytes and was ended`;
+  return result.exitCode === null ? `was ended by ${result.signal}` : `ended with exit code ${result.exitCode}`;
+};
+
+type Finished = {
+  name: string;
+  command: string;
+  state: CheckState;
+  why: string;
+  result: ProcessResult;
+  log: string;
+  counted: Counted;
+};
+
+const finish = ({ name, command, state, why, result, log, counted }: Finished, runner: Runner): Ran => {
+  const clean = runner.redact(log);
+  const check: Check = {
+    name,
+    state,
+    command: runner.redact(command).slice(0, 4096),
+    exit_code: result.timedOut || result.outputLimited ? null : result.exitCode,
+    duration_ms: result.durationMs,
+    tests: counted.tests,
+    failing: counted.failing.slice(0, failingMax).map((test) => runner.redact(test)),
+    failing_before: false,
+    why,
+    log_tail: tailOf(clean),
+    log: null,
+  };
+  runner.finished(check);
+  return { check, log: shortened(clean, runner.limits.checkLogMax) };
+};
+
+const failingMax = 200;
+
+const listed = (
+  { name, command, why }: { name: string; command: string | null; why?: string },
+  runner: Runner,
+): Ran => {
+  const check: Check = {
+    ...{ name, state: 'skipped', command, exit_code: null, duration_ms: 0, tests: null, failing: [] },
+    ...{ failing_before: false, why: why ?? '', log_tail: '', log: null },
+  };
+  runner.finished(check);
+  return { check, log: '' };
+};
+
+/** Runs one command, with all that it left behind ended afterwards. */
+const runCommand = async (command: string, timeoutMs: number, runner: Runner): Promise<ProcessResult> => {
+  const { folder, environment: env, mark, signal, limits } = runner;
+  signal.throwIfAborted();
+  const outputBytesMax = limits.checkOutputMax;
+  const result = await run({ command, folder, env, mark, leashed: true, timeoutMs, outputBytesMax, signal });
+  signal.throwIfAborted();
+  return result;
+};
+
+const tailCharsMax = 3900;
+
+/** The end of a log in at most 4 kB, beginning at a line. */
+export const tailOf = (log: string): string => {
+  const text = log.trimEnd();
+  if (text.length <= tailCharsMax) return text;
+  const tail = text.slice(-tailCharsMax);
+  return tail.slice(tail.indexOf('\n') + 1);
+};
+
+const shortened = (log: string, charsMax: number): string => {
+  if (log.length <= charsMax) return log;
+  const head = Math.floor(charsMax / 4);
+  const cut = log.length - charsMax;
+  return `${log.slice(0, head)}\n(… ${cut} characters cut out …)\n${log.slice(-(charsMax - head))}`;
+};

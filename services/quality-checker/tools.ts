@@ -1,0 +1,10 @@
+/** What the quality checker hands to its handlers beside the bus's own tools. */
+import type { ServiceTools } from '@nexus/shared/service';
+import type { CheckerConfig } from './config.ts';
+import type { CheckDefinition } from './define-check.ts';
+
+export type CheckerTools = ServiceTools & {
+  config: CheckerConfig;
+  definitions: readonly CheckDefinition[];
+  redact(text: string): string;
+};
