@@ -1,0 +1,199 @@
+/**
+ * What `nexus doctor` looks at: each finding is ok, a warning or a failure, with the one thing that mends it.
+ *
+ * Every look is made, whatever the ones before have found; none changes anything.
+ */
+
+import { existsSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { describeServer, type ServerDescription } from '@nexus/shared/bus';
+import { type Client, ClientProblem, type System } from '@nexus/shared/client';
+import { type Presence, serviceName } from '@nexus/shared/messages/domain';
+import { run } from '@nexus/shared/process';
+import type { CliConfig } from './config.ts';
+import { lives, readFleet } from './fleet-state.ts';
+import { lastLines } from './log-lines.ts';
+import type { Tools } from './tools.ts';
+
+export type Finding = { name: string; state: 'ok' | 'warn' | 'fail'; says: string; mend: string };
+
+/** All findings, in the order in which they matter. */
+export const examine = async (tools: Tools): Promise<Finding[]> => {
+  const { config } = tools;
+  const [git, redis, docker, disk, fleet] = await Promise.all([
+    lookAtGit(),
+    lookAtRedis(config),
+    lookAtDocker(),
+    lookAtDisk(config.home),
+    lookAtFleet(tools),
+  ]);
+  return [nodeFinding(process.versions.node), git, redis, disk, docker, ...diedHere(config), ...fleet];
+};
+
+// --- this machine ------------------------------------------------------------------------------
+
+const ok = (name: string, says: string): Finding => ({ name, state: 'ok', says, mend: '' });
+const warn = (name: string, says: string, mend: string): Finding => ({ name, state: 'warn', says, mend });
+const bad = (name: string, says: string, mend: string): Finding => ({ name, state: 'fail', says, mend });
+
+export const nodeFinding = (version: string): Finding =>
+  Number(version.split('.')[0]) >= 26
+    ? ok('node', version)
+    : bad('node', `${version} is too old; NEXUS runs on 26`, 'npm ci brings it along; then type npx nexus');
+
+const gitWanted = [2, 31] as const;
+
+export const gitFinding = (said: string): Finding => {
+  const [, major = '0', minor = '0'] = /(\d+)\.(\d+)/.exec(said) ?? [];
+  const old = Number(major) < gitWanted[0] || (Number(major) === gitWanted[0] && Number(minor) < gitWanted[1]);
+  if (said === '') return bad('git', 'is not on the path', 'install git: everything is kept in it');
+  return old
+    ? bad('git', `${major}.${minor} is too old`, `install git ${gitWanted.join('.')} or newer`)
+    : ok('git', said);
+};
+
+const lookAtGit = async (): Promise<Finding> =>
+  gitFinding((await outputOf(['git', '--version'])).replace('git version ', ''));
+
+const lookAtDocker = async (): Promise<Finding> => {
+  const version = await outputOf(['docker', 'version', '--format', '{{.Server.Version}}']);
+  if (version !== '') return ok('docker', version);
+  return warn('docker', 'no engine answers', 'only `docker compose up` needs one; `nexus up` does without');
+};
+
+/** What a command printed; empty if it failed or does not exist. */
+const outputOf = async (command: [string, ...string[]]): Promise<string> => {
+  try {
+    const result = await run({ command, folder: '/', timeoutMs: 5000, outputBytesMax: 10_000 });
+    return result.exitCode === 0 ? result.stdout.trim() : '';
+  } catch {
+    return '';
+  }
+};
+
+const mb = 1024 * 1024;
+
+const lookAtDisk = async (home: string): Promise<Finding> => {
+  let folder = home;
+  while (!existsSync(folder)) folder = dirname(folder);
+  const { bavail, bsize } = await statfs(folder);
+  return diskFinding(home, Math.floor((bavail * bsize) / mb));
+};
+
+export const diskFinding = (home: string, freeMb: number): Finding => {
+  const says = `${freeMb} MB free for ${home}`;
+  const mend = 'delete ended tasks, free some disk, or move NEXUS_HOME';
+  if (freeMb < 500) return bad('disk', says, mend);
+  return freeMb < 2000 ? warn('disk', says, mend) : ok('disk', says);
+};
+
+const diedHere = ({ home }: CliConfig): Finding[] =>
+  (readFleet(home)?.processes ?? [])
+    .filter((one) => !lives(one))
+    .map(({ name, log }) =>
+      bad(
+        name,
+        `was started here and died; it said: ${lastLines(log, 1).join('')}`,
+        `read ${log}; nexus down, nexus up`,
+      ),
+    );
+
+// --- Redis -------------------------------------------------------------------------------------
+
+const lookAtRedis = async ({ fabric }: CliConfig): Promise<Finding> => {
+  try {
+    return redisFinding(await describeServer({ url: fabric.redisUrl, password: fabric.redisPassword }));
+  } catch (error) {
+    return bad(
+      'redis',
+      (error as Error).message,
+      'start one (`nexus up` does if redis-server is installed), or set REDIS_URL',
+    );
+  }
+};
+
+export const redisFinding = (server: ServerDescription): Finding => {
+  const { url, software, version, policy, durability, roundTripMs } = server;
+  const says = `${software} ${version} at ${url}, ${policy}, AOF ${durability}, ${roundTripMs.toFixed(1)} ms`;
+  const [major = 0] = version.split('.').map(Number);
+  if (software === 'redis' ? major < 7 : major < 8) {
+    return bad('redis', says, 'use Redis 7 or Valkey 8 at least');
+  }
+  if (policy !== 'noeviction') return bad('redis', says, 'CONFIG SET maxmemory-policy noeviction: it throws work away');
+  if (durability === 'off') return warn('redis', says, 'CONFIG SET appendonly yes: a restart of it loses all tasks');
+  if (durability === 'no') return warn('redis', says, 'CONFIG SET appendfsync always (or everysec)');
+  const full = server.limitBytes > 0 && server.usedBytes > 0.8 * server.limitBytes;
+  return full
+    ? warn('redis', `${says}; its memory is nearly full`, 'raise maxmemory, delete ended tasks')
+    : ok('redis', says);
+};
+
+// --- the fleet ---------------------------------------------------------------------------------
+
+const lookAtFleet = async (tools: Tools): Promise<Finding[]> => {
+  const client = await tools.client();
+  try {
+    const health = await client.health();
+    const gateway =
+      health.status === 'ok'
+        ? ok('gateway', `answers at ${tools.url}`)
+        : bad('gateway', `at ${tools.url}: ${health.says}, since ${health.since}`, 'mend that first');
+    return [gateway, ...(await lookInside(client))];
+  } catch (error) {
+    const mend = 'start a fleet with `nexus up`, or set NEXUS_URL';
+    return [bad('gateway', error instanceof Error ? error.message : String(error), mend)];
+  }
+};
+
+const lookInside = async (client: Client): Promise<Finding[]> => {
+  try {
+    const [system, letters] = await Promise.all([client.system(), client.deadLetters({ limit: 1 })]);
+    return [
+      ok('token', 'is accepted'),
+      ...presenceFindings(system),
+      ...runtimeFindings(system.instances),
+      letters.dead_letters.length === 0
+        ? ok('dead letters', 'none')
+        : warn('dead letters', `the newest: ${letters.dead_letters[0]?.says ?? ''}`, 'nexus dlq ls'),
+    ];
+  } catch (error) {
+    if (!(error instanceof ClientProblem) || ![401, 403].includes(error.status)) throw error;
+    return [bad('token', error.detail, 'set NEXUS_TOKEN, or REDIS_URL to the Redis of that fleet')];
+  }
+};
+
+/** The state of the fleet, and each service with its instances. */
+export const presenceFindings = ({ control, fabric, instances }: System): Finding[] => [
+  fabric.status === 'ok'
+    ? ok('fabric', fabric.says)
+    : bad('fabric', `${fabric.says}, since ${fabric.since}`, 'look at Redis'),
+  control.state === 'running'
+    ? ok('control', 'running')
+    : warn('control', `${control.state} by ${control.by ?? 'somebody'}`, 'nexus resume --all'),
+  ...serviceName.options.map((service) => {
+    const all = instances.filter((instance) => instance.service === service);
+    const shown = all.map(({ host, pid, state }) => `${host}:${pid} ${state}`).join(', ');
+    if (all.length === 0) return bad(service, 'no instance is alive', `nexus up, or docker compose up -d ${service}`);
+    return ok(service, shown);
+  }),
+];
+
+/** Each runtime as the workers find it; one that is usable somewhere is usable. */
+export const runtimeFindings = (instances: readonly Presence[]): Finding[] => {
+  const workers = instances.filter(({ service }) => service === 'worker-agent');
+  const byName = Map.groupBy(
+    workers.flatMap(({ runtimes }) => runtimes),
+    ({ name }) => name,
+  );
+  const findings = [...byName].map(([name, found]): Finding => {
+    const usable = found.find((runtime) => runtime.usable);
+    if (usable) return ok(`runtime ${name}`, usable.looked);
+    return warn(`runtime ${name}`, `not usable: ${found[0]?.looked ?? ''}`, found[0]?.mend ?? '');
+  });
+  if (workers.length === 0 || findings.some(({ name, state }) => state === 'ok' && name !== 'runtime scripted')) {
+    return findings;
+  }
+  const mend = 'give an agent with the task (--agent-command), or set NEXUS_AGENT_COMMAND on the workers';
+  return [...findings, warn('runtimes', 'no worker can run an agent by itself', mend)];
+};

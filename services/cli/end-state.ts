@@ -1,0 +1,82 @@
+/** How a task ended, for a person: what was built, where it lies, how to look at it and how to undo it. */
+import { existsSync } from 'node:fs';
+import type { TaskDetail } from '@nexus/shared/client';
+import { duration, oneLine, type Paint, table } from './output.ts';
+import { inOrder, words } from './progress.ts';
+
+/** The last words of `nexus run`, and the heart of `nexus task`. */
+export const endLines = (task: TaskDetail, paint: Paint): string[] => {
+  const tookMs = task.ended_at === null ? 0 : Date.parse(task.ended_at) - Date.parse(task.created_at);
+  const colour = task.status === 'completed' ? 'green' : 'red';
+  const head = `${paint(colour, words(task.status))} after ${duration(tookMs)}: ${oneLine(task.title)}`;
+  return [head, ...reasonLines(task), ...builtLines(task), ...resultLines(task), ...moreLines(task)];
+};
+
+/** Where the result lies as a local path; null if it lies elsewhere, or there is none. */
+export const localPath = ({ result }: Pick<TaskDetail, 'result'>): string | null => {
+  const repository = result?.repository ?? null;
+  if (repository === null) return null;
+  const path = repository.startsWith('file://') ? decodeURIComponent(new URL(repository).pathname) : repository;
+  return existsSync(path) ? path : null;
+};
+
+/** The line that `--json` of the demo ends with; also what a script would want of any task. */
+export const summaryOf = (task: TaskDetail, durationMs: number) => ({
+  status: task.status,
+  task_id: task.task_id,
+  subtasks: task.subtasks.length,
+  attempts: task.attempts,
+  sent_back: task.sent_back,
+  merged: task.merged,
+  checks: task.result?.checks ?? { passed: 0, failed: 0, skipped: 0, broken: 0 },
+  result: {
+    path: localPath(task),
+    branch: task.result?.branch ?? null,
+    commit: task.result?.commit ?? null,
+  },
+  duration_ms: Math.round(durationMs),
+});
+
+const reasonLines = (task: TaskDetail): string[] => {
+  if (task.status === 'completed') return [];
+  const failed = task.subtasks.filter(({ state }) => state === 'failed');
+  return [
+    ...(task.reason ? [`  why      ${oneLine(task.reason)}`] : []),
+    ...failed.map(({ id, reason }) => `  ${id}: ${oneLine(reason ?? 'failed')}`),
+  ];
+};
+
+const builtLines = (task: TaskDetail): string[] => {
+  const done = inOrder(task.subtasks).filter(({ state, summary }) => summary && ['merged', 'reported'].includes(state));
+  return done.length === 0
+    ? []
+    : ['', ...table(done.map(({ title, summary }) => [`  ${oneLine(title)}`, oneLine(summary ?? '')]))];
+};
+
+const resultLines = ({ result, attempts, sent_back, subtasks }: TaskDetail): string[] => {
+  if (result === null) return [];
+  const { passed, failed, skipped, broken } = result.checks;
+  const checks = [
+    `${passed} passed`,
+    failed ? `${failed} failed` : '',
+    skipped ? `${skipped} skipped` : '',
+    broken ? `${broken} broken` : '',
+  ];
+  const proof = result.proven ? '' : '  (unproven: nothing was declared that could have failed)';
+  const rows: [string, string | null][] = [
+    ['work', `${subtasks.length} subtasks, ${attempts} attempts, ${sent_back} sent back`],
+    ['checks', `${checks.filter(Boolean).join(', ')}${proof}`],
+    ['where', result.repository],
+    ['branch', result.branch],
+    ['commit', result.commit],
+    ['look', result.look],
+    ['start', result.start],
+    ['undo', result.undo],
+  ];
+  return ['', ...rows.filter(([, value]) => value !== null).map(([name, value]) => `  ${name.padEnd(8)} ${value}`)];
+};
+
+const moreLines = ({ task_id, report_url, status }: TaskDetail): string[] => [
+  ...(report_url === null ? [] : [`  report   nexus task ${task_id} --report`]),
+  ...(status === 'completed' ? [] : [`  logs     nexus logs ${task_id}`]),
+];

@@ -1,0 +1,165 @@
+/**
+ * Follows a task to its end.
+ *
+ * Events only wake and tell what agents are doing; they may be lost. The truth is the task itself: it is
+ * read again after every event and every second, so a missed one costs a second. A gateway that is away for
+ * a while is waited for: the task goes on without it.
+ */
+import { type Client, ClientProblem, type FleetEvent, type TaskDetail } from '@nexus/shared/client';
+import { type TaskStatus, taskTransitions } from '@nexus/shared/messages/domain';
+import { CommandFailure } from './exit-codes.ts';
+
+export type Following = {
+  client: Pick<Client, 'task' | 'events'>;
+  taskId: string;
+  signal: AbortSignal;
+  /** Called after every look at the task and after every event that tells what somebody does. */
+  onView(task: TaskDetail, notes: ReadonlyMap<string, string>): void;
+  /** The whole text of what an agent says, as it says it. */
+  onOutput?(event: LiveEvent): void;
+  /** Called when the gateway stops answering, and with null when it answers again. */
+  onTrouble(problem: string | null): void;
+  pollMs?: number;
+  patienceMs?: number;
+};
+
+/** The body of an event of kind `event`, as the fabric's journal has it. */
+export type LiveEvent = { event: string; subtask_id?: string; attempt?: number; agent_id?: string; text?: string };
+
+/** Resolves with the task when it has ended. Throws what the gateway refuses, and when the signal aborts. */
+export const followTask = async (options: Following): Promise<TaskDetail> => {
+  const { client, taskId, signal, onView, pollMs = 1000 } = options;
+  const notes = new Map<string, string>();
+  const alarm = openAlarm();
+  const done = new AbortController();
+  const listening = AbortSignal.any([signal, done.signal]);
+  let task: TaskDetail | null = null;
+  const events = listen(options, listening, (event) => {
+    if (task !== null && takeNote(notes, event)) onView(task, notes);
+    alarm.ring();
+  });
+  try {
+    for (;;) {
+      task = await readTask(client, taskId, options);
+      signal.throwIfAborted();
+      onView(task, notes);
+      if (hasEnded(task)) return task;
+      await alarm.wait(pollMs, signal);
+    }
+  } finally {
+    done.abort();
+    await events;
+  }
+};
+
+export const hasEnded = ({ status }: Pick<TaskDetail, 'status'>): boolean =>
+  status in taskTransitions && taskTransitions[status as TaskStatus].length === 0;
+
+/** Reads the task, waiting for a gateway that is away: a second at a time, for as long as patience lasts. */
+const readTask = async (
+  client: Pick<Client, 'task'>,
+  taskId: string,
+  { signal, onTrouble, patienceMs = 300_000 }: Following,
+): Promise<TaskDetail> => {
+  for (let since: number | null = null; ; ) {
+    try {
+      const task = await client.task(taskId);
+      if (since !== null) onTrouble(null);
+      return task;
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      if (since === null) onTrouble(error.detail);
+      since ??= Date.now();
+      if (Date.now() - since > patienceMs) {
+        throw new CommandFailure('unavailable', `${error.detail} The task ${taskId} goes on without it.`, {
+          code: error.code,
+          advice: [`\`nexus task ${taskId}\` shows it when the gateway is back.`],
+          cause: error,
+        });
+      }
+      await pause(1000, signal);
+    }
+  }
+};
+
+const isAway = (error: unknown): error is ClientProblem =>
+  error instanceof ClientProblem && (error.status === 0 || error.status >= 500);
+
+/** Listens to events until the signal aborts; a stream that breaks is opened again where it ended. */
+const listen = async (
+  { client, taskId, onOutput }: Following,
+  signal: AbortSignal,
+  onEvent: (event: FleetEvent) => void,
+): Promise<void> => {
+  for (let after: string | undefined; !signal.aborted; ) {
+    try {
+      for await (const event of client.events({ task: taskId, after, signal })) {
+        after = event.id;
+        const live = liveEvent(event);
+        if (live?.event === 'agent.output') onOutput?.(live);
+        onEvent(event);
+      }
+    } catch {
+      // The reading of the task tells of a gateway that is away; here there is nothing to add.
+    }
+    await pause(1000, signal).catch(() => undefined);
+  }
+};
+
+const liveEvent = ({ kind, body }: FleetEvent): LiveEvent | null =>
+  kind === 'event' && typeof body === 'object' && body !== null ? (body as LiveEvent) : null;
+
+/** Keeps the last line that somebody said of a subtask; true if there was one. */
+const takeNote = (notes: Map<string, string>, event: FleetEvent): boolean => {
+  const live = liveEvent(event);
+  const said = live?.text
+    ?.trimEnd()
+    .split('\n')
+    .findLast((line) => line.trim() !== '');
+  if (!live?.subtask_id || !said) return false;
+  notes.set(live.subtask_id, said);
+  return true;
+};
+
+/** Waits for a bell or a time; a bell that rings while nobody waits counts for the next wait. */
+const openAlarm = () => {
+  let rung = false;
+  let wake: (() => void) | null = null;
+  return {
+    ring: () => {
+      rung = true;
+      wake?.();
+    },
+    /** Returns at the bell, but not at once: events come in swarms, and one look serves them all. */
+    wait: async (ms: number, signal: AbortSignal): Promise<void> => {
+      await pause(swarmMs, signal);
+      if (!rung) {
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, ms);
+          wake = () => {
+            clearTimeout(timer);
+            resolve();
+          };
+          signal.addEventListener('abort', wake, { once: true });
+        });
+      }
+      rung = false;
+      wake = null;
+      signal.throwIfAborted();
+    },
+  };
+};
+const swarmMs = 120;
+
+const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const timer = setTimeout(() => finish(resolve), ms);
+    const onAbort = () => finish(() => reject(signal.reason));
+    const finish = (end: () => void) => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      end();
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+  });

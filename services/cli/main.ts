@@ -1,0 +1,24 @@
+/** `nexus`, once the right Node runs it: see bin.mjs. */
+import { readConfig } from './config.ts';
+import { runCommand } from './program.ts';
+
+const ending = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    // A second time means at once, whatever is still to be tidied.
+    if (ending.signal.aborted) process.exit(signal === 'SIGINT' ? 130 : 143);
+    ending.abort(signal === 'SIGHUP' ? 'SIGTERM' : signal);
+  });
+}
+// A reader such as `head` may have enough before we are done; that is no failure of ours.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+process.exitCode = await runCommand(process.argv.slice(2), {
+  readConfig,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  signal: ending.signal,
+});

@@ -1,0 +1,99 @@
+/** What every verb works with: settings, output, the API of the fleet, and its fabric where the API is away. */
+import { connect } from 'node:net';
+import { userInfo } from 'node:os';
+import type { Bus } from '@nexus/shared/bus';
+import { type Client, openClient } from '@nexus/shared/client';
+import { fail } from '@nexus/shared/errors';
+import type { CliConfig } from './config.ts';
+import { lives, readFleet } from './fleet-state.ts';
+import type { Output } from './output.ts';
+
+export type Tools = {
+  config: CliConfig;
+  output: Output;
+  /** Aborted by Ctrl-C and SIGTERM. */
+  signal: AbortSignal;
+  /** Where the gateway is: NEXUS_URL, else the fleet that was started here, else the usual port. */
+  url: string;
+  /** The API, with a token if there is one to be had. */
+  client(): Promise<Client>;
+  /** The fabric itself, as an observer, closed afterwards. Throws REDIS_UNREACHABLE within two seconds. */
+  withBus<T>(use: (bus: Bus) => Promise<T>): Promise<T>;
+  /** Who is typing, as the control state names them. */
+  actor: string;
+};
+
+export const openTools = (config: CliConfig, output: Output, signal: AbortSignal): Tools => {
+  const url = config.url ?? startedHere(config.home) ?? 'http://127.0.0.1:8080';
+  const withBus = <T>(use: (bus: Bus) => Promise<T>) => useBus(config, use);
+  return {
+    config,
+    output,
+    signal,
+    url,
+    withBus,
+    client: async () => openClient({ url, token: config.token ?? (await storedToken(withBus)) }),
+    actor: `cli:${nameOfUser()}`,
+  };
+};
+
+const startedHere = (home: string): string | undefined => {
+  const fleet = readFleet(home);
+  return fleet?.processes.some((one) => one.name === 'gateway' && lives(one)) ? fleet.url : undefined;
+};
+
+/** The token that the gateway made once. Without Redis there is none: then the gateway says what is missing. */
+const storedToken = async (withBus: Tools['withBus']): Promise<string | undefined> => {
+  try {
+    return (await withBus(({ store, keys }) => store.readText(keys.token))) ?? undefined;
+  } catch {
+    return undefined;
+  }
+};
+
+const useBus = async <T>({ fabric }: CliConfig, use: (bus: Bus) => Promise<T>): Promise<T> => {
+  await knock(fabric.redisUrl);
+  // Loaded late: most commands never need them.
+  const [{ openBus }, { silentLog, openMeters }] = await Promise.all([
+    import('@nexus/shared/bus'),
+    import('@nexus/shared/telemetry'),
+  ]);
+  const bus = await openBus({
+    config: fabric,
+    service: 'gateway',
+    observer: true,
+    log: silentLog(),
+    meters: openMeters('cli'),
+  });
+  try {
+    return await use(bus);
+  } finally {
+    await bus.close();
+  }
+};
+
+/** Finds out quickly whether anybody listens there: a service may wait for its Redis, a person does not. */
+export const knock = (redisUrl: string, timeoutMs = 1500): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const { hostname, port } = new URL(redisUrl);
+    const socket = connect({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 6379) });
+    const refuse = (message: string) => {
+      socket.destroy();
+      reject(fail('REDIS_UNREACHABLE', { url: `${hostname}:${port || 6379}`, message }));
+    };
+    socket.setTimeout(timeoutMs, () => refuse(`no answer within ${timeoutMs} ms`));
+    socket.on('error', (error: NodeJS.ErrnoException) => refuse(error.message || error.code || 'refused'));
+    socket.on('connect', () => {
+      socket.destroy();
+      resolve();
+    });
+  });
+
+/** A container may run as a user that has no name. */
+const nameOfUser = (): string => {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.() ?? 'unknown');
+  }
+};

@@ -1,0 +1,57 @@
+/** `nexus agents`: who there is, who works at what, and which workers run them. */
+import type { AgentList } from '@nexus/shared/client';
+import type { Command } from 'commander';
+import { table } from '../output.ts';
+import type { Act } from '../program.ts';
+import type { Tools } from '../tools.ts';
+
+export const addAgents = (program: Command, act: Act): void => {
+  program
+    .command('agents')
+    .description('list agents and the workers that run them')
+    .addHelpText('after', '\nExample:\n  nexus agents --json')
+    .action(act(listAgents));
+};
+
+const listAgents = async ({ client, output }: Tools): Promise<undefined> => {
+  const list = await (await client()).agents();
+  output.document(list);
+  output.say(...agentLines(list));
+};
+
+export const agentLines = ({
+  agents,
+  workers,
+  system_health,
+  says,
+  active_agents,
+  total_agents,
+}: AgentList): string[] => {
+  const agentRows = agents.map((agent) => [
+    agent.agent_id,
+    agent.name,
+    agent.role,
+    agent.status,
+    `${agent.tasks_completed_today} done, ${agent.tasks_failed_today} failed`,
+    agent.running.map(({ task_id, subtask_id }) => `${task_id}/${subtask_id}`).join(', '),
+  ]);
+  const workerRows = workers.map((worker) => [
+    worker.instance_id,
+    worker.host,
+    worker.state,
+    `${worker.busy} of ${worker.slots}`,
+    worker.runtimes
+      .filter(({ usable }) => usable)
+      .map(({ name }) => name)
+      .join(', ') || 'none usable: nexus doctor',
+  ]);
+  return [
+    `${active_agents} of ${total_agents} agents at work; health ${system_health}: ${says}`,
+    '',
+    ...table([['AGENT', 'NAME', 'ROLE', 'STATUS', 'TODAY', 'WORKS AT'], ...agentRows]),
+    '',
+    ...(workers.length === 0
+      ? ['No worker is alive. Start one: nexus up']
+      : table([['WORKER', 'HOST', 'STATE', 'SLOTS', 'RUNTIMES'], ...workerRows])),
+  ];
+};

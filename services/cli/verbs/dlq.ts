@@ -1,0 +1,100 @@
+/** `nexus dlq`: dead letters, the messages that could not be handled: read, replay, drop. */
+import type { DeadLetterDetail, DeadLetterList } from '@nexus/shared/client';
+import type { Command } from 'commander';
+import { ago, cut, oneLine, table } from '../output.ts';
+import type { Act } from '../program.ts';
+import type { Tools } from '../tools.ts';
+import { count } from './tasks.ts';
+
+export const addDlq = (program: Command, act: Act): void => {
+  const dlq = program
+    .command('dlq')
+    .description('dead letters: messages that could not be handled')
+    .addHelpText('after', '\nExamples:\n  nexus dlq ls\n  nexus dlq show 0198c1d2\n  nexus dlq replay 0198c1d2');
+  dlq
+    .command('ls')
+    .description('list them, newest first')
+    .option('--limit <n>', 'how many', count, 50)
+    .action(act(list));
+  dlq.command('show').description('show one, with its cause').argument('<id>').action(act(show));
+  dlq.command('replay').description('put one back into its inbox').argument('<id>').action(act(replay));
+  dlq.command('drop').description('delete one for good').argument('<id>').action(act(drop));
+};
+
+const list = async ({ client, output }: Tools, { limit }: { limit: number }): Promise<undefined> => {
+  const letters = await (await client()).deadLetters({ limit });
+  output.document(letters);
+  output.say(...letterLines(letters, Date.now()));
+};
+
+const show = async ({ client, output }: Tools, id: string): Promise<undefined> => {
+  const letter = await (await client()).deadLetter(id);
+  output.document(letter);
+  output.say(...letterText(letter));
+};
+
+const replay = async ({ client, output }: Tools, id: string): Promise<undefined> => {
+  const answer = await (await client()).replay(id);
+  output.document(answer);
+  output.say(`${id} is back in its inbox.`);
+};
+
+const drop = async ({ client, output }: Tools, id: string): Promise<undefined> => {
+  const answer = await (await client()).drop(id);
+  output.document(answer);
+  output.say(`${id} is gone.`);
+};
+
+export const letterLines = ({ dead_letters, next_offset }: DeadLetterList, now: number): string[] => {
+  if (dead_letters.length === 0) return ['No dead letters.'];
+  const rows = dead_letters.map((letter) => [
+    letter.id,
+    ago(letter.at, now),
+    letter.service,
+    letter.type ?? '-',
+    letter.code,
+    cut(oneLine(letter.says), 80),
+  ]);
+  const more = next_offset === null ? [] : ['… and older ones: raise --limit'];
+  return [...table([['LETTER', 'DIED', 'SERVICE', 'TYPE', 'CODE', 'WHY'], ...rows]), ...more];
+};
+
+/** A letter as a person reads it: cause first, then what to do, then the message itself. */
+export const letterText = (letter: DeadLetterDetail): string[] => [
+  `${letter.code}: ${letter.says}`,
+  '',
+  ...table([
+    ['  letter', letter.id],
+    ['  died', letter.at],
+    ['  service', letter.service],
+    ['  type', letter.type ?? 'none could be read'],
+    ['  task', letter.task_id ?? '-'],
+    ['  to do', letter.operator],
+  ]),
+  ...section(
+    'causes',
+    letter.causes.map((cause) => `  ${cause}`),
+  ),
+  ...section('attempts before', historyOf(letter.envelope).map(historyLine)),
+  ...section('message', shownMessage(letter.envelope)),
+  '',
+  `  nexus dlq replay ${letter.id}   puts it back; nexus dlq drop ${letter.id} deletes it`,
+];
+
+const section = (title: string, lines: string[]): string[] => (lines.length === 0 ? [] : ['', `${title}:`, ...lines]);
+
+/** A message that was tried again carries what happened before. */
+const historyOf = (envelope: unknown): unknown[] => {
+  const history = typeof envelope === 'object' && envelope !== null && 'history' in envelope ? envelope.history : [];
+  return Array.isArray(history) ? history : [];
+};
+
+const historyLine = (entry: unknown): string => {
+  if (typeof entry !== 'object' || entry === null) return `  ${String(entry)}`;
+  const { at, code, says, ...rest } = entry as Record<string, unknown>;
+  const more = Object.keys(rest).length === 0 ? '' : ` ${JSON.stringify(rest)}`;
+  return `  ${[at, code, says].filter((part) => part !== undefined).join('  ')}${more}`;
+};
+
+const shownMessage = (envelope: unknown): string[] =>
+  (typeof envelope === 'string' ? envelope : JSON.stringify(envelope, null, 2)).split('\n').map((line) => `  ${line}`);

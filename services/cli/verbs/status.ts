@@ -1,0 +1,56 @@
+/** `nexus status`: the fleet as a whole, from the API and from what was started here. */
+import { ClientProblem, type System } from '@nexus/shared/client';
+import type { Command } from 'commander';
+import type { Exit } from '../exit-codes.ts';
+import { type FleetProcess, lives, readFleet } from '../fleet-state.ts';
+import { ago, table } from '../output.ts';
+import type { Act } from '../program.ts';
+import type { Tools } from '../tools.ts';
+import { deathLines } from './up.ts';
+
+export const addStatus = (program: Command, act: Act): void => {
+  program
+    .command('status')
+    .description('show the state of the fleet and of its services')
+    .addHelpText('after', '\nExample:\n  nexus status --json')
+    .action(act(status));
+};
+
+const status = async ({ client, config, output, url }: Tools): Promise<Exit> => {
+  const died = (readFleet(config.home)?.processes ?? []).filter((one) => !lives(one));
+  try {
+    const system = await (await client()).system();
+    output.document({ ...system, url, died_here: died.map(({ name }) => name) });
+    output.say(...systemLines(system, url, Date.now()), ...diedLines(died));
+    return 'ok';
+  } catch (error) {
+    if (error instanceof ClientProblem && error.status === 0) output.note(...diedLines(died));
+    throw error;
+  }
+};
+
+export const systemLines = ({ control, fabric, instances, open_tasks, version }: System, url: string, now: number) => {
+  const by = control.by === null ? '' : ` by ${control.by}, ${ago(control.at, now)}`;
+  const rows = instances.map((one) => [
+    one.service,
+    one.host,
+    String(one.pid),
+    one.state,
+    one.slots === 0 ? '-' : `${one.busy} of ${one.slots}`,
+    ago(one.started_at, now),
+  ]);
+  const scopes = Object.entries(control.scopes).map(([scope, state]) => `  ${scope} is ${state}`);
+  return [
+    `NEXUS ${version} at ${url}: ${control.state} (epoch ${control.epoch})${by}`,
+    ...scopes,
+    `fabric ${fabric.status}: ${fabric.says}`,
+    `${open_tasks} open ${open_tasks === 1 ? 'task' : 'tasks'}`,
+    '',
+    ...table([['SERVICE', 'HOST', 'PID', 'STATE', 'BUSY', 'STARTED'], ...rows]),
+  ];
+};
+
+const diedLines = (died: FleetProcess[]): string[] =>
+  died.length === 0
+    ? []
+    : ['', 'Started here, and dead since:', ...died.flatMap(deathLines).map((line) => `  ${line}`)];

@@ -1,0 +1,118 @@
+/** `nexus up`: a whole fleet on this machine, each service as a process of its own. */
+import type { Command } from 'commander';
+import { CommandFailure, type Exit } from '../exit-codes.ts';
+import { endProcesses, type Fleet, howEnded, launchFleet } from '../fleet.ts';
+import { type FleetProcess, type FleetState, forgetFleet, lives, readFleet, writeFleet } from '../fleet-state.ts';
+import { lastLines } from '../log-lines.ts';
+import { provideRedis } from '../own-redis.ts';
+import type { Act } from '../program.ts';
+import type { Tools } from '../tools.ts';
+import { count } from './tasks.ts';
+
+type Options = { workers?: number; port?: number; rehearsal?: boolean; agentCommand?: string; foreground?: boolean };
+
+export const addUp = (program: Command, act: Act): void => {
+  program
+    .command('up')
+    .description('start a fleet on this machine, in the background')
+    .option('--workers <n>', 'how many workers (default NEXUS_WORKERS, else 1)', count)
+    .option('--port <n>', 'the port of the gateway (default NEXUS_PORT, else 8080)', count)
+    .option('--agent-command <cmd>', 'the agent of every task that brings none (NEXUS_AGENT_COMMAND)')
+    .option('--rehearsal', 'let tasks bring a scenario (NEXUS_REHEARSAL=on)')
+    .option('--foreground', 'stay, and end the fleet with Ctrl-C')
+    .addHelpText(
+      'after',
+      `
+Logs are in NEXUS_HOME/logs. \`nexus down\` ends what this started, and nothing else.
+
+Examples:
+  nexus up --workers 2 --agent-command "./my-agent --quiet"
+  NEXUS_RUNTIME=command nexus up --foreground`,
+    )
+    .action(act(up));
+};
+
+const up = async (tools: Tools, options: Options): Promise<Exit | undefined> => {
+  const { config, output } = tools;
+  const before = readFleet(config.home);
+  if (before?.processes.some(lives)) return tellRunning(tools, before);
+  const redis = await provideRedis(config);
+  if (redis) output.note(`Redis started on 127.0.0.1:6379 (data in ${config.home}/redis)`);
+  const fleet = await launchFleet({
+    home: config.home,
+    prefix: config.fabric.prefix,
+    workers: options.workers ?? config.workers,
+    port: options.port ?? config.port,
+    host: config.host,
+    attached: options.foreground ?? false,
+    environment: environmentOf(options),
+    signal: tools.signal,
+  }).catch(async (error: unknown) => {
+    if (redis) await endProcesses([redis], 5000);
+    throw error;
+  });
+  const state = { ...fleet.state, processes: [...fleet.state.processes, ...(redis ? [redis] : [])] };
+  writeFleet(config.home, state);
+  output.document(state);
+  output.say(...upLines(state, config.home));
+  return options.foreground ? stay(tools, fleet, redis) : 'ok';
+};
+
+const environmentOf = ({ rehearsal, agentCommand }: Options): Record<string, string> => ({
+  ...(rehearsal ? { NEXUS_REHEARSAL: 'on' } : {}),
+  ...(agentCommand === undefined ? {} : { NEXUS_AGENT_COMMAND: agentCommand }),
+});
+
+export const upLines = ({ url, processes }: FleetState, home: string): string[] => [
+  `The fleet is up: ${processes.map(({ name }) => name).join(', ')}`,
+  `  API   ${url}   (documentation: ${url}/api/docs)`,
+  `  logs  ${home}/logs`,
+  '  next  nexus run "what you want done", nexus doctor, nexus down',
+];
+
+/** A fleet that is whole is what was asked for; one with holes is told, and nothing is mended silently. */
+const tellRunning = ({ config, output }: Tools, state: FleetState): Exit => {
+  const dead = state.processes.filter((one) => !lives(one));
+  if (dead.length > 0) {
+    throw new CommandFailure('unavailable', `A fleet was started here, but ${names(dead)} died since.`, {
+      code: 'FLEET_INCOMPLETE',
+      advice: [...dead.flatMap(deathLines), 'Start anew: nexus down, then nexus up'],
+    });
+  }
+  output.document(state);
+  output.say(...upLines(state, config.home));
+  return 'ok';
+};
+
+/** The last log lines of a process that is gone. */
+export const deathLines = ({ name, log }: FleetProcess): string[] => [
+  `${name}, last log lines (${log}):`,
+  ...lastLines(log, 8).map((line) => `  ${line}`),
+];
+
+const names = (processes: FleetProcess[]): string => processes.map(({ name }) => name).join(', ');
+
+/** Stays until Ctrl-C; a service that dies is told, the others go on. */
+const stay = async ({ config, output, signal }: Tools, fleet: Fleet, redis: FleetProcess | null): Promise<Exit> => {
+  fleet.onDeath((ended) =>
+    output.note(
+      `${ended.name} ended ${howEnded(ended)}. Its last log lines:`,
+      ...ended.lines.map((line) => `  ${line}`),
+    ),
+  );
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    // A signal alone does not keep a process alive.
+    const alive = setInterval(() => {}, 60_000);
+    signal.addEventListener('abort', () => {
+      clearInterval(alive);
+      resolve();
+    });
+  });
+  output.note('draining');
+  const killed = await fleet.stop();
+  if (redis) await endProcesses([redis], 10_000);
+  forgetFleet(config.home);
+  output.note(killed.length === 0 ? 'The fleet is down.' : `Killed, because they did not drain: ${killed.join(', ')}`);
+  return killed.length === 0 ? 'ok' : 'failed';
+};
