@@ -58,7 +58,7 @@ export type Attempt = {
   doing(what: string): void;
 };
 
-/** Runs an attempt to its end. Throws the signal's reason if it was interrupted, with its work saved where that counts. */
+/** Runs an attempt to its end. Throws the signal's reason if it was interrupted, its work saved where that counts. */
 export const runAttempt = async (order: Order, tools: HandlerTools & WorkerTools): Promise<Finished> => {
   const beganAt = tools.now();
   const running = tools.running.begin({

@@ -101,8 +101,8 @@ const inputsOf = ({ order, documents }: PromptParts): string[] =>
     : [
         '# What was done before yours\n\nThe work of these subtasks is in your folder already.',
         ...order.inputs.map((input) => {
-          const text = documents[input.subtask_id] || input.summary;
-          return `\`${input.subtask_id}\` reported:\n\n${asData(input.subtask_id, clip(`${input.title}\n\n${text}`, documentMax))}`;
+          const text = `${input.title}\n\n${documents[input.subtask_id] || input.summary}`;
+          return `\`${input.subtask_id}\` reported:\n\n${asData(input.subtask_id, clip(text, documentMax))}`;
         }),
       ];
 
@@ -124,7 +124,8 @@ const handOverOf = ({ order, brought }: PromptParts): string[] => {
   if (brought.conflicts.length > 0) {
     parts.push(
       listed(
-        'Bringing it together with what others have merged meanwhile left conflicts. Resolve every one so that both intentions hold; no conflict mark may remain:',
+        'Bringing it together with what others have merged meanwhile left conflicts. Resolve every one so that both ' +
+          'intentions hold; no conflict mark may remain:',
         brought.conflicts,
       ),
     );
@@ -145,8 +146,8 @@ const leaveOf = ({ order, roles }: PromptParts): string =>
   [
     '# What you leave behind',
     order.grows ? planRules(roles) : '',
-    `Leave a report: \`.nexus/report.json\` in this form (all but \`summary\` may be left out), or, where a document says it
-better, Markdown in \`.nexus/report.md\`, its first paragraph the summary. The folder \`.nexus\` is never committed.
+    `Leave a report: \`.nexus/report.json\` in this form (all but \`summary\` may be left out), or, where a document
+says it better, Markdown in \`.nexus/report.md\`, its first paragraph the summary. \`.nexus\` is never committed.
 
 \`\`\`json
 ${JSON.stringify(reportExample, null, 2)}
@@ -165,12 +166,12 @@ const reportExample = {
   agent_feedback: { clarity_rating: 4, complexity_rating: 2, additional_questions: [] },
 };
 
-const planRules = (
-  roles: PromptParts['roles'],
-): string => `Leave the plan in \`.nexus/plan.json\`: its subtasks are added to the work, each is done by another agent in a copy of its own,
-as many side by side as their \`depends_on\` allows. So cut along files, let parts that touch the same files depend on each other, and make
-every goal understandable by itself. Of a subtask, \`id\` (lower-case letters, digits, dashes), \`title\`, \`role\` and \`goal\` are needed; \`kind\`
-is \`code\` (the default), \`tests_first\` (tests that may fail until a later subtask implements them) or \`report\` (a document);
+const planRules = (roles: PromptParts['roles']): string => `\
+Leave the plan in \`.nexus/plan.json\`: its subtasks are added to the work, each is done by another agent in a copy of
+its own, as many side by side as their \`depends_on\` allows. So cut along files, let parts that touch the same files
+depend on each other, and make every goal understandable by itself. Of a subtask, \`id\` (lower-case letters, digits,
+dashes), \`title\`, \`role\` and \`goal\` are needed; \`kind\` is \`code\` (the default), \`tests_first\` (tests that may
+fail until a later subtask implements them) or \`report\` (a document);
 \`depends_on\` lists ids of this plan, without a cycle; \`time_box_minutes\` is at most 120 (30 if left out).
 
 \`\`\`json

@@ -72,7 +72,9 @@ export const planOf = (left: Left): { file: PlanFile } | { problem: string } | n
 };
 
 const tooLarge = (bytes: number): { problem: string } => ({
-  problem: `.nexus/plan.json has ${bytes} bytes; at most ${planBytesMax} can be taken. Shorten the goals, or plan fewer subtasks.`,
+  problem:
+    `.nexus/plan.json has ${bytes} bytes; at most ${planBytesMax} can be taken. ` +
+    'Shorten the goals, or plan fewer subtasks.',
 });
 
 /** JSON, also where an agent put a fence around it. */

@@ -28,7 +28,7 @@ describe('the choice of a runtime', () => {
     await expect(chooseRuntime(rehearsalOnly, ['auto'], context)).rejects.toMatchObject({ code: 'NO_RUNTIME' });
   });
 
-  test('does not take another one than was wished for: NO_RUNTIME says what was looked for and what mends it', async () => {
+  test('takes no other one than was wished for: NO_RUNTIME says what was looked for and what mends it', async () => {
     const refused = chooseRuntime(both, ['claude-code'], context);
     await expect(refused).rejects.toMatchObject({
       code: 'NO_RUNTIME',
@@ -59,7 +59,8 @@ describe('the loader', () => {
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
   const good = (name: string) =>
-    `export const runtime = { name: '${name}', capabilities: { resume: false, cost: false }, usable() {}, run() {}, resume() {} };`;
+    `export const runtime = { name: '${name}', capabilities: { resume: false, cost: false },
+       usable() {}, run() {}, resume() {} };`;
 
   test('finds every runtime of the project, command before scripted', async () => {
     expect([...(await loadRuntimes()).keys()]).toEqual(['command', 'scripted']);

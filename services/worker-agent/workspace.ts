@@ -86,8 +86,8 @@ export const exclude = async (folder: string, paths: string[]): Promise<void> =>
 };
 
 /**
- * Saves what earlier deliveries of a subtask left unsaved in this home, the newest first, and returns the commits. Their
- * processes are ended before, should some still run: their claim is lost, or ours would not exist.
+ * Saves what earlier deliveries of a subtask left unsaved in this home, the newest first, and returns the commits.
+ * Their processes are ended before, should some still run: their claim is lost, or ours would not exist.
  */
 export const rescue = async (options: {
   home: string;
@@ -111,8 +111,8 @@ export const rescue = async (options: {
 };
 
 /**
- * Removes the workspaces of a home that are older than `keepMs`. One that is not saved is saved first; where that fails while
- * its hub still stands, it stays. Returns what was removed and what was kept for that reason.
+ * Removes the workspaces of a home that are older than `keepMs`. One that is not saved is saved first; where that
+ * fails while its hub still stands, it stays. Returns what was removed and what was kept for that reason.
  */
 export const sweepWorkspaces = async (options: {
   home: string;

@@ -43,8 +43,8 @@ const play = async (request: RunRequest): Promise<RunResult> => {
   const { subtaskId, role, attempt } = request.ids;
   const steps = stepsFor(scenario, { subtaskId, role, agentId: request.agent.agent_id }, attempt);
   if (steps === null) {
-    const says = `The scenario "${scenario.name}" has nothing for subtask ${subtaskId}, role ${role} or agent ${request.agent.agent_id}.`;
-    return failed('AGENT_FAILED', says);
+    const wanted = `subtask ${subtaskId}, role ${role} or agent ${request.agent.agent_id}`;
+    return failed('AGENT_FAILED', `The scenario "${scenario.name}" has nothing for ${wanted}.`);
   }
   const input = JSON.stringify({ prompt: request.prompt, speed: scenario.speed, steps });
   return runProgram(request, [process.execPath, '--disable-warning=ExperimentalWarning', player], input);
