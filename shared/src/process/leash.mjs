@@ -44,7 +44,7 @@ const end = async () => {
   if (order !== undefined) {
     const tree = { entry: `NEXUS_MARK=${order.mark}`, root: child?.pid };
     // Until nothing is left: what is stuck in the kernel now may be killable later.
-    while ((await endTree(tree, graceMs)).length > 0);
+    while ((await endTree(tree, graceMs)).survivors.length > 0);
   }
   process.exit(0);
 };

@@ -18,5 +18,5 @@ export function listMarked(): MarkedProcess[];
  */
 export function endMarked(mark: string, options?: { graceMs?: number }): Promise<number[]>;
 
-/** The same for any tree. */
-export function endTree(tree: Tree, graceMs: number): Promise<number[]>;
+/** The same for any tree; `ended` counts the processes that had to be told. */
+export function endTree(tree: Tree, graceMs: number): Promise<{ ended: number; survivors: number[] }>;

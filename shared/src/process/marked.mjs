@@ -22,7 +22,10 @@ export const listMarked = () =>
     return mark === undefined || pid === process.pid ? [] : [{ pid, mark }];
   });
 
-export const endMarked = (mark, options = {}) => endTree({ entry: `NEXUS_MARK=${mark}` }, options.graceMs ?? 2000);
+export const endMarked = async (mark, options = {}) => {
+  const { survivors } = await endTree({ entry: `NEXUS_MARK=${mark}` }, options.graceMs ?? 2000);
+  return survivors;
+};
 
 /** Children born while we look are found by the next look. */
 export const endTree = async (tree, graceMs) => {
@@ -32,7 +35,9 @@ export const endTree = async (tree, graceMs) => {
   for (let waitMs = 5; ; waitMs = Math.min(waitMs * 2, 100)) {
     const pids = findTree(tree.entry, root);
     const elapsedMs = performance.now() - begin;
-    if (pids.length === 0 || elapsedMs > graceMs + killWaitMs) return pids;
+    if (pids.length === 0 || elapsedMs > graceMs + killWaitMs) {
+      return { ended: told.size - pids.filter((pid) => told.has(pid)).length, survivors: pids };
+    }
     const kill = elapsedMs >= graceMs;
     for (const pid of pids) {
       if (kill) signalOne(pid, 'SIGKILL');

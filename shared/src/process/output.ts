@@ -6,8 +6,8 @@ import type { OutputStream } from './run.ts';
 type Texts = { stdout: string; stderr: string; output: string };
 
 export type Output = {
-  /** Reads a stream; `onLimit` is called with each chunk that is too much. */
-  follow(stream: Readable, name: OutputStream, onLimit: () => void): void;
+  /** Reads a stream; `end` is called when it is too much, or when the listener throws. */
+  follow(stream: Readable, name: OutputStream, end: (why: 'outputLimited' | 'aborted') => void): void;
   /** What was kept: of each stream, and of both in the order in which it came. */
   texts(): Texts;
   /** Throws what the listener threw, if it did. */
@@ -32,14 +32,15 @@ export const collectOutput = (
   };
 
   return {
-    follow(stream, name, onLimit) {
+    follow(stream, name, end) {
       const decoder = new StringDecoder('utf8');
       stream.on('data', (data: Buffer) => {
         const kept = data.subarray(0, bytesMax - bytes);
         bytes += kept.length;
         if (kept.length > 0) chunks.push({ name, data: kept });
         tell(decoder.write(kept), name);
-        if (kept.length < data.length) onLimit();
+        if (thrown !== null) end('aborted');
+        if (kept.length < data.length) end('outputLimited');
       });
       stream.once('end', () => tell(decoder.end(), name));
       stream.on('error', () => {});

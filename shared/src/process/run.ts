@@ -16,7 +16,7 @@ import { execa } from 'execa';
 import { allowedEnv } from './environment.ts';
 import { giveOrder, readAnswer } from './leashed.ts';
 // biome-ignore lint/correctness/useImportExtensions: plain JavaScript with its types beside it
-import { endTree, listMarked, type Tree } from './marked.mjs';
+import { endTree, type Tree } from './marked.mjs';
 import { collectOutput } from './output.ts';
 
 /** A string is run by `sh -c`; a list is a program with its arguments, without a shell. */
@@ -58,7 +58,7 @@ export type ProcessResult = {
   stderr: string;
   /** Both streams in the order in which they came. */
   output: string;
-  /** Processes of the mark that were still running when the command had ended by itself, and were ended then. */
+  /** Processes that the command had left running when it ended by itself, and that were ended then. */
   leftBehind: number;
   durationMs: number;
 };
@@ -70,6 +70,8 @@ const leashFile = fileURLToPath(new URL('./leash.mjs', import.meta.url));
 const timeoutMsMax = 2 ** 31 - 1;
 /** How long a command that has ended may keep its output open before we look for who holds it. */
 const lingerMs = 100;
+/** How long after the end of its tree the end of a command may be on its way to us. */
+const giveUpMs = 3000;
 
 /**
  * Runs a command and resolves when it and everything it left running has ended. A failed command is a result. A shell
@@ -92,24 +94,26 @@ export const run = async (options: RunOptions): Promise<ProcessResult> => {
   if (reason !== null) return result({ exitCode: null, signal: null });
 
   const started = start(options);
+  const givenUp = Promise.withResolvers<Exit>();
   let ending: Promise<unknown> | null = null;
   let ended = false;
   const end = (why: Reason): void => {
     if (ended || reason !== null) return;
     reason = why;
     ending = endTree(started.tree, options.graceMs ?? 2000);
+    void ending.then(() => giveUpOn(started, givenUp));
   };
-  output.follow(started.child.stdout, 'stdout', () => end('outputLimited'));
-  output.follow(started.child.stderr, 'stderr', () => end('outputLimited'));
+  output.follow(started.child.stdout, 'stdout', end);
+  output.follow(started.child.stderr, 'stderr', end);
   const onAbort = () => end('aborted');
   options.signal?.addEventListener('abort', onAbort, { once: true });
   const timer = setTimeout(() => end('timedOut'), Math.min(options.timeoutMs, timeoutMsMax));
   try {
-    const exit = await started.exit;
+    const exit = await Promise.race([started.exit, givenUp.promise]);
     ended = true;
     await ending;
-    if (reason === null && options.mark) leftBehind = listMarked().filter(({ mark }) => mark === options.mark).length;
-    await sweep(started, options);
+    const swept = await sweep(started, options);
+    if (reason === null) leftBehind = swept;
     output.rethrow();
     return result(exit);
   } finally {
@@ -180,6 +184,14 @@ const leashedExitOf = async (child: Started['child'], options: RunOptions): Prom
   return answer;
 };
 
+/** Its tree was killed, but its end never came: it is stuck in the kernel, or its leash is. Nobody waits for that. */
+const giveUpOn = async ({ child }: Started, givenUp: PromiseWithResolvers<Exit>): Promise<void> => {
+  await after(giveUpMs);
+  child.nodeChildProcess.kill('SIGKILL');
+  await after(lingerMs);
+  givenUp.resolve({ exitCode: null, signal: 'SIGKILL' });
+};
+
 /** A missing folder and a missing program are the same error to the system; not to a person. */
 const notStarted = async (options: RunOptions, cause: unknown): Promise<Error> => {
   const command = typeof options.command === 'string' ? 'sh' : options.command[0];
@@ -189,19 +201,20 @@ const notStarted = async (options: RunOptions, cause: unknown): Promise<Error> =
 };
 
 /**
- * Ends what the command left behind. Without a mark (git and its like, which leave nothing) only if somebody still holds
- * the output open; what even then holds it, is not of this tree, and we let go of it.
+ * Ends what the command left behind, and counts it. Without a mark (git and its like, which leave nothing) only if somebody
+ * still holds the output open; what even then holds it, is not of this tree, and we let go of it.
  */
-const sweep = async ({ child, tree }: Started, options: RunOptions): Promise<void> => {
+const sweep = async ({ child, tree }: Started, options: RunOptions): Promise<number> => {
   const closed = child.then(
     () => true,
     () => true,
   );
-  if (options.mark === undefined && (await Promise.race([closed, after(lingerMs)]))) return;
-  await endTree(tree, options.graceMs ?? 2000);
-  if (await Promise.race([closed, after(lingerMs)])) return;
+  if (options.mark === undefined && (await Promise.race([closed, after(lingerMs)]))) return 0;
+  const { ended } = await endTree(tree, options.graceMs ?? 2000);
+  if (await Promise.race([closed, after(lingerMs)])) return ended;
   for (const stream of child.stdio) stream?.destroy();
   await Promise.race([closed, after(lingerMs)]);
+  return ended;
 };
 
 const after = (ms: number): Promise<false> => new Promise((resolve) => setTimeout(() => resolve(false), ms).unref());
