@@ -124,6 +124,8 @@ const toOwnError = (thrown: unknown, request: FastifyRequest): AppError => {
   switch (told.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
       return fail('REQUEST_TOO_LARGE', { bytesMax: request.routeOptions.bodyLimit ?? 0 }, { cause: thrown });
+    case 'FST_ERR_BAD_URL':
+      return fail('ROUTE_UNKNOWN', { method: request.method, path: pathOf(request) }, { cause: thrown });
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return fail('BODY_FOREIGN', { type: request.headers['content-type'] ?? 'nothing' }, { cause: thrown });
     case 'FST_ERR_RESPONSE_SERIALIZATION':
@@ -157,6 +159,13 @@ const saysOf = (issue: z.core.$ZodIssue): string => {
     return `is missing; expected ${issue.expected}`;
   }
   if (issue.code === 'invalid_value') return `expected ${issue.values.map(String).join(', ')}`;
+  if (issue.code === 'invalid_format' && issue.format === 'datetime') {
+    return 'expected a date and time with its zone, such as 2026-12-31T18:00:00Z';
+  }
+  // The patterns of our schemas say in words what they want.
+  if (issue.code === 'invalid_format' && !/^(expected|invalid)/i.test(issue.message)) {
+    return `expected ${issue.message}`;
+  }
   return issue.message.charAt(0).toLowerCase() + issue.message.slice(1);
 };
 

@@ -140,7 +140,7 @@ describe('submitting', () => {
     ['an unknown workflow', { request: 'a', workflow: 'magic' }, 'WORKFLOW_UNKNOWN', 'workflow', /magic.*feature/],
     ['an unknown role', { request: 'a', roles: ['wizard'] }, 'ROLE_UNKNOWN', 'roles', /wizard.*builder/],
     ['an unknown runtime', { request: 'a', runtime: 'magic' }, 'RUNTIME_UNKNOWN', 'runtime', /magic.*command/],
-    ['a deadline without a zone', { request: 'a', deadline: 'soon' }, 'REQUEST_INVALID', 'deadline', /datetime/],
+    ['a deadline without a zone', { request: 'a', deadline: 'soon' }, 'REQUEST_INVALID', 'deadline', /with its zone/],
     [
       'a check without a command',
       { request: 'a', checks: [{ name: 'x' }] },
@@ -269,6 +269,8 @@ describe('bodies', () => {
   test('unknown paths, tasks, letters and query fields are named', async () => {
     const { ask } = await serve();
     expect(problemIn(await ask('GET', '/api/nothing'))).toMatchObject({ status: 404, code: 'ROUTE_UNKNOWN' });
+    expect(problemIn(await ask('GET', '/api/tasks/%zz'))).toMatchObject({ status: 404, code: 'ROUTE_UNKNOWN' });
+    expect(problemIn(await ask('GET', '/api/tasks/Not%20One')).detail).toContain('lower-case letters');
     expect(problemIn(await ask('GET', '/api/tasks/no-such-task'))).toMatchObject({ status: 404, code: 'TASK_UNKNOWN' });
     expect(problemIn(await ask('POST', '/api/tasks/no-such-task/cancel'))).toMatchObject({ code: 'TASK_UNKNOWN' });
     expect(problemIn(await ask('GET', '/api/tasks?page=2')).problems?.[0]?.field).toBe('page');

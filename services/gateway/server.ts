@@ -39,6 +39,8 @@ export const composeServer = async (fleet: Fleet): Promise<Api> => {
     routerOptions: { maxParamLength: 200 },
     // Unknown hosts are refused by the guard with a sentence, not by the parser without one.
     http: { requireHostHeader: false },
+    // What fails before a route is found: a path that cannot be decoded.
+    frameworkErrors: errorHandler(log),
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler as never);
   app.setSerializerCompiler(serializerCompiler);

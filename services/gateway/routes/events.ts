@@ -24,6 +24,8 @@ export const eventRoutes = (app: Api, fleet: Fleet): void => {
     '/api/events',
     {
       config: { scope: 'read' },
+      // A HEAD would be a stream without an end and without a body.
+      exposeHeadRoute: false,
       schema: {
         operationId: 'followEvents',
         tags: ['events'],

@@ -1,7 +1,7 @@
 /** What a task leaves behind: its report, and the logs of its attempts. */
 import { taskLogs } from '@nexus/shared/client/api';
 import { fail } from '@nexus/shared/errors';
-import { hubLocation, readEvidence } from '@nexus/shared/git';
+import { hubLocation, listEvidence, readEvidence } from '@nexus/shared/git';
 import { readBoard, readReport } from '@nexus/shared/ledger';
 import { type EvidenceRef, type Subtask, subtaskId } from '@nexus/shared/messages/domain';
 import { z } from 'zod';
@@ -59,12 +59,16 @@ export const evidenceRoutes = (app: Api, fleet: Fleet): void => {
         params: ofTask,
         querystring: z.strictObject({
           subtask: subtaskId.optional(),
+          all: z
+            .stringbool()
+            .default(false)
+            .meta({ description: 'true: every file of evidence, such as prompts and patches, not the logs alone.' }),
           bytes_max: z.coerce.number().int().min(1).max(1_000_000).default(20_000),
         }),
         response: { 200: taskLogs, 404: refusal(404) },
       },
     },
-    ({ params, query }) => readLogs(fleet, params.id, query.subtask, query.bytes_max),
+    ({ params, query }) => readLogs(fleet, params.id, query),
   );
 };
 
@@ -73,25 +77,40 @@ const wantsMarkdown = (accept = ''): boolean => /^text\/(markdown|plain)/.test(a
 /** So many files at most in one answer; of a task with more, name the subtask. */
 const filesMax = 200;
 
-const readLogs = async (fleet: Fleet, id: string, only: string | undefined, bytesMax: number) => {
+type Asked = { subtask?: string | undefined; bytes_max: number; all: boolean };
+
+const readLogs = async (fleet: Fleet, id: string, asked: Asked) => {
   const board = await readBoard(fleet.bus.store, fleet.bus.keys, id);
   if (board === null) await knownStatus(fleet, id);
-  const subtasks = [...(board?.subtasks.values() ?? [])].filter((subtask) => only === undefined || subtask.id === only);
-  if (only !== undefined && subtasks.length === 0) throw fail('SUBTASK_UNKNOWN', { task: id, subtask: only });
-  const wanted = subtasks.flatMap((subtask) => evidenceOf(subtask).map((evidence) => ({ subtask, evidence })));
+  const every = [...(board?.subtasks.values() ?? [])];
+  const subtasks = every.filter((subtask) => asked.subtask === undefined || subtask.id === asked.subtask);
+  if (asked.subtask !== undefined && subtasks.length === 0) {
+    throw fail('SUBTASK_UNKNOWN', { task: id, subtask: asked.subtask });
+  }
   const logs = [];
-  // One after the other: each is a git process.
-  for (const { subtask, evidence } of wanted.slice(-filesMax)) {
+  // One after the other: each file is a git process.
+  for (const subtask of subtasks) {
     const { id: subtask_id, title, agent_id } = subtask;
-    logs.push({ subtask_id, title, agent_id, evidence, ...(await readEnd(fleet, id, evidence, bytesMax)) });
+    for (const evidence of await filesOf(fleet, id, subtask, asked.all)) {
+      if (logs.length === filesMax) return { task_id: id, logs };
+      logs.push({ subtask_id, title, agent_id, evidence, ...(await readEnd(fleet, id, evidence, asked.bytes_max)) });
+    }
   }
   return { task_id: id, logs };
 };
 
-/** What its attempts left, then the logs of its checks. */
-const evidenceOf = (subtask: Subtask): EvidenceRef[] => {
-  const all = [...subtask.evidence, ...subtask.checks.flatMap(({ log }) => (log === null ? [] : [log]))];
-  return [...new Map(all.map((evidence) => [`${evidence.ref} ${evidence.path}`, evidence])).values()];
+/** What each attempt left, oldest first, then the logs of the checks: those that are logs, or named, or all. */
+const filesOf = async (fleet: Fleet, id: string, subtask: Subtask, all: boolean): Promise<EvidenceRef[]> => {
+  const named = [...subtask.evidence, ...subtask.checks.flatMap(({ log }) => (log === null ? [] : [log]))];
+  const found = new Map<string, EvidenceRef>();
+  const keep = (evidence: EvidenceRef) => found.set(`${evidence.ref} ${evidence.path}`, evidence);
+  for (const ref of new Set(subtask.evidence.map((evidence) => evidence.ref))) {
+    // A hub that cannot be read is told for each named file, below.
+    const paths = await listEvidence({ hub: hubLocation(fleet.config, id), ref }).catch(() => []);
+    for (const path of paths) if (all || path.endsWith('.log')) keep({ ref, path });
+  }
+  for (const evidence of named) keep(evidence);
+  return [...found.values()];
 };
 
 /** The end of a file of evidence. One that cannot be read says why, and the others are still shown. */
@@ -99,8 +118,16 @@ const readEnd = async (fleet: Fleet, id: string, { ref, path }: EvidenceRef, byt
   try {
     const text = await readEvidence({ hub: hubLocation(fleet.config, id), ref, path });
     if (text === null) return { text, truncated: false, says: `There is no ${path} at ${ref}.` };
-    return { text: text.slice(-bytesMax), truncated: text.length > bytesMax, says: '' };
+    return { ...endOf(text, bytesMax), says: '' };
   } catch (error) {
     return { text: null, truncated: false, says: (error as Error).message };
   }
+};
+
+/** The last bytes of a text, from the beginning of a character. */
+const endOf = (text: string, bytesMax: number): { text: string; truncated: boolean } => {
+  const bytes = Buffer.from(text);
+  let from = Math.max(0, bytes.length - bytesMax);
+  while (((bytes[from] ?? 0) & 0xc0) === 0x80) from += 1;
+  return { text: bytes.toString('utf8', from), truncated: from > 0 };
 };

@@ -77,8 +77,8 @@ export type Client = {
   report(id: string): Promise<unknown>;
   /** The same report as Markdown. */
   reportText(id: string): Promise<string>;
-  /** What the attempts have left as evidence; `bytesMax` bounds each file, from its end. */
-  logs(id: string, filter?: { subtask?: string; bytesMax?: number }): Promise<TaskLogs>;
+  /** What the attempts have left as evidence: logs, or `all` files; `bytesMax` bounds each file, from its end. */
+  logs(id: string, filter?: { subtask?: string; bytesMax?: number; all?: boolean }): Promise<TaskLogs>;
   cancel(id: string, reason?: string): Promise<TaskEnding>;
   remove(id: string): Promise<TaskEnding>;
   agents(): Promise<AgentList>;
@@ -119,7 +119,9 @@ export const openClient = (options: ClientOptions): Client => {
     report: (id) => get(`/api/tasks/${part(id)}/report?format=json`),
     reportText: (id) => call('GET', `/api/tasks/${part(id)}/report?format=markdown`).then(text),
     logs: (id, filter = {}) =>
-      get(`/api/tasks/${part(id)}/logs${query({ subtask: filter.subtask, bytes_max: filter.bytesMax })}`),
+      get(
+        `/api/tasks/${part(id)}/logs${query({ subtask: filter.subtask, bytes_max: filter.bytesMax, all: filter.all })}`,
+      ),
     cancel: (id, reason) => send('POST', `/api/tasks/${part(id)}/cancel`, reason === undefined ? {} : { reason }),
     remove: (id) => send('DELETE', `/api/tasks/${part(id)}`),
     agents: () => get('/api/agents'),
@@ -180,7 +182,7 @@ const json = <T>(response: Response): Promise<T> => response.json() as Promise<T
 const text = (response: Response): Promise<string> => response.text();
 const part = (value: string): string => encodeURIComponent(value);
 
-const query = (values: Record<string, string | number | undefined>): string => {
+const query = (values: Record<string, string | number | boolean | undefined>): string => {
   const given = Object.entries(values).filter(([, value]) => value !== undefined);
   return given.length === 0 ? '' : `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}`;
 };
