@@ -70,7 +70,7 @@ export { done, type FollowUp, followUp, giveBack, type LedgerWrite, type Outcome
 export type { Told } from './presence.ts';
 export type { Draft, Published } from './publish.ts';
 export type { Store } from './redis.ts';
-export { describeServer, type ServerDescription } from './server.ts';
+export { describeServer, eraseFabric, type ServerDescription } from './server.ts';
 
 /** A handler: from a message and tools to an outcome. It never publishes, acknowledges or retries. */
 export type Handler<K extends Kind, T = unknown> = (

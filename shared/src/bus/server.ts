@@ -1,4 +1,4 @@
-/** What a person on duty wants to know of a Redis server; nothing in the fabric depends on it. */
+/** What stands around a fabric: the server that it lies on, and its removal. No message depends on this. */
 import { fail } from '@nexus/shared/errors';
 import { openRedis, type RedisOptions, shownUrl } from './redis.ts';
 
@@ -51,6 +51,29 @@ export const describeServer = async (
     throw fail('REDIS_UNREACHABLE', { url: shownUrl(options.url), message }, { cause: error });
   } finally {
     clearTimeout(timer);
+    redis.disconnect();
+  }
+};
+
+/**
+ * Removes every key of a fabric for good: for demos and tests, whose fabric has a hash tag of its own. Nobody may
+ * work on it any more. The fabric of everyday work, `{nexus}`, is refused.
+ */
+export const eraseFabric = async (options: Pick<RedisOptions, 'url' | 'password'>, prefix: string): Promise<number> => {
+  if (!/^\{[a-z0-9-]+\}$/.test(prefix) || prefix === '{nexus}') {
+    throw fail('BUG', { message: `the fabric ${prefix} is not to be erased` });
+  }
+  const redis = openRedis({ ...options, name: 'eraser' });
+  redis.on('error', () => undefined);
+  let erased = 0;
+  try {
+    for (let cursor = '0'; ; ) {
+      const [next, keys] = await redis.scan(cursor, 'MATCH', `${prefix}:*`, 'COUNT', 500);
+      if (keys.length > 0) erased += await redis.unlink(...keys);
+      if (next === '0') return erased;
+      cursor = next;
+    }
+  } finally {
     redis.disconnect();
   }
 };
