@@ -20,12 +20,12 @@ import { testFabric } from '../tools/redis.ts';
 const task = 'leave-evidence-abcdef';
 const at = new Date().toISOString();
 
-const subtaskOf = (id: string, ref: string, path: string): Subtask =>
+const subtaskOf = (order: number, id: string, ref: string): Subtask =>
   subtask.parse({
-    ...{ id, title: `Do ${id}`, role: 'builder', goal: 'g', agent_id: 'builder', state: 'merged', order: 0 },
+    ...{ id, title: `Do ${id}`, role: 'builder', goal: 'g', agent_id: 'builder', state: 'merged', order },
     ...{ dependents: [], waiting_for: [], attempt: 1, failures: 0, sent_back: 0, plan_rejections: 0, gate_broken: 0 },
     ...{ instance_id: null, began_at: null, ended_at: at, commit: null, merged_commit: null, report: null },
-    ...{ hand_over: null, red: [], checks: [], history: [], reason: null, evidence: [{ ref, path }] },
+    ...{ hand_over: null, red: [], checks: [], history: [], reason: null, evidence: [{ ref, path: 'output.log' }] },
   });
 
 const headOf = (base: string): BoardHead => ({
@@ -54,7 +54,7 @@ test('the logs of attempts are shown from their end, all other evidence where it
   onTestFinished(() => app.close());
   const client = openClient({ url: await app.listen({ host: '127.0.0.1', port: 0 }), token: 't' });
   const manager = await fabric.open('project-manager');
-  const subtasks = [subtaskOf('store', ref, 'output.log'), subtaskOf('serve', 'refs/nexus/gone', 'output.log')];
+  const subtasks = [subtaskOf(0, 'store', ref), subtaskOf(1, 'serve', 'refs/nexus/gone')];
   const write = writeBoard(bus.keys, task, 0, { head: headOf(baseCommit), subtasks });
   consumeAll(manager, 'project-manager', { work: () => done({ write }) });
   await bus.publish({ type: 'board.discarded', payload: { task_id: task }, thread: task, actor: 'test' });
