@@ -98,6 +98,12 @@ describe('an attempt that finishes', () => {
     expect(listMarked().filter(({ mark }) => mark.startsWith(`${taskId}.`))).toEqual([]);
   });
 
+  test('leaves out what set-up made, unless the agent changed it', async () => {
+    rig.setTask({ setup: ['mkdir made; echo 1 > made/kept.txt; echo 1 > "made/changed file.txt"'] });
+    const { finished } = await runShell('echo 2 >> "made/changed file.txt"; echo n > made/new.txt; echo a > a.txt');
+    expect(finished.files).toEqual(['a.txt', 'made/changed file.txt', 'made/new.txt']);
+  });
+
   test('never commits .nexus or installed packages', async () => {
     const { finished } = await runShell(
       'mkdir -p node_modules/x .nexus; touch node_modules/x/y .nexus/z; echo a > a.txt',

@@ -36,6 +36,8 @@ export type WorkerTools = {
   runtimes: Map<string, Runtime>;
   redactor: Redactor;
   running: Running;
+  /** Counts an attempt that ended. */
+  count(outcome: string): void;
   close?: () => Promise<void>;
 };
 
@@ -105,7 +107,8 @@ const openAttempt = async (
       notes.push(says);
       tools.tell({ ...idsOf(order), event: 'agent.note', text: tools.redactor.text(says).slice(0, 1500) });
     },
-    doing,
+    // A set-up command is shown as it was asked for.
+    doing: (what) => doing(tools.redactor.text(what)),
   };
 };
 

@@ -10,6 +10,7 @@
  */
 import type { HandlerTools } from '@nexus/shared/bus';
 import { type Author, diffStat, pushRef, refs, snapshot } from '@nexus/shared/git';
+import { letIn } from './excluded.ts';
 import { markSaved, type Workspace } from './workspace.ts';
 
 export type Checkpoints = {
@@ -43,6 +44,7 @@ export const openCheckpoints = (options: {
 
   const saveNow = async (): Promise<string | null> => {
     const { folder, note } = workspace;
+    await letIn(folder);
     const { commit, changed } = await snapshot(folder, { message, author, since: note.base });
     if (commit === null || changed.length === 0) return last;
     if (last !== null && (await sameFiles(folder, last, commit))) return last;

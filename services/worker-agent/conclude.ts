@@ -13,6 +13,7 @@ import type { AttemptOutcome, EvidenceRef } from '@nexus/shared/messages/domain'
 import type { Attempt } from './attempt.ts';
 import { type Checkpoints, saveForGood } from './checkpoint.ts';
 import { keepEvidence, patchOf } from './evidence.ts';
+import { letIn } from './excluded.ts';
 import type { Prepared } from './prepare.ts';
 import { leftSince, planOf, readLeft, reportOf } from './report.ts';
 import type { RunResult } from './runtimes.ts';
@@ -118,6 +119,7 @@ const committed = async (
 ): Promise<Ending> => {
   const { order, author, message, hub, tools } = attempt;
   const { folder } = workspace;
+  await letIn(folder);
   const unresolved = await conflictMarkers(folder, order.integration);
   if (unresolved.length > 0) {
     const { code, message: says } = fail('CONFLICT_UNRESOLVED', { files: unresolved.join(', ').slice(0, 1500) });

@@ -4,7 +4,7 @@
  * Read on-subtask-dispatched.ts → attempt.ts → prepare.ts → runtimes.ts → conclude.ts; the rest serves these.
  */
 import { foldersOf, openCatalog } from '@nexus/shared/catalog';
-import { toAppError } from '@nexus/shared/errors';
+import { fail, toAppError } from '@nexus/shared/errors';
 import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
 import type { WorkerTools } from './attempt.ts';
 import { config } from './config.ts';
@@ -17,10 +17,13 @@ import { sweepWorkspaces } from './workspace.ts';
 const lookEveryMs = 15_000;
 const sweepEveryMs = 3_600_000;
 
-const open = async ({ config: settings, bus, log }: ServiceContext<typeof config>): Promise<WorkerTools> => {
+const open = async ({ config: settings, bus, log, meters }: ServiceContext<typeof config>): Promise<WorkerTools> => {
   const catalog = await openCatalog(foldersOf(settings));
   for (const notice of catalog.notices) log.info(notice);
   const runtimes = await loadRuntimes();
+  if (settings.runtime !== 'auto' && !runtimes.has(settings.runtime)) {
+    throw fail('RUNTIME_UNKNOWN', { runtime: settings.runtime, known: [...runtimes.keys()].join(', ') });
+  }
   const context: RuntimeContext = {
     agentCommand: settings.agentCommand ?? null,
     rehearsal: settings.rehearsal,
@@ -43,10 +46,12 @@ const open = async ({ config: settings, bus, log }: ServiceContext<typeof config
   ];
   const redactor = openRedactor();
   const running = openRunning(bus.present);
+  const attempts = meters.counter('nexus_attempts_total', 'Attempts that ended, by outcome.', ['outcome']);
+  const count = (outcome: string) => attempts.inc({ outcome });
   const close = async () => {
     for (const timer of timers) clearInterval(timer);
   };
-  return { config: settings, catalog, runtimes, redactor, running, close };
+  return { config: settings, catalog, runtimes, redactor, running, count, close };
 };
 
 export const service = defineService({

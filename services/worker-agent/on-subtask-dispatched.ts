@@ -16,10 +16,12 @@ export const onSubtaskDispatched: Handler<'subtask.dispatched', WorkerTools> = a
   await tools.begin([followUp('attempt.begun', begun, { key: tools.claim.token })]);
   try {
     const finished = await runAttempt(order, tools);
+    tools.count(finished.outcome);
     // What the ledger remembered for a next delivery is told by the message from now on.
     const forget = { op: 'remove', key: tools.keys.attempt(task_id, subtask_id) } as const;
     return done({ publish: [followUp('attempt.finished', finished)], write: [forget] });
   } catch (thrown) {
+    tools.count('interrupted');
     if (isFailure(thrown, 'STOPPED')) return giveBack('stopped');
     throw thrown;
   }

@@ -9,13 +9,13 @@
  */
 import { isFailure } from '@nexus/shared/errors';
 import { fetchCommits, mergeInto, readEvidence } from '@nexus/shared/git';
-import { run } from '@nexus/shared/process';
 import type { Attempt } from './attempt.ts';
 import { readWip } from './checkpoint.ts';
+import { keepOut } from './excluded.ts';
 import { buildPrompt } from './prompt.ts';
 import { type Left, readLeft } from './report.ts';
 import { type SetupFailure, setUp, setupCommands } from './setup.ts';
-import { exclude, openWorkspace, rescue, type Workspace } from './workspace.ts';
+import { openWorkspace, rescue, type Workspace } from './workspace.ts';
 
 export type Brought = { commits: string[]; conflicts: string[] };
 
@@ -105,20 +105,8 @@ const makeRunnable = async (attempt: Attempt, { folder }: Workspace) => {
   const onCommand = (command: string) => doing(`sets up: ${command}`);
   const { setupTimeout: timeoutMs } = tools.config;
   const result = await setUp({ folder, commands, env, mark, timeoutMs, signal: tools.signal, onCommand });
-  await exclude(folder, await untracked(folder));
+  await keepOut(folder);
   return result;
-};
-
-/** What set-up has made is not the agent's work: it stays out of its commits. */
-const untracked = async (folder: string): Promise<string[]> => {
-  const listing = ['ls-files', '--others', '--exclude-standard', '--directory', '-z'] as const;
-  const command = ['git', '-c', 'core.fsmonitor=false', ...listing] as const;
-  const { stdout } = await run({ command, folder, timeoutMs: 60_000, outputBytesMax: 10e6 });
-  const special = /[\\*?[\]!# ]/g;
-  return stdout
-    .split('\0')
-    .filter((path) => path !== '' && !path.includes('\n'))
-    .map((path) => `/${path.replaceAll(special, '\\$&')}`);
 };
 
 /** The whole documents of the subtasks before, where they can be read; their summaries stand in the order. */

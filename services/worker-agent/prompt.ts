@@ -170,9 +170,9 @@ const planRules = (roles: PromptParts['roles']): string => `\
 Leave the plan in \`.nexus/plan.json\`: its subtasks are added to the work, each is done by another agent in a copy of
 its own, as many side by side as their \`depends_on\` allows. So cut along files, let parts that touch the same files
 depend on each other, and make every goal understandable by itself. Of a subtask, \`id\` (lower-case letters, digits,
-dashes), \`title\`, \`role\` and \`goal\` are needed; \`kind\` is \`code\` (the default), \`tests_first\` (tests that may
-fail until a later subtask implements them) or \`report\` (a document);
-\`depends_on\` lists ids of this plan, without a cycle; \`time_box_minutes\` is at most 120 (30 if left out).
+dashes), \`title\`, \`role\` and \`goal\` are needed; \`kind\` is \`code\` (the default), \`tests_first\` (tests that
+may fail until a later subtask implements them) or \`report\` (a document); \`depends_on\` lists ids of
+this plan, without a cycle; \`time_box_minutes\` is at most 120 (30 if left out).
 
 \`\`\`json
 ${JSON.stringify(planExample, null, 2)}

@@ -166,6 +166,7 @@ const toolsFor = ({ ledger, catalog, runtimes, settings }: Parts) => {
     catalog,
     runtimes,
     redactor: openRedactor(['the-secret-of-the-worker']),
+    count: () => undefined,
     running: openRunning(({ running }) => seen.doing.push(...running.map(({ doing }) => doing))),
   };
   /** Resolves with the first event that the agent's output, or another text, is seen in. */

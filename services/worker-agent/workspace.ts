@@ -17,6 +17,7 @@ import { fail } from '@nexus/shared/errors';
 import { type Author, cloneAt, pushRef, readRef, refs, snapshot } from '@nexus/shared/git';
 import { endMarked } from '@nexus/shared/process';
 import { z } from 'zod';
+import { excludeFor, letIn } from './excluded.ts';
 
 const noteSchema = z.object({
   task_id: z.string(),
@@ -33,9 +34,6 @@ const noteSchema = z.object({
 /** The note of a clone: whose it is, where it began, and whether all of it was pushed. */
 export type Note = z.infer<typeof noteSchema>;
 export type Workspace = { folder: string; note: Note };
-
-/** What may lie in a clone, yet is never work: what a package manager or an interpreter puts there. */
-const neverWork = ['node_modules/', '.venv/', '__pycache__/'];
 
 /** Where the workspaces of a home lie. */
 export const workspacesOf = (home: string): string => resolve(home, 'workspaces');
@@ -56,7 +54,7 @@ export const openWorkspace = async (options: {
     throw new Error(`The workspace ${folder} exists already, though its claim token is new: two claims share a token.`);
   }
   await cloneAt({ hub: note.hub, folder, commit: note.base, signal });
-  await exclude(folder, neverWork);
+  await excludeFor(folder);
   const workspace: Workspace = {
     folder,
     note: { ...note, made_at: new Date(options.now).toISOString(), saved: false },
@@ -74,15 +72,6 @@ export const markSaved = async (workspace: Workspace): Promise<void> => {
 /** Removes a workspace whose work was pushed; any other one is left where it is. */
 export const removeWorkspace = async (workspace: Workspace): Promise<void> => {
   if (workspace.note.saved) await rm(workspace.folder, { recursive: true, force: true, maxRetries: 3 });
-};
-
-/** Keeps paths out of every commit of this clone. What git already tracks stays tracked. */
-export const exclude = async (folder: string, paths: string[]): Promise<void> => {
-  if (paths.length === 0) return;
-  const file = join(folder, '.git', 'info', 'exclude');
-  const before = await readFile(file, 'utf8').catch(() => '');
-  await mkdir(dirname(file), { recursive: true });
-  await writeFile(file, `${before}${before === '' || before.endsWith('\n') ? '' : '\n'}${paths.join('\n')}\n`);
 };
 
 /**
@@ -174,6 +163,7 @@ const parsed = (text: string): unknown => {
 const save = async (workspace: Workspace, author: Author, signal?: AbortSignal): Promise<string | null> => {
   const { folder, note } = workspace;
   const message = `Work in progress of ${note.subtask_id}, attempt ${note.attempt}, found after its worker was gone`;
+  await letIn(folder);
   const { commit } = await snapshot(folder, { message, author, since: note.base, signal });
   if (commit !== null) {
     const ref = refs(note.task_id).wip(note.subtask_id, note.attempt, note.token);

@@ -85,6 +85,11 @@ describe.each([...runtimes.values()].map((runtime) => [runtime.name, runtime] as
       expect(await file('prompt.txt')).toBe(prompt);
     });
 
+    test('does not mind an agent that never reads its prompt, however long that is', async () => {
+      const { request } = await open('works', { prompt: 'A line that nobody reads.\n'.repeat(20_000) });
+      expect(await runtime.run(request)).toMatchObject({ ok: true });
+    });
+
     test('shows output while the agent runs', async () => {
       const at: number[] = [];
       const { request } = await open('speaks_slowly', { onOutput: () => at.push(performance.now()) });
