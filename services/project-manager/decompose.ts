@@ -212,4 +212,9 @@ const newPart = (
   reason: null,
 });
 
-const told = (problems: readonly string[], charsMax: number): string => `${problems.join('; ')}.`.slice(0, charsMax);
+/** The problems as one sentence. */
+const told = (problems: readonly string[], charsMax: number): string =>
+  `${problems
+    .join('; ')
+    .slice(0, charsMax - 1)
+    .replace(/\.$/, '')}.`;

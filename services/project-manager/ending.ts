@@ -13,7 +13,8 @@ export const completeIfDone = (draft: Draft): void => {
   if ((counts.merged ?? 0) + (counts.reported ?? 0) < total) return;
   if (red.length > 0) {
     const tests = draft.parts(red).flatMap((part) => part.red.map((test) => `${test} (written by ${part.id})`));
-    failBoard(draft, `Tests that were written first are still red, and nobody is left to make them green: ${tests}`);
+    const { code, message } = fail('TESTS_LEFT_RED', { tests: tests.join(', ') });
+    failBoard(draft, `${code}: ${message}`);
     return;
   }
   draft.changeHead({ outcome: 'completed' });

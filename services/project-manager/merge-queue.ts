@@ -51,27 +51,30 @@ export const verdictReached = (draft: Draft, payload: Verdict): void => {
   });
   if (payload.verdict === 'failed' || payload.verdict === 'conflict') sendBack(draft, part, payload);
   else if (payload.verdict === 'broken' || payload.tested_commit === null) gateAgain(draft, part, payload.says);
-  else merge(draft, part, payload, payload.tested_commit);
+  else {
+    draft.change(part.id, { state: 'merging', red: payload.still_red });
+    merge(draft, part, payload.tested_commit);
+  }
 };
 
 /** The finalizer has merged the candidate, or could not. */
 export const mergeFinished = (draft: Draft, payload: PayloadOf<'merge.finished'>): void => {
-  const candidate = atGate(draft, payload, 'merging');
+  const candidate = atGate(draft, payload, 'merging') ?? atGate(draft, payload, 'checking');
   if (!candidate) return;
   const { commit } = payload;
   if (payload.outcome === 'merged' && commit !== null) {
-    merged(draft, candidate, commit);
-  } else if (payload.outcome === 'moved') {
-    const part = draft.change(candidate.id, { state: 'checking' });
-    if (commit === null || commit === draft.head.integration) {
-      gateAgain(draft, part, `The merge was refused as if integration had moved: ${payload.says}`);
-    } else {
-      // What the checks say of a head that somebody else made is not known.
-      draft.changeHead({ integration: commit, before: null });
-      submit(draft, part);
-    }
-  } else {
+    // Git is the truth of merges: one that succeeds while the candidate is tested once more counts all the same.
+    merged(draft, draft.change(candidate.id, { state: 'merging' }), commit);
+  } else if (candidate.state !== 'merging') {
+    return;
+  } else if (payload.outcome !== 'moved') {
     failSubtask(draft, candidate.id, `It could not be merged: ${payload.says}`);
+  } else if (commit === null || commit === draft.head.integration) {
+    mergeAgain(draft, candidate, payload.says);
+  } else {
+    // What the checks say of a head that somebody else made is not known.
+    draft.changeHead({ integration: commit, before: null });
+    submit(draft, draft.change(candidate.id, { state: 'checking' }));
   }
 };
 
@@ -109,19 +112,31 @@ const submit = (draft: Draft, part: Subtask, delayMs?: number): void => {
   );
 };
 
-const merge = (draft: Draft, part: Subtask, payload: Verdict, testedCommit: string): void => {
-  draft.change(part.id, { state: 'merging', red: payload.still_red });
+const merge = (draft: Draft, part: Subtask, testedCommit: string, delayMs?: number): void => {
   draft.publish(
     'merge.requested',
     {
       task_id: draft.taskId,
       subtask_id: part.id,
       attempt: part.attempt,
-      base: payload.base,
+      base: draft.head.integration,
       tested_commit: testedCommit,
     },
-    { key: `${part.id}-${part.attempt}` },
+    { key: `${part.id}-${part.attempt}`, ...(delayMs === undefined ? {} : { delayMs }) },
   );
+};
+
+/**
+ * The merge was refused though integration stands where it was tested: a lock that somebody left, or an answer
+ * that came twice. Asking again is harmless, since the marker lets a merge happen once.
+ */
+const mergeAgain = (draft: Draft, part: Subtask, problem: string): void => {
+  const tested = part.history.at(-1)?.commit ?? null;
+  const delayMs = draft.rules.retryBaseMs * 2 ** part.gate_broken;
+  if (tested === null) throw fail('BUG', { message: `subtask ${part.id} is being merged without a tested commit` });
+  if (countBroken(draft, part, `the merge is refused though nothing has moved: ${problem}`)) {
+    merge(draft, part, tested, delayMs);
+  }
 };
 
 const merged = (draft: Draft, candidate: Subtask, commit: string): void => {
@@ -143,16 +158,19 @@ const merged = (draft: Draft, candidate: Subtask, commit: string): void => {
   release(draft, part);
 };
 
-/** The gate could not run, which is nobody's fault: once more, a few times; then the board has failed. */
+/** The gate could not run, which is nobody's fault: once more, a few times. */
 const gateAgain = (draft: Draft, part: Subtask, problem: string): void => {
-  const broken = part.gate_broken + 1;
-  draft.change(part.id, { gate_broken: broken });
-  if (broken <= draft.rules.gateBrokenMax) {
-    submit(draft, draft.part(part.id), draft.rules.retryBaseMs * 2 ** (broken - 1));
-    return;
-  }
+  const delayMs = draft.rules.retryBaseMs * 2 ** part.gate_broken;
+  if (countBroken(draft, part, problem)) submit(draft, draft.part(part.id), delayMs);
+};
+
+/** Counts one more try in vain; false: it was the last, and the board has failed. */
+const countBroken = (draft: Draft, part: Subtask, problem: string): boolean => {
+  draft.change(part.id, { gate_broken: part.gate_broken + 1 });
+  if (part.gate_broken < draft.rules.gateBrokenMax) return true;
   const { code, message } = fail('GATE_BROKEN', { problem: problem || 'it gave no reason' });
   failBoard(draft, `${code}: ${message}`);
+  return false;
 };
 
 /** Back to the subtask that owns the commit, which knows then what was wrong with it. */

@@ -7,13 +7,14 @@ import { baseCommit, commitOf } from '../tools/board.ts';
 
 /** What a commit holds: the subtasks merged into it, and the tests that are red at it. */
 type Content = { subtasks: ReadonlySet<string>; red: ReadonlySet<string> };
-type Work = { subtask: string; base: string; adds: readonly string[]; greens: readonly string[] };
+type Work = { subtask: string; attempt: number; adds: readonly string[]; greens: readonly string[] };
 
 export type Repository = ReturnType<typeof openRepository>;
 
 export const openRepository = (taskId: string) => {
   const contents = new Map<string, Content>([[baseCommit, { subtasks: new Set(), red: new Set() }]]);
   const work = new Map<string, Work>();
+  const merges = new Map<string, string>();
   const gated = new Set<string>();
   const markers = new Map<string, string>();
   let integration = baseCommit;
@@ -35,15 +36,19 @@ export const openRepository = (taskId: string) => {
       return id;
     },
     /** What the gate tests: the candidate merged onto a head. */
-    candidate: (commit: string, base: string): { commit: string; red: ReadonlySet<string> } => {
-      const { subtask, adds, greens } = work.get(commit) ?? assert.fail(`nobody committed ${commit}`);
+    candidate: (commit: string, attempt: number, base: string): { commit: string; red: ReadonlySet<string> } => {
+      const { subtask, attempt: by, adds, greens } = work.get(commit) ?? assert.fail(`nobody committed ${commit}`);
+      assert.equal(by, attempt, `${subtask} is gated with the commit of another attempt`);
       const on = content(base);
       assert(!on.subtasks.has(subtask), `${subtask} is gated though it is merged`);
       const red = on.red.union(new Set(adds)).difference(new Set(greens));
       const id = name('t');
+      merges.set(id, commit);
       contents.set(id, { subtasks: on.subtasks.union(new Set([subtask])), red });
       return { commit: id, red };
     },
+    /** Which attempt's commit a tested merge brings in. */
+    broughtInBy: (tested: string): string | undefined => merges.get(tested),
     /** The gate found that this merge may become integration. */
     prove: (tested: string): void => {
       gated.add(tested);

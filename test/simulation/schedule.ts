@@ -79,6 +79,8 @@ const openWorld = (random: Random, ledger: MemoryLedger, { calm = false }: Sched
     for (const followUp of published) {
       if (followUp.type === 'board.completed') complete(task, followUp.payload as PayloadOf<'board.completed'>, ledger);
       else elsewhere.push(followUp);
+      if (followUp.type === 'merge.requested')
+        assertMerge(task, followUp.payload as PayloadOf<'merge.requested'>, ledger);
     }
   };
   /** A delivery goes one step on: it reads what it lacks, or decides and settles. */
@@ -96,13 +98,16 @@ const openWorld = (random: Random, ledger: MemoryLedger, { calm = false }: Sched
       settled(message, decision.publish);
     } else deliveries.push(start(message));
   };
+  /** A claim does not live through the time that a person takes to cancel a task and then to delete it. */
+  const isPlanInHand = ({ id }: Task): boolean =>
+    deliveries.some(({ message }) => message.type === 'plan.accepted' && message.payload.task_id === id);
   const meddle = (): void => {
     const task = random.pick([...tasks.values()]);
     const facts = ledger.tasks.get(task.id);
     if (facts && facts.status === 'in_progress' && random.chance(0.3)) {
       ledger.tasks.set(task.id, { ...facts, status: 'cancelled' });
       inbox.push({ type: 'board.cancelled', payload: { task_id: task.id, reason: 'No longer wanted.' } });
-    } else if (facts && facts.status !== 'in_progress') {
+    } else if (facts && facts.status !== 'in_progress' && !isPlanInHand(task)) {
       task.end.saw.add('discarded');
       ledger.tasks.delete(task.id);
       inbox.push({ type: 'board.discarded', payload: { task_id: task.id } });
@@ -112,7 +117,7 @@ const openWorld = (random: Random, ledger: MemoryLedger, { calm = false }: Sched
   return {
     accept: (id: string): void => {
       const mode = random.chance(0.2) ? 'sequential' : 'parallel';
-      const met = { candidates: 0, gateRuns: 0, moved: 0 };
+      const met = { candidates: 0, gateRuns: 0, refused: 0, moved: 0 };
       const repository = openRepository(id);
       const end = { outcome: null, codeSubtasks: 0, gateRuns: 0, sentBack: 0, saw: new Set<string>() };
       tasks.set(id, { id, mode, repository, met, completed: 0, end });
@@ -153,13 +158,28 @@ const complete = (task: Task, payload: PayloadOf<'board.completed'>, ledger: Mem
   assert.equal(task.completed, 1, `${task.id} has ended twice`);
   const facts = ledger.tasks.get(task.id);
   if (facts?.status === 'in_progress') ledger.tasks.set(task.id, { ...facts, status: payload.outcome });
-  if (payload.outcome === 'failed') return;
   const board = ledger.boards.get(task.id) ?? assert.fail('a board that completes is there');
+  if (payload.outcome === 'failed') {
+    const authors = board.head.red.map((id) => board.subtasks.get(id) as Subtask);
+    const unread = authors.some(({ dependents }) => !dependents.some((id) => board.subtasks.get(id)?.kind === 'code'));
+    assert(
+      unread || !payload.reason?.startsWith('TESTS_LEFT_RED'),
+      'whoever came last left tests red, and the gate let it pass',
+    );
+    return;
+  }
   const code = [...board.subtasks.values()].filter(({ merged_commit }) => merged_commit !== null);
-  assert.equal(payload.commit, task.repository.integration, 'what is released is what integration holds');
-  const { subtasks, red } = task.repository.content(task.repository.integration);
+  const { subtasks, red } = task.repository.content(payload.commit ?? assert.fail('it completes with a commit'));
   assert.deepEqual([...subtasks].sort(), code.map(({ id }) => id).sort(), 'all that was merged is in it');
   assert.equal(red.size, 0, 'nothing red is completed');
+};
+
+/** What is merged is the current attempt's commit, tested on the head that stands. */
+const assertMerge = (task: Task, payload: PayloadOf<'merge.requested'>, ledger: MemoryLedger): void => {
+  const board = ledger.boards.get(task.id) ?? assert.fail('a board that merges is there');
+  assert.equal(payload.base, board.head.integration, 'it was tested on another head');
+  const commit = board.subtasks.get(payload.subtask_id)?.commit;
+  assert.equal(task.repository.broughtInBy(payload.tested_commit), commit, 'another commit was tested');
 };
 
 /** Looks at a board after each change of it. */
@@ -170,6 +190,8 @@ const look = (task: Task, ledger: MemoryLedger): void => {
   const parts = [...board.subtasks.values()];
   const most = task.mode === 'sequential' ? 1 : ledger.rules.taskAgentsMax;
   assert(head.dispatched.length <= most, 'a task works with no more agents than it may');
+  assert(task.end.outcome === null || task.end.outcome === head.outcome, 'a board that has ended stays so');
+  assert(head.sent_back <= task.met.refused, 'one refusal sends back once');
   const codeSubtasks = parts.filter((part) => part.kind !== 'report').length;
   const broken = parts.reduce((sum, part) => sum + part.gate_broken, 0);
   const candidatesMax = codeSubtasks + head.sent_back + broken + task.met.moved;

@@ -450,6 +450,12 @@ export const registry = {
     says: 'Subtask {subtask} failed after {attempts} attempt(s): {why}',
     operator: '`nexus task <id>` shows its attempts; `nexus logs <id>` what the agents said.',
   },
+  TESTS_LEFT_RED: {
+    outcome: 'dead',
+    http: 500,
+    says: 'Tests that were written first are still red, and nobody is left to make them green: {tests}',
+    operator: 'A plan that writes tests first needs a subtask behind them that implements what they ask for.',
+  },
   RELEASE_FAILED: {
     outcome: 'retry',
     http: 500,

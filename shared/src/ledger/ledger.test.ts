@@ -1,8 +1,7 @@
-/** A small store in memory stands for Redis here; the writes and the reads against the real one are integration tests. */
-import type { Keys, LedgerWrite, Store } from '@nexus/shared/bus';
+import { type Keys, keysOf, type LedgerWrite } from '@nexus/shared/bus';
 import type { BoardHead, Subtask, TaskHead } from '@nexus/shared/messages/domain';
 import { expect, test } from 'vitest';
-import { keysOf } from '../bus/keys.ts';
+import { type MemoryStore, openMemoryStore } from '../../../test/tools/memory-store.ts';
 import * as ledger from './ledger.ts';
 import * as write from './write.ts';
 
@@ -88,29 +87,10 @@ const part = (id: string, order: number): Subtask => ({
   reason: null,
 });
 
-/** Applies writes as `settle` does, without its guards. */
-const storeOf = (writes: LedgerWrite[]): Store & { hashes: Map<string, Map<string, string>> } => {
-  const hashes = new Map<string, Map<string, string>>();
-  const zsets = new Map<string, Map<string, number>>();
-  const hash = (key: string) => hashes.get(key) ?? hashes.set(key, new Map()).get(key) ?? new Map();
-  const zset = (key: string) => zsets.get(key) ?? zsets.set(key, new Map()).get(key) ?? new Map();
-  for (const one of writes) {
-    if (one.op === 'patch') {
-      for (const [field, text] of Object.entries(one.set)) hash(one.key).set(field, text);
-      for (const field of one.del ?? []) hash(one.key).delete(field);
-      hash(one.key).set('revision', String(one.revision + 1));
-    } else if (one.op === 'remove') hashes.delete(one.key);
-    else if (one.op === 'index') zset(one.key).set(one.member, one.score);
-    else if (one.op === 'unindex') zset(one.key).delete(one.member);
-    else hash(one.key).set(one.field, String(Number(hash(one.key).get(one.field) ?? 0) + one.by));
-  }
-  return {
-    hashes,
-    readHash: async (key) => Object.fromEntries(hashes.get(key) ?? []),
-    readFields: async (key, fields) => fields.map((field) => hashes.get(key)?.get(field) ?? null),
-    readText: async () => null,
-    readIndex: async (key) => [...(zsets.get(key) ?? [])].map(([member, score]) => ({ member, score })),
-  };
+const storeOf = (...settlements: LedgerWrite[][]): MemoryStore => {
+  const store = openMemoryStore();
+  for (const writes of settlements) expect(store.settle(writes)).toBe(true);
+  return store;
 };
 
 test('a task reads as it was written, with its status as a plain field', async () => {
@@ -127,16 +107,16 @@ test('a task reads as it was written, with its status as a plain field', async (
 });
 
 test('an ended task stays in the index of all and leaves that of the open ones', async () => {
-  const store = storeOf([
-    ...write.writeTask(keys, 'make-it-1', 0, { head: taskHead(), request: { request: 'Make it' } }),
-    ...write.writeTask(keys, 'make-it-1', 1, { head: taskHead('completed') }),
-  ]);
+  const store = storeOf(
+    write.writeTask(keys, 'make-it-1', 0, { head: taskHead(), request: { request: 'Make it' } }),
+    write.writeTask(keys, 'make-it-1', 1, { head: taskHead('completed') }),
+  );
   expect(await ledger.listTasks(store, keys, { open: true })).toEqual([]);
   expect(await ledger.listTasks(store, keys)).toHaveLength(1);
 });
 
 test('what does not exist reads as null', async () => {
-  const store = storeOf([]);
+  const store = storeOf();
   expect(await ledger.readTask(store, keys, 'nothing')).toBeNull();
   expect(await ledger.readTaskStatus(store, keys, 'nothing')).toBeNull();
   expect(await ledger.readBoard(store, keys, 'nothing')).toBeNull();
@@ -173,21 +153,21 @@ test('a document that does not fit its schema names the key, the field and what 
 });
 
 test('a report can be replaced by naming the revision it has', async () => {
-  const store = storeOf([
-    ...write.writeReport(keys, 'make-it-1', '# One', { n: 1 }),
-    ...write.writeReport(keys, 'make-it-1', '# Two', { n: 2 }, 1),
-  ]);
+  const store = storeOf(
+    write.writeReport(keys, 'make-it-1', '# One', { n: 1 }),
+    write.writeReport(keys, 'make-it-1', '# Two', { n: 2 }, 1),
+  );
   expect(await ledger.readReport(store, keys, 'make-it-1')).toEqual({ revision: 2, markdown: '# Two', json: { n: 2 } });
 });
 
 test('counters read as numbers, and a task that holds nothing is not there', async () => {
-  const store = storeOf([
-    ...write.countLoad(keys, 'make-it-1', 2),
-    ...write.countLoad(keys, 'other-2', 1),
-    ...write.countLoad(keys, 'other-2', -1),
-    ...write.countLoad(keys, 'third-3', 0),
-    ...write.countStat(keys, '2026-01-02', 'agent:builder:completed', 1),
-  ]);
+  const store = storeOf(
+    write.countLoad(keys, 'make-it-1', 2),
+    write.countLoad(keys, 'other-2', 1),
+    write.countLoad(keys, 'other-2', -1),
+    write.countLoad(keys, 'third-3', 0),
+    write.countStat(keys, '2026-01-02', 'agent:builder:completed', 1),
+  );
   expect(await ledger.readLoad(store, keys)).toEqual(new Map([['make-it-1', 2]]));
   expect(await ledger.readStats(store, keys, '2026-01-02')).toEqual(new Map([['agent:builder:completed', 1]]));
 });

@@ -1,0 +1,61 @@
+import { expect, test } from 'vitest';
+import { play } from '../../test/tools/play.ts';
+
+const nodes = [{ id: 'one' }, { id: 'two' }, { id: 'three', depends_on: ['one'] }, { id: 'four' }];
+
+test('a board that is cancelled cancels what is open, keeps what has ended, and tells nobody', () => {
+  const game = play(nodes);
+  game.bringIn('one');
+  game.finish('two');
+  const said = game.tell({ type: 'board.cancelled', payload: { task_id: 'task', reason: 'No longer wanted.' } });
+  expect(said).toEqual([]);
+  expect(game.head()).toMatchObject({
+    outcome: 'cancelled',
+    reason: 'No longer wanted.',
+    counts: { merged: 1, cancelled: 3 },
+    ready: [],
+    dispatched: [],
+    queue: [],
+    at_gate: null,
+  });
+  expect(game.ledger.load.size).toBe(0);
+  expect(game.ledger.stats.get('tasks:cancelled')).toBe(1);
+});
+
+test('whatever still comes for a board that has ended changes nothing', () => {
+  const game = play(nodes);
+  game.finish('two');
+  game.tell({ type: 'board.cancelled', payload: { task_id: 'task', reason: '' } });
+  const before = game.ledger.boards.get('task');
+  expect(game.pass('two')).toEqual([]);
+  expect(game.finish('one')).toEqual([]);
+  expect(game.tell({ type: 'board.cancelled', payload: { task_id: 'task', reason: 'Again.' } })).toEqual([]);
+  expect(game.ledger.boards.get('task')).toBe(before);
+});
+
+test('a board that is discarded goes, with the slots that it held', () => {
+  const game = play(nodes);
+  expect(game.ledger.load.get('task')).toBe(3);
+  game.tell({ type: 'board.discarded', payload: { task_id: 'task' } });
+  expect(game.ledger.boards.size).toBe(0);
+  expect(game.ledger.load.size).toBe(0);
+  expect(game.tell({ type: 'board.discarded', payload: { task_id: 'task' } })).toEqual([]);
+});
+
+test('a reason is cut to what a message may hold', () => {
+  const game = play([{ id: 'one' }], { rules: { attemptsMax: 1 } });
+  game.finish('one', { outcome: 'failed', commit: null, says: 'x'.repeat(2000) });
+  expect(game.last('board.completed').reason?.length).toBeLessThanOrEqual(2000);
+});
+
+test('a task of reports alone completes on the commit that it began with', () => {
+  const game = play([{ id: 'look', kind: 'report' }]);
+  game.finish('look');
+  expect(game.last('board.completed')).toMatchObject({ outcome: 'completed', commit: game.head().base_commit });
+  expect(game.ledger.stats).toEqual(
+    new Map([
+      ['agent:builder:completed', 1],
+      ['tasks:completed', 1],
+    ]),
+  );
+});

@@ -1,0 +1,152 @@
+import { expect, test } from 'vitest';
+import { baseCommit, check, commitOf, taskFacts } from '../../test/tools/board.ts';
+import { play } from '../../test/tools/play.ts';
+
+const wide = (count: number) => Array.from({ length: count }, (_, at) => ({ id: `n${at}` }));
+
+test('one candidate at a time is at the gate, in the order in which they came, each on the head before it (rule 25)', () => {
+  const game = play(wide(3));
+  for (const id of ['n1', 'n2', 'n0']) game.finish(id);
+  expect(game.head()).toMatchObject({ at_gate: 'n1', queue: ['n2', 'n0'] });
+  expect(game.said('candidate.submitted')).toEqual(['n1-1']);
+  game.pass('n1');
+  expect(game.said('candidate.submitted')).toEqual(['n1-1']);
+  expect(game.said('merge.requested')).toEqual(['n1-1']);
+  game.merge('n1');
+  expect(game.said('candidate.submitted')).toEqual(['n1-1', 'n2-1']);
+  expect(game.last('candidate.submitted')).toMatchObject({
+    integration: commitOf('tested n1'),
+    commit: commitOf('n21'),
+  });
+});
+
+test('a candidate carries what the task asked to be checked, and what the checks of the head before said', () => {
+  const game = play(wide(2));
+  game.finish('n0');
+  expect(game.last('candidate.submitted')).toMatchObject({
+    setup: taskFacts.setup,
+    checks: taskFacts.checks,
+    before: null,
+    integration: baseCommit,
+  });
+  game.pass('n0', { before: [check({ state: 'failed' })], checks: [check({ log_tail: 'long' })], gate_runs: 2 });
+  expect(game.head()).toMatchObject({ gate_runs: 2, before: [{ state: 'failed' }] });
+  game.merge('n0');
+  expect(game.head()).toMatchObject({ proven: true, merged: 1, integration: commitOf('tested n0') });
+  game.finish('n1');
+  expect(game.last('candidate.submitted').before).toEqual([check({ log_tail: '' })]);
+});
+
+test('where nothing was declared that could fail, the merge is not proven', () => {
+  const game = play(wide(1));
+  game.finish('n0');
+  game.verdict('n0', { verdict: 'unproven', tested_commit: commitOf('t'), checks: [check({ state: 'skipped' })] });
+  game.merge('n0', { commit: commitOf('t') });
+  expect(game.head()).toMatchObject({ outcome: 'completed', proven: false });
+});
+
+test('a failed check sends the commit back to its own subtask, which is told what failed and what did not', () => {
+  const game = play(wide(2));
+  game.finish('n0');
+  game.finish('n1');
+  const mine = check({ name: 'test', state: 'failed', exit_code: 1, failing: ['adds two', 'adds three'] });
+  const old = check({ name: 'lint', state: 'failed', failing_before: true });
+  game.verdict('n0', { verdict: 'failed', checks: [mine, old], says: 'It is red.', log_tail: 'not ok 1' });
+  expect(game.part('n0')).toMatchObject({ state: 'ready', sent_back: 1, failures: 0, attempt: 2 });
+  expect(game.last('subtask.dispatched', 'n0').hand_over).toEqual({
+    why: 'gate_failed',
+    says: 'It is red. Failed: test (`npm test`, exit code 1), failing: adds two, adds three.',
+    commit: commitOf('n01'),
+    log_tail: 'not ok 1',
+    files: [],
+  });
+  expect(game.head()).toMatchObject({ at_gate: 'n1', queue: [], sent_back: 1 });
+});
+
+test('a conflict sends back with the files in which it is', () => {
+  const game = play(wide(1));
+  game.finish('n0');
+  game.verdict('n0', { verdict: 'conflict', files: ['a.js', 'b.js'] });
+  expect(game.last('subtask.dispatched', 'n0').hand_over).toMatchObject({
+    why: 'conflict',
+    says: expect.stringContaining('a.js, b.js'),
+    commit: commitOf('n01'),
+    files: ['a.js', 'b.js'],
+  });
+});
+
+test('a subtask that is sent back too often fails', () => {
+  const game = play(wide(1), { rules: { sentBackMax: 2 } });
+  for (let times = 1; times <= 3; times++) {
+    game.finish('n0');
+    game.verdict('n0', { verdict: 'failed', says: `Red for the ${times}. time.` });
+  }
+  expect(game.head()).toMatchObject({ outcome: 'failed', sent_back: 3 });
+  expect(game.head().reason).toMatch(/SUBTASK_FAILED.*n0.*sent back 2 times, and again: Red for the 3\. time\./);
+});
+
+test('a broken gate runs again with a wait, and at last fails the board, not the subtask: GATE_BROKEN', () => {
+  const game = play(wide(2), { rules: { retryBaseMs: 10 } });
+  game.finish('n0');
+  game.verdict('n0', { verdict: 'broken', says: 'npm ci: no network' });
+  expect(game.published.at(-1)).toMatchObject({ type: 'candidate.submitted', delayMs: 10 });
+  game.verdict('n0', { verdict: 'broken', says: 'npm ci: no network' });
+  expect(game.published.at(-1)).toMatchObject({ type: 'candidate.submitted', delayMs: 20 });
+  game.verdict('n0', { verdict: 'broken', says: 'npm ci: no network' });
+  expect(game.head()).toMatchObject({ outcome: 'failed', counts: { cancelled: 2 } });
+  expect(game.head().reason).toBe('GATE_BROKEN: The gate itself could not run: npm ci: no network');
+});
+
+test('where integration has moved, the candidate is tested again on the new head, with nothing known of it', () => {
+  const game = play(wide(1));
+  game.finish('n0');
+  game.pass('n0', { before: [check()] });
+  game.merge('n0', { outcome: 'moved', commit: commitOf('elsewhere') });
+  expect(game.state('n0')).toBe('checking');
+  expect(game.last('candidate.submitted')).toMatchObject({ integration: commitOf('elsewhere'), before: null });
+  const before = game.ledger.boards.get('task');
+  expect(game.pass('n0', { base: baseCommit })).toEqual([]);
+  expect(game.ledger.boards.get('task')).toBe(before);
+  game.pass('n0');
+  game.merge('n0');
+  expect(game.head().outcome).toBe('completed');
+});
+
+test('a merge that is refused though nothing moved is asked for again, a bounded number of times', () => {
+  const game = play(wide(1));
+  game.finish('n0');
+  game.pass('n0');
+  const refuse = () => game.merge('n0', { outcome: 'moved', commit: baseCommit, says: 'a lock' });
+  expect(refuse()).toMatchObject([{ type: 'merge.requested', delayMs: 1000 }]);
+  expect(game.last('merge.requested')).toMatchObject({ base: baseCommit, tested_commit: commitOf('tested n0') });
+  refuse();
+  refuse();
+  expect(game.head().reason).toMatch(/GATE_BROKEN.*a lock/);
+});
+
+test('git is the truth of merges: one that succeeded counts while its candidate is tested once more', () => {
+  const game = play(wide(1));
+  game.finish('n0');
+  game.pass('n0');
+  game.merge('n0', { outcome: 'moved', commit: commitOf('elsewhere') });
+  game.merge('n0');
+  expect(game.head()).toMatchObject({ outcome: 'completed', integration: commitOf('tested n0') });
+});
+
+test('a merge that cannot be made fails the board', () => {
+  const game = play(wide(1));
+  game.finish('n0');
+  game.pass('n0');
+  game.merge('n0', { outcome: 'failed', commit: null, says: 'The hub is gone.' });
+  expect(game.head()).toMatchObject({ outcome: 'failed', reason: expect.stringContaining('The hub is gone.') });
+});
+
+test('alarms of the gate stand in the history of the subtask', () => {
+  const game = play(wide(1));
+  game.finish('n0');
+  game.pass('n0', { says: 'All green.', alarms: ['Fewer tests than before: 3 of 5.'] });
+  expect(game.part('n0').history.at(-1)).toMatchObject({
+    outcome: 'gate_passed',
+    says: 'All green. Fewer tests than before: 3 of 5.',
+  });
+});
