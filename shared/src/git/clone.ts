@@ -1,8 +1,8 @@
 /** Private clones (rule 26): hard links instead of alternates, so nothing that happens elsewhere can break one. */
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { isFailure } from '@nexus/shared/errors';
-import { isUrl } from './refs.ts';
+import { isUrl, located } from './refs.ts';
 import { git, initialise, nexusIdentity, runGit } from './run-git.ts';
 
 export type Workspace = { folder: string; commit: string };
@@ -18,11 +18,12 @@ type CloneOptions = {
 /**
  * Makes a private clone of the hub in `folder` (which must not exist), detached at `commit`, wherever in the hub that
  * commit lies. Hard links from a hub or `mirror` on this machine, never alternates. `.nexus/` is excluded, hooks are
- * off, an identity is set, no remote is left. With `mirror` (a bare repository on this machine, made if absent) the hub is
- * asked only for what the mirror lacks. Throws `GIT_FAILED`; then the folder is gone again.
+ * off, an identity is set, no remote is left. With `mirror` (a bare repository on this machine, made if absent) the
+ * hub is asked only for what the mirror lacks. Throws `GIT_FAILED`; then the folder is gone again.
  */
 export const cloneAt = async (options: CloneOptions): Promise<Workspace> => {
-  const { hub, folder, commit, mirror, signal } = options;
+  const { hub, commit, mirror, signal } = options;
+  const folder = resolve(options.folder);
   await mkdir(dirname(folder), { recursive: true });
   // Only what this call makes may be removed by it.
   await mkdir(folder);
@@ -56,8 +57,8 @@ export const fetchCommits = async (options: {
 };
 
 /**
- * `clone --local` takes the whole folder of objects, so also what only `refs/nexus/` names. It fails if a push beside it
- * moves its temporary files away under its hands; then it is tried again, and at last copied by transport.
+ * `clone --local` takes the whole folder of objects, so also what only `refs/nexus/` names. It fails if a push beside
+ * it moves its temporary files away under its hands; then it is tried again, and at last copied by transport.
  */
 const linkFrom = async (
   source: string,
@@ -71,7 +72,7 @@ const linkFrom = async (
   const env = commit.length === 64 ? { GIT_DEFAULT_HASH: 'sha256' } : {};
   for (let attempt = 1; attempt <= 3; attempt += 1) {
     try {
-      await git([...args, '--local', '--', source, folder], { at, signal, env });
+      await git([...args, '--local', '--', located(source), folder], { at, signal, env });
       return;
     } catch (error) {
       if (!isFailure(error, 'GIT_FAILED')) throw error;
@@ -79,7 +80,7 @@ const linkFrom = async (
       await mkdir(folder);
     }
   }
-  await git([...args, '--no-local', '--', source, folder], { at, signal, env });
+  await git([...args, '--no-local', '--', located(source), folder], { at, signal, env });
 };
 
 /** Writes what a clone must know, and takes away the remote: what a worker pushes, it pushes by the hub's location. */
@@ -129,10 +130,13 @@ const fetchInto = (
     '--update-shallow',
     '--no-recurse-submodules',
   ];
-  return git([...args, '--', hub, ...commits], { at, signal });
+  return git([...args, '--', located(hub), ...commits], { at, signal });
 };
 
-/** The mirror is made beside and renamed, so a crash or a second worker leaves no half one. Its refs keep what was fetched. */
+/**
+ * The mirror is made beside and renamed, so a crash or a second worker leaves no half one. Its refs keep what was
+ * fetched.
+ */
 const refreshMirror = async (
   mirror: string,
   hub: string,

@@ -17,9 +17,9 @@ type CommitOptions = { message: string; author: Author; since?: string | undefin
 const searchedBytesMax = 5_000_000;
 
 /**
- * Commits everything in the folder (but what .gitignore and `.nexus/` exclude), concluding a merge in progress. With `since`
- * commits that the agent made itself count too: `commit` is then the head, `changed` what differs from `since`.
- * For when nobody else works in the folder any more.
+ * Commits everything in the folder (but what .gitignore and `.nexus/` exclude), concluding a merge in progress. With
+ * `since` commits that the agent made itself count too: `commit` is then the head, `changed` what differs from
+ * `since`. For when nobody else works in the folder any more.
  */
 export const commitAll = async (folder: string, options: CommitOptions): Promise<Committed> => {
   const { message, author, signal } = options;
@@ -68,7 +68,10 @@ export const snapshot = async (folder: string, options: CommitOptions): Promise<
   }
 };
 
-/** The changed files (since HEAD, or `since`) that hold a whole conflict: all three markers, in order, at line starts. */
+/**
+ * The changed files (since HEAD, or `since`) that hold a whole conflict: all three markers, in order, at line
+ * starts.
+ */
 export const conflictMarkers = async (folder: string, since = 'HEAD', signal?: AbortSignal): Promise<string[]> => {
   const args = ['ls-files', '--others', '--exclude-standard', '-z'];
   const added = partsOf(await git(args, { at: { clone: folder }, signal }));
@@ -80,7 +83,10 @@ export const conflictMarkers = async (folder: string, since = 'HEAD', signal?: A
   return found.sort();
 };
 
-/** https://git-scm.com/docs/git-merge#_how_conflicts_are_presented, with the lines of diff3 between if there are any. */
+/**
+ * https://git-scm.com/docs/git-merge#_how_conflicts_are_presented, with the lines of diff3 between if there are
+ * any.
+ */
 const hasConflict = (text: string): boolean =>
   /^<{7} [^\n]*\n(?:(?!<{7} |={7}\r?$)[^\n]*\n)*={7}\r?\n(?:(?!<{7} |>{7} )[^\n]*\n)*>{7} /m.test(text);
 
@@ -128,8 +134,8 @@ const authorOf = ({ name, email }: Author): Record<string, string> => ({
 });
 
 /**
- * Generators of projects like to run `git init` in what they make. Committed so, git would keep a reference and no files; so
- * their `.git` is moved to `.nexus/`, and what they made is committed as what it is: files.
+ * Generators of projects like to run `git init` in what they make. Committed so, git would keep a reference and no
+ * files; so their `.git` is moved to `.nexus/`, and what they made is committed as what it is: files.
  */
 const setNestedRepositoriesAside = async (folder: string, signal: AbortSignal | undefined): Promise<void> => {
   const args = ['ls-files', '--others', '--exclude-standard', '-z'];

@@ -1,16 +1,16 @@
 /**
  * Making and removing hubs.
  *
- * A hub is made in a folder beside its place and renamed into it: it is there as a whole or not at all. Beside git's own
- * files it holds `nexus.json`, what `createHub` answered.
+ * A hub is made in a folder beside its place and renamed into it: it is there as a whole or not at all. Beside git's
+ * own files it holds `nexus.json`, what `createHub` answered.
  */
 import { randomUUID } from 'node:crypto';
-import { appendFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { appendFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { fail, isFailure } from '@nexus/shared/errors';
 import { listRefs, readRef } from './look.ts';
 import { probeForStart, type RepositoryProbe, refusalOf, type Start } from './probe.ts';
-import { isUrl, refs, taskOf } from './refs.ts';
+import { isUrl, located, refs, taskOf } from './refs.ts';
 import { git, initialise, type Place, runGit, splitSecret, withScratch } from './run-git.ts';
 
 export type Hub = { baseCommit: string; warnings: string[] };
@@ -45,12 +45,12 @@ const rule28 = `[receive]
 `;
 
 /**
- * Makes the hub of a task and sets its integration ref: from nothing (`repository` null), or from a path or URL at `base`
- * (a branch, tag or commit; null: its HEAD). Asked again it finds the hub as it was made and returns the same. A
- * crash in the middle leaves nothing half. Throws what `probeRepository` throws.
+ * Makes the hub of a task and sets its integration ref: from nothing (`repository` null), or from a path or URL at
+ * `base` (a branch, tag or commit; null: its HEAD). Asked again it finds the hub as it was made and returns the same.
+ * A crash in the middle leaves nothing half. Throws what `probeRepository` throws.
  */
 export const createHub = async (options: HubOptions): Promise<Hub> => {
-  const { hub } = options;
+  const hub = located(options.hub);
   const { integration } = refs(options.taskId ?? taskOf(hub));
   if (isUrl(hub)) return createBehindUrl(options, integration);
   const finished = await readHub(hub);
@@ -69,13 +69,23 @@ export const createHub = async (options: HubOptions): Promise<Hub> => {
   }
 };
 
-/** Removes a hub as a whole: its folder, or behind a URL the task's refs. No hub is no error. */
+/**
+ * Removes a hub as a whole: its folder and what crashes left beside it, or behind a URL the task's refs. No hub is no
+ * error.
+ */
 export const removeHub = async (hub: string, taskId?: string): Promise<void> => {
   if (!isUrl(hub)) {
     // Renamed first, so that nobody finds a hub of which half is gone.
     const leaving = `${hub}.leaving-${randomUUID()}`;
-    await rename(hub, leaving).catch(() => {});
-    await rm(leaving, { recursive: true, force: true });
+    try {
+      await rename(hub, leaving);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+    const beside = await readdir(dirname(hub)).catch(() => []);
+    const beginnings = [`${basename(hub)}.making-`, `${basename(hub)}.leaving-`];
+    const ours = beside.filter((name) => beginnings.some((beginning) => name.startsWith(beginning)));
+    for (const name of ours) await rm(join(dirname(hub), name), { recursive: true, force: true });
     return;
   }
   const found = await listRefs(hub, `refs/nexus/${taskId ?? taskOf(hub)}/`);

@@ -2,8 +2,8 @@
 import { git, gitFailed, partsOf, runGit } from './run-git.ts';
 
 /**
- * Merges a commit of the clone (see `fetchCommits`) into its work tree. If not clean, the conflict markers stay in the tree
- * for an agent to resolve, and `commitAll` concludes the merge.
+ * Merges a commit of the clone (see `fetchCommits`) into its work tree. If not clean, the conflict markers stay in
+ * the tree for an agent to resolve, and `commitAll` concludes the merge.
  */
 export const mergeInto = async (
   folder: string,
@@ -22,9 +22,9 @@ export const mergeInto = async (
 };
 
 /**
- * Makes the merge commit of `commit` into `base`, the same for the same input, and checks it out clean. On a conflict `merged` is
- * null, the files are listed, and the clone stands at `base`, clean. A commit that `base` already holds yields `base`.
- * What .gitignore excludes stays, so that installed packages need not be installed again.
+ * Makes the merge commit of `commit` into `base`, the same for the same input, and checks it out clean. On a conflict
+ * `merged` is null, the files are listed, and the clone stands at `base`, clean. A commit that `base` already holds
+ * yields `base`. What .gitignore excludes stays, so that installed packages need not be installed again.
  */
 export const mergeCandidate = async (options: {
   folder: string;

@@ -151,7 +151,10 @@ const startAtHead = ({ repository }: ProbeOptions, listed: Map<string, string>):
   return { commit: listed.get(source) ?? null, source };
 };
 
-/** How many files of a work tree are not as committed; 0 in a bare repository, or where counting would take too long. */
+/**
+ * How many files of a work tree are not as committed; 0 in a bare repository, or where counting would take too
+ * long.
+ */
 const countChanges = async ({ repository, signal }: ProbeOptions): Promise<number> => {
   try {
     const args = ['-C', repository, 'status', '--porcelain', '-z', '--no-renames', '--ignore-submodules'];

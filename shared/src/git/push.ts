@@ -1,12 +1,13 @@
 /**
- * Pushes to the hub. Every one carries a lease: what the ref must be until then. A ref that moved is an answer, not a failure.
+ * Pushes to the hub. Every one carries a lease: what the ref must be until then. A ref that moved is an answer, not a
+ * failure.
  */
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fail } from '@nexus/shared/errors';
 import { readRefs } from './look.ts';
-import { isUrl } from './refs.ts';
+import { isUrl, located } from './refs.ts';
 import { gitFailed, runGit } from './run-git.ts';
 
 /** One update of one ref; `lease` null: it must not exist. */
@@ -34,8 +35,8 @@ export const pushRef = async (options: {
 };
 
 /**
- * Rule 24: integration from `base` to `tested` and the marker of the subtask in one atomic push, or neither. `already`: the
- * marker was there (asked again after a crash); `moved`: integration is no longer `base`.
+ * Rule 24: integration from `base` to `tested` and the marker of the subtask in one atomic push, or neither.
+ * `already`: the marker was there (asked again after a crash); `moved`: integration is no longer `base`.
  */
 export const pushMerge = async (options: {
   hub: string;
@@ -60,8 +61,8 @@ export const pushMerge = async (options: {
 };
 
 /**
- * Pushes all updates or none. False: one of them had moved. A lock that somebody else holds for the moment is waited for, as
- * the refs then still are what the leases say.
+ * Pushes all updates or none. False: one of them had moved. A lock that somebody else holds for the moment is waited
+ * for, as the refs then still are what the leases say.
  */
 const pushUpdates = async (
   folder: string,
@@ -71,7 +72,17 @@ const pushUpdates = async (
 ): Promise<boolean> => {
   const leases = updates.map(({ ref, lease }) => `--force-with-lease=${ref}:${lease ?? ''}`);
   const refspecs = updates.map(({ ref, commit }) => `${commit}:${ref}`);
-  const args = ['push', '--quiet', '--porcelain', '--atomic', '--no-verify', ...leases, '--', hub, ...refspecs];
+  const args = [
+    'push',
+    '--quiet',
+    '--porcelain',
+    '--atomic',
+    '--no-verify',
+    ...leases,
+    '--',
+    located(hub),
+    ...refspecs,
+  ];
   for (const waitMs of [...waitsMs, null]) {
     const result = await runGit(args, { at: { clone: folder }, signal, answers: [0, 1, 128] });
     if (result.exitCode === 0) return true;

@@ -41,6 +41,9 @@ export const hubLocation = (config: { home: string; hubs?: string | undefined },
 export const isUrl = (location: string): boolean =>
   /^[a-z][a-z0-9+.-]*:\/\//i.test(location) || /^[^/\\:]+@?[^/\\:]*:(?!\\)/.test(location);
 
+/** A location as any working folder understands it: a URL, or an absolute path. */
+export const located = (location: string): string => (isUrl(location) ? location : resolve(location));
+
 /** The task that a hub belongs to: its name without `.git`. */
 export const taskOf = (hub: string): string =>
   hub

@@ -18,9 +18,9 @@ type ResultOptions = {
 };
 
 /**
- * Pushes a commit of the hub to a new branch of the person's repository (path or URL). The branch checked out there, its
- * index and work tree are never touched. A branch that already is that commit is fine; one that is another commit is
- * never overwritten. Throws `RELEASE_FAILED`, `REPOSITORY_LOCKED`, `REPOSITORY_MISSING`, `BRANCH_OCCUPIED`.
+ * Pushes a commit of the hub to a new branch of the person's repository (path or URL). The branch checked out there,
+ * its index and work tree are never touched. A branch that already is that commit is fine; one that is another commit
+ * is never overwritten. Throws `RELEASE_FAILED`, `REPOSITORY_LOCKED`, `REPOSITORY_MISSING`, `BRANCH_OCCUPIED`.
  */
 export const pushResult = async (options: ResultOptions): Promise<'pushed' | 'already'> => {
   const { repository, credentials } = splitSecret(options.repository, options.credentials);

@@ -1,11 +1,11 @@
 /**
- * How git is called: never asking, never reading a person's or a machine's configuration, never running a hook, within a
- * time limit, and always told which repository is meant, so that a clone without `.git` is an error and not the
- * repository that happens to lie above it.
+ * How git is called: never asking, never reading a person's or a machine's configuration, never running a hook,
+ * within a time limit, and always told which repository is meant, so that a clone without `.git` is an error and not
+ * the repository that happens to lie above it.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inheritedEnvironment } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
@@ -51,8 +51,8 @@ const settings: Record<string, string> = {
 };
 
 /**
- * Runs git and returns its result. Throws `GIT_FAILED` for an exit code that is no answer, `COMMAND_TIMEOUT`, the reason of
- * the signal when aborted, `COMMAND_MISSING` where there is no git.
+ * Runs git and returns its result. Throws `GIT_FAILED` for an exit code that is no answer, `COMMAND_TIMEOUT`, the
+ * reason of the signal when aborted, `COMMAND_MISSING` where there is no git.
  */
 export const runGit = async (args: readonly string[], options: GitOptions): Promise<ProcessResult> => {
   const secrets = options.credentials ? await keepSecrets(options.credentials) : null;
@@ -136,7 +136,7 @@ export const withScratch = async <T>(
   }
 };
 
-const folderOf = (at: Place): string => ('bare' in at ? at.bare : 'clone' in at ? at.clone : at.nowhere);
+const folderOf = (at: Place): string => resolve('bare' in at ? at.bare : 'clone' in at ? at.clone : at.nowhere);
 
 const environmentFor = (at: Place): Record<string, string> => ({
   // A key agent is for fetching and pushing by ssh; programs that agents start never see it.
@@ -154,8 +154,8 @@ const environmentFor = (at: Place): Record<string, string> => ({
   GIT_COMMITTER_NAME: nexusIdentity.name,
   GIT_COMMITTER_EMAIL: nexusIdentity.email,
   ...settingsEnvironment,
-  ...('bare' in at ? { GIT_DIR: at.bare } : {}),
-  ...('clone' in at ? { GIT_DIR: join(at.clone, '.git'), GIT_WORK_TREE: at.clone } : {}),
+  ...('bare' in at ? { GIT_DIR: folderOf(at) } : {}),
+  ...('clone' in at ? { GIT_DIR: join(folderOf(at), '.git'), GIT_WORK_TREE: folderOf(at) } : {}),
 });
 
 /** `-c` without arguments: https://git-scm.com/docs/git-config#Documentation/git-config.txt-GITCONFIGCOUNT */

@@ -1,11 +1,11 @@
 /**
  * The leash: a small process between a service and a program that must not outlive it (rule 21).
  *
- * Started by `run({ leashed: true })` with one open socket, descriptor 3, its lifeline. The first line on it is the order
- * (program, arguments, folder, environment, mark). Then the lifeline is silent; when it ends, the service is
+ * Started by `run({ leashed: true })` with one open socket, descriptor 3, its lifeline. The first line on it is the
+ * order (program, arguments, folder, environment, mark). Then the lifeline is silent; when it ends, the service is
  * dead (kill -9 closes it, too), and the leash ends everything that bears the mark: TERM, KILL after 2 s, looking
- * again until nothing is left. When the program ends first, the leash answers on the lifeline how it
- * ended, and goes. Standard input, output and error are the program's own: nothing passes through here.
+ * again until nothing is left. When the program ends first, the leash answers on the lifeline how it ended, and goes.
+ * Standard input, output and error are the program's own: nothing passes through here.
  *
  *     waiting → running → done
  *        └────────┴─ lifeline ends or TERM → ending → gone

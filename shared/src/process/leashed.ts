@@ -1,10 +1,16 @@
-/** Our end of the lifeline to a leash: the order goes in, the answer comes out; that it stays open means that we live. */
+/**
+ * Our end of the lifeline to a leash: the order goes in, the answer comes out; that it stays open means that we
+ * live.
+ */
 import type { Duplex, Stream } from 'node:stream';
 
 export type Order = { file: string; args: string[]; folder: string; env: Record<string, string>; mark: string };
 export type Answer = { exitCode: number | null; signal: string | null } | { failed: string; says: string };
 
-/** Sends the order. It goes this way because arguments and the environment of the leash itself could be read by others. */
+/**
+ * Sends the order. It goes this way because arguments and the environment of the leash itself could be read by
+ * others.
+ */
 export const giveOrder = (lifeline: Stream | null | undefined, order: Order): void => {
   const socket = lifeline as Duplex;
   // The leash may be killed at any moment; its exit tells, not this error.

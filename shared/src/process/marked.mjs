@@ -1,13 +1,13 @@
 /**
  * Finds and ends process trees. The types are in `marked.d.mts`.
  *
- * A tree is: every process whose environment holds an entry such as `NEXUS_MARK=<mark>`, the members of a session that such a
- * process (or the tree's known root) leads, and all descendants of these. The environment is what `setsid`, `nohup` and
- * the death of a parent cannot take away; sessions and descent find programs that write over their environment.
- * Nothing else is signalled, and never we ourselves or what started us.
+ * A tree is: every process whose environment holds an entry such as `NEXUS_MARK=<mark>`, the members of a session
+ * that such a process (or the tree's known root) leads, and all descendants of these. The environment is what
+ * `setsid`, `nohup` and the death of a parent cannot take away; sessions and descent find programs that write over
+ * their environment. Nothing else is signalled, and never we ourselves or what started us.
  *
- * Plain JavaScript that imports nothing but Node, because every leash imports it: stripping types would cost each of them
- * 30 ms and 27 MB.
+ * Plain JavaScript that imports nothing but Node, because every leash imports it: stripping types would cost each of
+ * them 30 ms and 27 MB.
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';

@@ -170,7 +170,9 @@ describe('when the process that runs an agent is killed with kill -9', () => {
   const worker = async (command: string, mark: string, leashed: boolean) => {
     const door = JSON.stringify(import.meta.resolve('@nexus/shared/process'));
     const options = { command, folder, mark, leashed, timeoutMs: 60_000, outputBytesMax: 1000 };
-    const code = `const { run } = await import(${door}); await run({ ...${JSON.stringify(options)}, onOutput: (c) => process.stdout.write(c) });`;
+    const code = `
+      const { run } = await import(${door});
+      await run({ ...${JSON.stringify(options)}, onOutput: (chunk) => process.stdout.write(chunk) });`;
     const child = spawn(process.execPath, ['--input-type=module', '-e', code], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -191,7 +193,11 @@ describe('when the process that runs an agent is killed with kill -9', () => {
   test('while the leash is only starting, nothing starts any more or all of it ends', async () => {
     const mark = freshMark();
     const door = JSON.stringify(import.meta.resolve('@nexus/shared/process'));
-    const code = `const { run } = await import(${door}); void run({ command: 'sleep 300', folder: '/', mark: '${mark}', leashed: true, timeoutMs: 60000, outputBytesMax: 1000 }); process.kill(process.pid, 'SIGKILL');`;
+    const options = { command: 'sleep 300', folder, mark, leashed: true, timeoutMs: 60_000, outputBytesMax: 1000 };
+    const code = `
+      const { run } = await import(${door});
+      void run(${JSON.stringify(options)});
+      process.kill(process.pid, 'SIGKILL');`;
     const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: 'ignore' });
     await once(child, 'exit');
     await gone(mark);
@@ -245,7 +251,9 @@ describe('ending by mark', () => {
   test('never ends the one who asks, whatever its mark', async () => {
     const mark = freshMark();
     const door = JSON.stringify(import.meta.resolve('@nexus/shared/process'));
-    const code = `const { endMarked } = await import(${door}); console.log(await endMarked('${mark}', { graceMs: 50 }));`;
+    const code = `
+      const { endMarked } = await import(${door});
+      console.log(await endMarked('${mark}', { graceMs: 50 }));`;
     const result = await start([process.execPath, '--input-type=module', '-e', code], { mark });
     expect(result).toMatchObject({ exitCode: 0, stdout: '[]\n' });
   });

@@ -1,11 +1,11 @@
 /**
  * Processes: the one place where programs are started, watched and ended.
  *
- * Promised: a program runs in a session of its own with an allow-listed environment, its input closed or given, within a
- * time limit and an output limit; it never asks anybody anything. When it ends, is timed out, aborted or says too
- * much, its whole tree ends: its session, and every process whose environment carries its mark, so also what made
- * itself a session of its own. Nothing else is ever signalled, and never ourselves. A failed command is a result;
- * only one that cannot be started at all throws (`COMMAND_MISSING`).
+ * Promised: a program runs in a session of its own with an allow-listed environment, its input closed or given,
+ * within a time limit and an output limit; it never asks anybody anything. When it ends, is timed out, aborted or
+ * says too much, its whole tree ends: its session, and every process whose environment carries its mark, so also what
+ * made itself a session of its own. Nothing else is ever signalled, and never ourselves. A failed command is a
+ * result; only one that cannot be started at all throws (`COMMAND_MISSING`).
  *
  * Not promised: that a program which empties its environment, leaves its session and loses its parent is found.
  *

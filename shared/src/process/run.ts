@@ -152,7 +152,10 @@ const start = (options: RunOptions): Started => {
   return { child, tree: { ...tree, root: child.pid, spareRoot: true }, exit: leashedExitOf(child, options) };
 };
 
-/** Detached means a session of its own; execa's own time limit, abort and buffers know only one process, so ours are used. */
+/**
+ * Detached means a session of its own; execa's own time limit, abort and buffers know only one process, so ours
+ * are used.
+ */
 const spawn = (file: string, args: string[], options: RunOptions, env: Record<string, string>, lifeline = false) =>
   execa(file, args, {
     cwd: options.folder,
@@ -174,7 +177,10 @@ const exitOf = async (child: Started['child'], options: RunOptions): Promise<Exi
   return { exitCode, signal };
 };
 
-/** The leash answers how the command ended. One that was told to end, or was killed, says nothing: then all was killed. */
+/**
+ * The leash answers how the command ended. One that was told to end, or was killed, says nothing: then all was
+ * killed.
+ */
 const leashedExitOf = async (child: Started['child'], options: RunOptions): Promise<Exit> => {
   const [exit, answer] = await Promise.all([exitOf(child, options), readAnswer(child.stdio[3])]);
   if (answer === null && exit.exitCode) throw fail('BUG', { message: `the leash ended with ${exit.exitCode}` });
@@ -201,8 +207,8 @@ const notStarted = async (options: RunOptions, cause: unknown): Promise<Error> =
 };
 
 /**
- * Ends what the command left behind, and counts it. Without a mark (git and its like, which leave nothing) only if somebody
- * still holds the output open; what even then holds it, is not of this tree, and we let go of it.
+ * Ends what the command left behind, and counts it. Without a mark (git and its like, which leave nothing) only if
+ * somebody still holds the output open; what even then holds it, is not of this tree, and we let go of it.
  */
 const sweep = async ({ child, tree }: Started, options: RunOptions): Promise<number> => {
   const closed = child.then(

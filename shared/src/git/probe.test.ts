@@ -1,0 +1,94 @@
+/** Goal: a repository is read rightly or refused clearly, without a prompt and in time. */
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { probeRepository, pushResult } from '@nexus/shared/git';
+import { describe, expect, test } from 'vitest';
+import { branch, personal, plain, root, worked } from '../../../test/tools/repositories.ts';
+
+describe('a look at a repository', () => {
+  test('tells head, and changes that are not committed', async () => {
+    const { repository, second } = personal();
+    expect(await probeRepository({ repository })).toEqual({
+      head: second,
+      empty: false,
+      dirty: false,
+      local: true,
+      warnings: [],
+    });
+    writeFileSync(join(repository, 'new.txt'), 'new');
+    writeFileSync(join(repository, 'a.txt'), 'changed');
+    const probe = await probeRepository({ repository });
+    expect(probe.dirty).toBe(true);
+    expect(probe.warnings).toEqual([expect.stringContaining(`2 uncommitted change(s)`)]);
+    expect(probe.warnings[0]).toContain(second.slice(0, 10));
+  });
+
+  test.each([
+    ['a folder that does not exist', '/no/such/place', 'REPOSITORY_MISSING', /no such folder/],
+    ['a relative path', 'some/where', 'REPOSITORY_MISSING', /must begin with/],
+    ['a folder that is not git', root, 'REPOSITORY_MISSING', /does not appear to be a git repository/],
+    ['a file', '/etc/hostname', 'REPOSITORY_MISSING', /a file, not a folder/],
+    ['a name that looks like an option', '--upload-pack=touch /tmp/x', 'REPOSITORY_MISSING', /must begin with/],
+    ['a transport that runs commands', 'ext::sh -c "touch /tmp/x"', 'REPOSITORY_MISSING', /not allowed/],
+    ['a host that does not exist', 'https://127.0.0.1:1/x.git', 'REPOSITORY_MISSING', /127\.0\.0\.1/],
+  ])('refuses %s', async (_what, repository, code, says) => {
+    const look = probeRepository({ repository });
+    await expect(look).rejects.toMatchObject({ code });
+    await expect(look).rejects.toThrow(says);
+  });
+
+  test('refuses a path outside of what the fleet sees, naming the setting, also by way of a link', async () => {
+    const { repository } = personal();
+    const within = { folders: [join(root, 'seen')], setting: 'NEXUS_REPOSITORIES' };
+    mkdirSync(join(root, 'seen'), { recursive: true });
+    execFileSync('ln', ['-s', repository, join(root, 'seen', 'link')]);
+    for (const path of [repository, join(root, 'seen', 'link'), join(root, 'seen', 'none')]) {
+      const look = probeRepository({ repository: path, within });
+      await expect(look).rejects.toMatchObject({ code: 'REPOSITORY_UNSEEN' });
+      await expect(look).rejects.toThrow(/NEXUS_REPOSITORIES/);
+    }
+    const seen = { folders: [join(repository, '..')], setting: 'NEXUS_REPOSITORIES' };
+    expect((await probeRepository({ repository, within: seen })).empty).toBe(false);
+  });
+
+  test('refuses a repository with a branch called nexus, and a base that is not there', async () => {
+    const { repository } = personal();
+    for (const base of ['none', '-x', 'a b', '0'.repeat(40)]) {
+      const look = probeRepository({ repository, base });
+      await expect(look).rejects.toMatchObject({ code: 'BASE_UNKNOWN', details: { base } });
+    }
+    plain(repository, 'branch', 'nexus');
+    await expect(probeRepository({ repository })).rejects.toMatchObject({ code: 'BRANCH_OCCUPIED' });
+  });
+
+  test('starts at main when HEAD names a branch that does not exist yet', async () => {
+    const { repository, second } = personal();
+    plain(repository, 'symbolic-ref', 'HEAD', 'refs/heads/not-yet');
+    expect((await probeRepository({ repository })).head).toBe(second);
+  });
+
+  test('reads a repository that belongs to another user', async () => {
+    const { repository, second } = personal();
+    if (process.getuid?.() === 0) execFileSync('chown', ['-R', '65534', repository]);
+    expect((await probeRepository({ repository })).head).toBe(second);
+    const { hub, commit } = await worked(repository);
+    expect(await pushResult({ hub, commit, repository, branch })).toBe('pushed');
+  });
+
+  test('gives up after its time, and at once when aborted', async () => {
+    const server = createServer(() => {});
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const repository = `http://127.0.0.1:${(server.address() as AddressInfo).port}/x.git`;
+    const look = probeRepository({ repository, timeoutMs: 300 });
+    await expect(look).rejects.toThrow(/no answer within 300 ms/);
+    const aborted = probeRepository({ repository, signal: AbortSignal.abort(new Error('enough')) });
+    await expect(aborted).rejects.toThrow('enough');
+    server.closeAllConnections();
+    server.close();
+  });
+});
