@@ -1,0 +1,77 @@
+import type { System } from '@nexus/shared/client';
+import type { Presence } from '@nexus/shared/messages/domain';
+import { expect, test } from 'vitest';
+import { diskFinding, gitFinding, nodeFinding, presenceFindings, redisFinding, runtimeFindings } from './doctor.ts';
+import { painter } from './output.ts';
+import { findingLines } from './verbs/doctor.ts';
+
+const server = {
+  url: 'redis://127.0.0.1:6379',
+  software: 'redis' as const,
+  version: '8.0.1',
+  policy: 'noeviction',
+  durability: 'always',
+  usedBytes: 10,
+  limitBytes: 0,
+  roundTripMs: 0.2,
+};
+
+test.each([
+  ['a good server', {}, 'ok'],
+  ['everysec', { durability: 'everysec' }, 'ok'],
+  ['a server that is too old', { version: '6.2.0' }, 'fail'],
+  ['Valkey 7', { software: 'valkey' as const, version: '7.2.4' }, 'fail'],
+  ['one that throws keys away', { policy: 'allkeys-lru' }, 'fail'],
+  ['one that forgets at a restart', { durability: 'off' }, 'warn'],
+  ['one that never syncs', { durability: 'no' }, 'warn'],
+  ['one whose memory is nearly full', { usedBytes: 90, limitBytes: 100 }, 'warn'],
+])('redis: %s', (_name, more, state) => {
+  const finding = redisFinding({ ...server, ...more });
+  expect(finding.state).toBe(state);
+  expect(finding.mend === '').toBe(state === 'ok');
+});
+
+test('node, git and disk each have a line that says what mends it', () => {
+  expect(nodeFinding('26.1.0').state).toBe('ok');
+  expect(nodeFinding('20.9.0')).toMatchObject({ state: 'fail', mend: expect.stringContaining('npm ci') });
+  expect(gitFinding('2.39.5').state).toBe('ok');
+  expect(gitFinding('2.20.1').state).toBe('fail');
+  expect(gitFinding('').state).toBe('fail');
+  expect([100, 1000, 90_000].map((mb) => diskFinding('/home', mb).state)).toEqual(['fail', 'warn', 'ok']);
+});
+
+const instance = (service: string, runtimes: Presence['runtimes'] = []): Presence =>
+  ({ service, host: 'here', pid: 7, state: 'serving', runtimes }) as unknown as Presence;
+
+test('a service without a living instance is a failure; a stopped fleet is a warning with its way out', () => {
+  const system = {
+    fabric: { status: 'ok', says: 'Redis answers', since: '' },
+    control: { state: 'stopped', epoch: 4, scopes: {}, by: 'cli:ann', at: null },
+    instances: ['gateway', 'orchestrator', 'project-manager', 'worker-agent', 'quality-checker'].map((s) =>
+      instance(s),
+    ),
+  } as unknown as System;
+  const findings = presenceFindings(system);
+  expect(findings.filter(({ state }) => state === 'fail').map(({ name }) => name)).toEqual(['finalizer']);
+  expect(findings.find(({ name }) => name === 'control')).toMatchObject({ state: 'warn', mend: 'nexus resume --all' });
+});
+
+test('a runtime is usable if one worker can use it; where only rehearsals work, that is said', () => {
+  const scripted = { name: 'scripted', usable: true, looked: 'NEXUS_REHEARSAL is on', mend: '' };
+  const broken = { name: 'command', usable: false, looked: 'NEXUS_AGENT_COMMAND is not set', mend: 'set it' };
+  const works = { ...broken, usable: true, looked: './agent' };
+  const states = (runtimes: Presence['runtimes'][]) =>
+    runtimeFindings(runtimes.map((of) => instance('worker-agent', of))).map(({ name, state }) => `${name} ${state}`);
+  expect(states([[scripted, broken], [works]])).toEqual(['runtime scripted ok', 'runtime command ok']);
+  expect(states([[scripted, broken]])).toEqual(['runtime scripted ok', 'runtime command warn', 'runtimes warn']);
+  expect(states([])).toEqual([]);
+});
+
+test('each finding is a line, with what mends it below', () => {
+  const findings = [nodeFinding('26.1.0'), nodeFinding('20.9.0')];
+  expect(findingLines(findings, painter(false))).toEqual([
+    'ok    node  26.1.0',
+    'fail  node  20.9.0 is too old; NEXUS runs on 26',
+    '            → npm ci brings it along; then type npx nexus',
+  ]);
+});

@@ -1,0 +1,305 @@
+/** The command line as a person types it, against a real HTTP server that answers as a gateway would. */
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { json } from 'node:stream/consumers';
+import { beforeEach, expect, onTestFinished, test } from 'vitest';
+import { readConfig } from './config.ts';
+import { exitCodes } from './exit-codes.ts';
+import { runCommand } from './program.ts';
+
+type Call = { method: string; path: string; body: unknown; token: string | undefined };
+type Answer = (call: Call, response: ServerResponse) => void;
+
+let home: string;
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), 'nexus-cli-'));
+  onTestFinished(() => rmSync(home, { recursive: true, force: true }));
+});
+
+/** A gateway that answers every call with what `answer` writes; returns its address and what it was asked. */
+const gateway = async (answer: Answer): Promise<{ url: string; calls: Call[] }> => {
+  const calls: Call[] = [];
+  const handle = async (request: IncomingMessage, response: ServerResponse) => {
+    const { method = '', url = '', headers } = request;
+    const body = method === 'POST' ? await json(request).catch(() => null) : null;
+    const call = { method, path: url, body, token: headers.authorization };
+    calls.push(call);
+    response.setHeader('content-type', 'application/json');
+    answer(call, response);
+  };
+  const server = createServer((request, response) => void handle(request, response)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, calls };
+};
+
+const nexus = async (words: string[], url: string, more: { signal?: AbortSignal } = {}) => {
+  const written = { out: '', err: '' };
+  const sink = (name: 'out' | 'err') => ({
+    write: (text: string) => {
+      written[name] += text;
+    },
+  });
+  const code = await runCommand(words, {
+    readConfig: () => readConfig({ NEXUS_URL: url, NEXUS_TOKEN: 'secret', NEXUS_HOME: home }),
+    stdout: sink('out'),
+    stderr: sink('err'),
+    signal: more.signal ?? new AbortController().signal,
+  });
+  return { code, ...written };
+};
+
+const nobody = 'http://127.0.0.1:1';
+const ended = {
+  task_id: 'shop-abc123',
+  title: 'A shop',
+  request: 'A shop',
+  status: 'completed',
+  current_phase: 'completed',
+  progress_percentage: 100,
+  created_at: '2027-01-01T00:00:00Z',
+  ended_at: '2027-01-01T00:00:42Z',
+  reason: null,
+  workflow: 'feature',
+  repository: null,
+  warnings: [],
+  attempts: 3,
+  sent_back: 1,
+  merged: 2,
+  subtasks: [],
+  report_url: '/api/tasks/shop-abc123/report',
+  result: {
+    branch: 'nexus/shop-abc123',
+    commit: 'f'.repeat(40),
+    repository: '/repositories/shop',
+    checks: { passed: 2, failed: 0, skipped: 1, broken: 0 },
+    proven: true,
+    undo: 'git branch -D nexus/shop-abc123',
+    look: 'git diff main...nexus/shop-abc123',
+    start: 'npm start',
+  },
+};
+
+const submitting: Answer = ({ method, path }, response) => {
+  if (path.startsWith('/api/events')) return;
+  response.statusCode = method === 'POST' ? 202 : 200;
+  response.end(
+    JSON.stringify(
+      method === 'POST' ? { task_id: ended.task_id, status: 'accepted', warnings: ['It is dirty.'] } : ended,
+    ),
+  );
+};
+
+test('run sends every option as the API wants it, follows the task, and says what was built and how to undo it', async () => {
+  const { url, calls } = await gateway(submitting);
+  const scenario = join(home, 's.yaml');
+  writeFileSync(scenario, 'name: x');
+  const options = `--repo ./here --base main --workflow feature --mode sequential --analyst off --setup a --setup b
+    --priority high --deadline 2030-01-01T00:00:00Z --scenario ${scenario}`;
+  const words = ['run', 'Build a shop', ...options.split(/\s+/), '--check', 'npm test', '--check', 'npm run lint'];
+  const { code, out, err } = await nexus(words, url);
+  expect(code).toBe(0);
+  expect(calls[0]).toMatchObject({
+    method: 'POST',
+    path: '/api/tasks',
+    token: 'Bearer secret',
+    body: {
+      request: 'Build a shop',
+      repository: resolve('./here'),
+      base: 'main',
+      workflow: 'feature',
+      mode: 'sequential',
+      analyst: false,
+      setup: ['a', 'b'],
+      checks: [
+        { name: 'check-1', command: 'npm test' },
+        { name: 'check-2', command: 'npm run lint' },
+      ],
+      priority: 'high',
+      deadline: '2030-01-01T00:00:00Z',
+      scenario: 'name: x',
+    },
+  });
+  expect(err).toContain('warning: It is dirty.');
+  for (const said of [
+    'completed after 42 s',
+    'nexus/shop-abc123',
+    '/repositories/shop',
+    'git branch -D',
+    'npm start',
+  ]) {
+    expect(out).toContain(said);
+  }
+});
+
+test('a URL or an ssh address stays as it is; what is not given is not sent', async () => {
+  const { url, calls } = await gateway(submitting);
+  for (const repo of ['https://example.com/a.git', 'git@example.com:team/shop.git']) {
+    await nexus(['run', 'x', '--repo', repo, '--detach'], url);
+    expect(calls.at(-1)?.body).toEqual({ request: 'x', repository: repo });
+  }
+});
+
+test('with --json a command prints one document and nothing else on standard output', async () => {
+  const { url } = await gateway(submitting);
+  const { out, code } = await nexus(['run', 'x', '--json'], url);
+  expect(code).toBe(0);
+  expect(out.trimEnd().split('\n')).toHaveLength(1);
+  expect(JSON.parse(out)).toMatchObject({ task_id: 'shop-abc123', status: 'completed' });
+});
+
+test('a task that failed ends with exit code 1 and its reason', async () => {
+  const failed = { ...ended, status: 'failed', reason: 'SUBTASK_FAILED: store failed', result: null, report_url: null };
+  const { url } = await gateway(({ method, path }, response) => {
+    if (path.startsWith('/api/events')) return;
+    response.end(JSON.stringify(method === 'POST' ? { task_id: 'shop-abc123', warnings: [] } : failed));
+  });
+  const { code, out } = await nexus(['run', 'x'], url);
+  expect(code).toBe(exitCodes.failed.code);
+  expect(out).toContain('SUBTASK_FAILED: store failed');
+  expect(out).toContain('nexus logs shop-abc123');
+});
+
+test('what the fleet refuses is exit code 3 with its sentence; without a fleet it is 69 and how to start one', async () => {
+  const detail = 'There is no workflow "x". There are: feature.';
+  const { url } = await gateway((_call, response) => {
+    response.statusCode = 422;
+    response.end(JSON.stringify({ type: 'about:blank', title: 'No', status: 422, code: 'WORKFLOW_UNKNOWN', detail }));
+  });
+  const refused = await nexus(['run', 'y', '--workflow', 'x', '--json'], url);
+  expect(refused.code).toBe(exitCodes.refused.code);
+  expect(JSON.parse(refused.out).error).toMatchObject({ code: 'WORKFLOW_UNKNOWN', says: detail });
+
+  const alone = await nexus(['run', 'y'], nobody);
+  expect(alone.code).toBe(exitCodes.unavailable.code);
+  expect(alone.err).toContain('nexus up');
+});
+
+for (const words of [
+  ['rum'],
+  ['run'],
+  ['run', 'x', '--runtime', 'a', '--agent-command', 'b'],
+  ['run', 'x', '--workflow', 'a', '--roles', 'b'],
+  ['run', 'x', '--mode', 'sideways'],
+  ['run', 'x', '--analyst', 'maybe'],
+  ['run', 'x', '--scenario', '/does/not/exist'],
+  ['tasks', '--limit', '0'],
+  ['stop'],
+  ['resume'],
+  ['dlq', 'show'],
+]) {
+  test(`\`nexus ${words.join(' ')}\` is a mistake in the command line`, async () => {
+    const { code, err } = await nexus(words, nobody);
+    expect(code).toBe(exitCodes.usage.code);
+    expect(err).toMatch(/^nexus: /);
+  });
+}
+
+test('help names every verb, examples, settings and exit codes', async () => {
+  const { code, out } = await nexus(['--help'], nobody);
+  expect(code).toBe(0);
+  const said = ['up', 'down', 'run', 'tasks', 'task', 'status', 'logs', 'agents', 'stop', 'resume', 'cancel', 'dlq'];
+  for (const word of [...said, 'token', 'doctor', 'NEXUS_URL', 'NEXUS_TOKEN', 'Examples:']) expect(out).toContain(word);
+  for (const { code: number } of Object.values(exitCodes)) expect(out).toContain(String(number));
+  for (const verb of [...said, 'token', 'doctor'])
+    expect((await nexus([verb, '--help'], nobody)).out).toMatch(/Example/);
+});
+
+test('stop --all waits until every worker has confirmed, and names those that have not and what survived', async () => {
+  let looks = 0;
+  const instance = (name: string, confirmed: number, survivors: number[] = []) => ({
+    instance_id: name,
+    service: 'worker-agent',
+    state: 'stopped',
+    busy: 0,
+    confirmed_epoch: confirmed,
+    survivors,
+  });
+  const state = { state: 'stopped', epoch: 7, scopes: {}, by: 'cli', at: null };
+  const { url, calls } = await gateway(({ method }, response) => {
+    looks += method === 'GET' ? 1 : 0;
+    const instances = [instance('w1', looks > 1 ? 7 : 5), instance('w2', 7, [4711])];
+    response.end(JSON.stringify({ ...state, instances }));
+  });
+  const { code, out } = await nexus(['stop', '--all'], url);
+  expect(calls[0]).toMatchObject({ method: 'POST', path: '/api/control', body: { command: 'STOP_ALL' } });
+  expect(looks).toBe(2);
+  expect(out).toContain('confirmed by 2 of 2');
+  expect(out).toContain('survived: process 4711 of w2');
+  expect(code).toBe(exitCodes.failed.code);
+});
+
+test('a worker that stays silent is named when the wait is over', async () => {
+  const silent = { instance_id: 'w1', service: 'worker-agent', confirmed_epoch: 1, survivors: [] };
+  const { url } = await gateway((_call, response) =>
+    response.end(JSON.stringify({ state: 'stopped', epoch: 2, scopes: {}, instances: [silent] })),
+  );
+  const { code, out } = await nexus(['stop', '--all', '--wait', '1'], url);
+  expect(out).toContain('silent: w1');
+  expect(code).toBe(exitCodes.failed.code);
+});
+
+test('Ctrl-C ends the following, not the task, and says how to go on', async () => {
+  const ending = new AbortController();
+  const { url, calls } = await gateway(({ method, path }, response) => {
+    if (path.startsWith('/api/events')) return;
+    if (method === 'GET') setTimeout(() => ending.abort('SIGINT'), 50);
+    const running = { ...ended, status: 'in_progress', ended_at: null, result: null };
+    response.end(JSON.stringify(method === 'POST' ? { task_id: 'shop-abc123', warnings: [] } : running));
+  });
+  const { code, err } = await nexus(['run', 'x'], url, { signal: ending.signal });
+  expect(code).toBe(130);
+  expect(err).toContain('nexus cancel shop-abc123');
+  expect(calls.filter(({ method }) => method !== 'GET')).toHaveLength(1);
+});
+
+test('a dead letter is readable: cause first, what to do, the message last', async () => {
+  const letter = {
+    id: '0198c1d2',
+    at: '2027-01-01T00:00:00Z',
+    code: 'MESSAGE_INVALID',
+    says: 'The payload does not fit.',
+    service: 'orchestrator',
+    type: 'task.submitted',
+    task_id: null,
+    instance_id: 'orchestrator-x',
+    causes: ['ZodError: request is missing'],
+    operator: 'Compare it with the page.',
+    envelope: {
+      type: 'task.submitted',
+      payload: { wrong: true },
+      history: [{ at: 'then', code: 'UNEXPECTED', says: 'x' }],
+    },
+  };
+  const { url } = await gateway((_call, response) => response.end(JSON.stringify(letter)));
+  const { out, code } = await nexus(['dlq', 'show', '0198c1d2'], url);
+  expect(code).toBe(0);
+  const lines = out.split('\n');
+  expect(lines[0]).toBe('MESSAGE_INVALID: The payload does not fit.');
+  for (const said of [
+    'Compare it with the page.',
+    'ZodError: request is missing',
+    'then  UNEXPECTED  x',
+    '"wrong": true',
+  ]) {
+    expect(out).toContain(said);
+  }
+});
+
+test('an answer that is no NEXUS is said, not shown as a stack', async () => {
+  const { url } = await gateway((_call, response) => {
+    response.statusCode = 404;
+    response.end('<html>nginx</html>');
+  });
+  const { code, err } = await nexus(['tasks'], url);
+  expect(code).toBe(exitCodes.refused.code);
+  expect(err).toContain('something that is not NEXUS');
+  expect(err).not.toContain('    at ');
+});

@@ -1,0 +1,128 @@
+import type { SubtaskShort, TaskDetail } from '@nexus/shared/client';
+import { expect, test } from 'vitest';
+import { painter, widthOf } from './output.ts';
+import { changeLines, inOrder, progressLines } from './progress.ts';
+
+const at = (seconds: number) => new Date(Date.UTC(2027, 0, 1) + seconds * 1000).toISOString();
+const now = Date.parse(at(10));
+
+const subtask = (id: string, more: Partial<SubtaskShort> = {}): SubtaskShort => ({
+  id,
+  title: `The ${id}`,
+  role: 'backend',
+  agent_id: 'backend',
+  kind: 'code',
+  state: 'blocked',
+  depends_on: [],
+  attempt: 0,
+  failures: 0,
+  sent_back: 0,
+  instance_id: null,
+  began_at: null,
+  ended_at: null,
+  commit: null,
+  merged_commit: null,
+  reason: null,
+  summary: null,
+  doing: null,
+  checks: { passed: 0, failed: 0, skipped: 0, broken: 0 },
+  ...more,
+});
+
+const task = (subtasks: SubtaskShort[], more: Partial<TaskDetail> = {}): TaskDetail =>
+  ({
+    task_id: 'shop-abc123',
+    title: 'A shop',
+    status: 'in_progress',
+    progress_percentage: 50,
+    created_at: at(0),
+    ended_at: null,
+    sent_back: 0,
+    subtasks,
+    ...more,
+  }) as TaskDetail;
+
+const frame = { columns: 100, rows: 24, paint: painter(false) };
+const picture = (of: TaskDetail, notes: [string, string][] = [], more: Partial<typeof frame> = {}) =>
+  progressLines({ task: of, notes: new Map(notes), now }, { ...frame, ...more });
+
+test('a picture has a header with progress, and a line for each subtask: agent, state, time, what it does', () => {
+  const lines = picture(
+    task([
+      subtask('store', { state: 'merged', attempt: 1, began_at: at(1), ended_at: at(3), summary: 'Links in a file.' }),
+      subtask('page', { agent_id: 'frontend', state: 'working', attempt: 2, began_at: at(6.5), depends_on: ['store'] }),
+      subtask('api', { depends_on: ['store', 'page'] }),
+    ]),
+    [['page', '$ npm test']],
+  );
+  expect(lines).toEqual([
+    'shop-abc123  in progress  ████████░░░░░░░░  50 %  1 of 3 done · 10 s',
+    '  ✓ store  backend   merged        2.0 s  Links in a file.',
+    '  ● page   frontend  working (2)   3.5 s  $ npm test',
+    '  · api    backend   blocked              after page',
+  ]);
+});
+
+test('what an event told wins over what the task holds, and nothing of it can redraw the terminal', () => {
+  const one = task([subtask('page', { state: 'working', attempt: 1, began_at: at(9), doing: 'from the beat' })]);
+  expect(picture(one).at(-1)).toContain('from the beat');
+  expect(picture(one, [['page', '\u001b[2J\u001b[31mred\u0007\r\nalert']]).at(-1)).toMatch(/ {2}red alert$/);
+});
+
+test('a picture is never wider or higher than the terminal, and shows what goes on before what waits', () => {
+  const many = task([
+    ...Array.from({ length: 30 }, (_, index) => subtask(`waiting-${index}`, { title: 'x'.repeat(200) })),
+    subtask('busy', { state: 'working', attempt: 1, began_at: at(2), doing: 'y'.repeat(300) }),
+    subtask('done', { state: 'merged', attempt: 1 }),
+  ]);
+  for (const columns of [20, 40, 79, 200]) {
+    const lines = picture(many, [], { columns, rows: 10 });
+    expect(Math.max(...lines.map(widthOf))).toBeLessThanOrEqual(columns);
+    expect(lines.length).toBeLessThan(10);
+  }
+  const lines = picture(many, [], { rows: 10 });
+  expect(lines.some((line) => line.includes('● busy'))).toBe(true);
+  expect(lines.at(-1)).toBe('  … and 26 blocked');
+});
+
+test('colours take no columns', () => {
+  const one = task([subtask('page', { state: 'working', attempt: 1, began_at: at(9), doing: 'z'.repeat(300) })]);
+  const plain = picture(one);
+  const coloured = picture(one, [], { paint: painter(true) });
+  expect(coloured).not.toEqual(plain);
+  expect(coloured.map(widthOf)).toEqual(plain.map(widthOf));
+});
+
+test('what comes first in the graph stands first, and a cycle does no harm', () => {
+  const order = (subtasks: SubtaskShort[]) => inOrder(subtasks).map(({ id }) => id);
+  expect(
+    order([subtask('c', { depends_on: ['b'] }), subtask('b', { depends_on: ['a'] }), subtask('a'), subtask('z')]),
+  ).toEqual(['a', 'z', 'b', 'c']);
+  expect(order([subtask('a', { depends_on: ['b'] }), subtask('b', { depends_on: ['a'] })])).toHaveLength(2);
+});
+
+test('the first look tells the status and the plan; later ones tell only what changed', () => {
+  const before = task([subtask('store'), subtask('page')]);
+  expect(changeLines(null, before)).toEqual(['shop-abc123: in progress', 'planned: store, page']);
+  expect(changeLines(before, before)).toEqual([]);
+  const after = task([subtask('store', { state: 'working', attempt: 1 }), subtask('page'), subtask('docs')]);
+  expect(changeLines(before, after)).toEqual(['planned: docs', 'store (backend): working']);
+});
+
+test('sent back, crashed and merged are told with their reason', () => {
+  const before = task([
+    subtask('a', { state: 'checking', attempt: 1 }),
+    subtask('b', { state: 'working', attempt: 1 }),
+  ]);
+  const after = task([
+    subtask('a', { state: 'ready', attempt: 1, sent_back: 1, reason: 'npm test failed' }),
+    subtask('b', { state: 'working', attempt: 2, failures: 1, reason: 'killed by SIGKILL' }),
+  ]);
+  expect(changeLines(before, after)).toEqual([
+    'a (backend): sent back: npm test failed',
+    'b (backend): failed, tried again: killed by SIGKILL',
+    'b (backend): working (2)',
+  ]);
+  const end = task([subtask('a', { state: 'merged', attempt: 2, sent_back: 1, summary: 'All green.' }), subtask('b')]);
+  expect(changeLines(after, end)).toContain('a (backend): merged (2): All green.');
+});
