@@ -1,0 +1,146 @@
+/** The report as a page of Markdown, for a person. */
+import type { Report } from './report.ts';
+
+type Subtask = Report['subtasks'][number];
+
+export const renderReport = (report: Report): string =>
+  [
+    `# ${line(report.title)}`,
+    outcomeOf(report),
+    chapter('Asked for', quote(report.request)),
+    chapter('Result', resultOf(report)),
+    chapter('Who did what', whoOf(report.subtasks)),
+    chapter('Sent back, and why', sentBackOf(report.subtasks)),
+    chapter('What was checked', checksOf(report.subtasks)),
+    chapter('What is not proven', list(report.not_proven)),
+    chapter('Alarms', list(report.alarms.map(({ subtask_id, says }) => `${subtask_id}: ${says}`))),
+    chapter('Warnings', list(report.warnings)),
+    chapter(
+      'Questions of the agents',
+      list(report.subtasks.flatMap(({ id, questions }) => questions.map((one) => `${id}: ${one}`))),
+    ),
+    chapter('Time and cost', timeOf(report)),
+    ...report.documents.map(
+      ({ subtask_id, title, agent_id, text }) => `## ${line(title)}\n\n_${subtask_id}, by ${agent_id}_\n\n${text}`,
+    ),
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n')
+    .concat('\n');
+
+const outcomeOf = ({ task_id, outcome, says, result, numbers }: Report): string => {
+  const work = `${numbers.subtasks} subtasks, ${numbers.attempts} attempts, ${numbers.sent_back} sent back, ${numbers.merged} merged`;
+  const proof =
+    result === null ? '' : result.proven ? ' The checks of the result ran.' : ' **Nothing was proven by a check.**';
+  return `Task \`${task_id}\`: **${outcome}**. ${work}.${proof}${says === '' ? '' : `\n\n${says}`}`;
+};
+
+const resultOf = ({ result, base_commit, documents }: Report): string => {
+  if (result === null) return 'It was not released. The work lies in the hub of the task.';
+  if (result.branch === null) {
+    return documents.length > 0
+      ? 'The result is what was reported below; no code was changed.'
+      : 'No code was changed.';
+  }
+  const { passed, failed, skipped, broken } = result.checks;
+  const rows: [string, string | null][] = [
+    ['Branch', code(result.branch)],
+    ['Repository', result.repository && code(result.repository)],
+    ['Commit', `${code(result.commit)}, begun at ${code(base_commit)}`],
+    ['Checks of the result', `${passed} passed, ${failed} failed, ${skipped} skipped, ${broken} broken`],
+  ];
+  const commands: [string, string | null][] = [
+    ['Look at it', result.look],
+    ['Start it', result.start],
+    ['Undo it', result.undo],
+  ];
+  const shown = commands.map(([name, command]) => (command === null ? '' : `${name}:\n\n${fenced(command)}`));
+  return [list(rows.filter(([, value]) => value).map(([name, value]) => `${name}: ${value}`)), ...shown]
+    .filter((part) => part !== '')
+    .join('\n\n');
+};
+
+const whoOf = (subtasks: readonly Subtask[]): string =>
+  table(
+    ['Subtask', 'Agent', 'State', 'Attempts', 'Sent back', 'What it says'],
+    subtasks.map((one) => [
+      `${one.title} (${one.id})`,
+      one.agent_id,
+      one.state,
+      String(one.attempts),
+      String(one.sent_back),
+      (one.summary ?? '').slice(0, 400),
+    ]),
+  );
+
+/** Every attempt that did not end well, and every gate that refused. */
+const sentBackOf = (subtasks: readonly Subtask[]): string =>
+  list(
+    subtasks.flatMap(({ id, history }) =>
+      history
+        .filter(({ outcome }) => !['finished', 'gate_passed', 'gate_unproven'].includes(outcome))
+        .map(({ attempt, agent_id, outcome, says }) => `${id}, attempt ${attempt} by ${agent_id}: ${outcome}. ${says}`),
+    ),
+  );
+
+const checksOf = (subtasks: readonly Subtask[]): string =>
+  table(
+    ['Subtask', 'Check', 'State', 'Command', 'Exit code', 'Time', 'Tests', 'Log'],
+    subtasks.flatMap(({ id, checks }) =>
+      checks.map((check) => [
+        id,
+        check.name,
+        check.failing_before ? `${check.state} (before, too)` : check.state,
+        check.command === null ? '' : code(check.command),
+        check.exit_code === null ? '' : String(check.exit_code),
+        duration(check.duration_ms),
+        check.tests === null
+          ? 'unknown'
+          : `${check.tests.passed} of ${check.tests.total} passed, ${check.tests.skipped} skipped`,
+        check.log === null ? '' : code(`${check.log.ref}:${check.log.path}`),
+      ]),
+    ),
+  );
+
+const timeOf = ({ time, cost }: Report): string =>
+  list([
+    `From ${time.created_at} to ${time.released_at}: ${duration(time.duration_ms)}, of which agents worked ${duration(time.agents_ms)} in sum.`,
+    `Cost: ${cost.usd === null ? 'unknown' : `${cost.usd.toFixed(2)} USD`}; tokens: ${cost.tokens ?? 'unknown'}.`,
+  ]);
+
+const chapter = (title: string, text: string): string => (text === '' ? '' : `## ${title}\n\n${text}`);
+
+const list = (items: readonly string[]): string => items.map((item) => `- ${line(item)}`).join('\n');
+
+const table = (head: string[], rows: string[][]): string => {
+  if (rows.length === 0) return '';
+  const row = (cells: string[]) => `| ${cells.map((cell) => line(cell).replaceAll('|', '\\|')).join(' | ')} |`;
+  return [row(head), row(head.map(() => '---')), ...rows.map(row)].join('\n');
+};
+
+const line = (text: string): string => text.replaceAll(/\s+/g, ' ').trim();
+
+const quote = (text: string): string => text.trim().replaceAll(/^/gm, '> ');
+
+/** Text as code, also where it holds backticks itself. */
+const code = (text: string | null): string => {
+  const fence = '`'.repeat(1 + longestRun(text ?? ''));
+  return text === null ? 'unknown' : `${fence}${fence.length > 1 ? ` ${text} ` : text}${fence}`;
+};
+
+const fenced = (text: string): string => {
+  const fence = '`'.repeat(Math.max(3, 1 + longestRun(text)));
+  return `${fence}sh\n${text}\n${fence}`;
+};
+
+const longestRun = (text: string): number => Math.max(0, ...(text.match(/`+/g) ?? []).map((run) => run.length));
+
+const duration = (ms: number): string => {
+  if (ms < 1000) return `${ms} ms`;
+  const seconds = ms / 1000;
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60
+    ? `${minutes} min ${Math.round(seconds % 60)} s`
+    : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+};
