@@ -19,7 +19,7 @@ import { eraseFabric } from '@nexus/shared/bus';
 import { type Client, openClient, type TaskDetail } from '@nexus/shared/client';
 import { endLines, localPath, summaryOf } from '../services/cli/end-state.ts';
 import { toFailure } from '../services/cli/exit-codes.ts';
-import { type Fleet, howEnded, launchFleet } from '../services/cli/fleet.ts';
+import { type Fleet, howEnded, launchFleet, waitForWorkers } from '../services/cli/fleet.ts';
 import { followTask } from '../services/cli/follow.ts';
 import { duration, painter } from '../services/cli/output.ts';
 import { openProgress, type Progress } from '../services/cli/show-progress.ts';
@@ -55,6 +55,7 @@ const main = async (signal: AbortSignal): Promise<number> => {
   const fleet = await startFleet(name, home, token, signal);
   try {
     const client = openClient({ url: fleet.state.url, token });
+    await waitForWorkers(client);
     const task = await rehearse(client, fleet, signal);
     const proven = await prove(task, signal);
     if (options.json) process.stdout.write(`${JSON.stringify(summaryOf(task, performance.now() - began))}\n`);

@@ -15,6 +15,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
+import type { Client } from '@nexus/shared/client';
 import { inheritedEnvironment } from '@nexus/shared/config';
 import { serviceName } from '@nexus/shared/messages/domain';
 import { projectRoot } from './config.ts';
@@ -66,6 +67,17 @@ export const launchFleet = async (options: LaunchOptions): Promise<Fleet> => {
   } catch (error) {
     await fleet.stop(5000);
     throw error;
+  }
+};
+
+/**
+ * Waits until the workers have told with their beats what they can run; a task that is submitted earlier would be
+ * refused for want of a runtime. Returns quietly after `patienceMs`: then the refusal says it better.
+ */
+export const waitForWorkers = async (client: Pick<Client, 'agents'>, patienceMs = 10_000): Promise<void> => {
+  for (const until = Date.now() + patienceMs; Date.now() < until; await sleep(50)) {
+    const { workers } = await client.agents();
+    if (workers.length > 0 && workers.every(({ runtimes }) => runtimes.length > 0)) return;
   }
 };
 

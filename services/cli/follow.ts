@@ -35,7 +35,8 @@ export const followTask = async (options: Following): Promise<TaskDetail> => {
   const listening = AbortSignal.any([signal, done.signal]);
   let task: TaskDetail | null = null;
   const events = listen(options, listening, (event) => {
-    if (task !== null && takeNote(notes, event)) onView(task, notes);
+    const noted = takeNote(notes, event);
+    if (noted && task !== null) onView(task, notes);
     alarm.ring();
   });
   try {

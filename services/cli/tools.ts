@@ -17,6 +17,8 @@ export type Tools = {
   url: string;
   /** The API, with a token if there is one to be had. */
   client(): Promise<Client>;
+  /** NEXUS_TOKEN, else the one that the gateway made once and keeps in Redis, if Redis answers. */
+  token(): Promise<string | undefined>;
   /** The fabric itself, as an observer, closed afterwards. Throws REDIS_UNREACHABLE within two seconds. */
   withBus<T>(use: (bus: Bus) => Promise<T>): Promise<T>;
   /** Who is typing, as the control state names them. */
@@ -26,13 +28,15 @@ export type Tools = {
 export const openTools = (config: CliConfig, output: Output, signal: AbortSignal): Tools => {
   const url = config.url ?? startedHere(config.home) ?? 'http://127.0.0.1:8080';
   const withBus = <T>(use: (bus: Bus) => Promise<T>) => useBus(config, use);
+  const token = async () => config.token ?? (await storedToken(withBus));
   return {
     config,
     output,
     signal,
     url,
     withBus,
-    client: async () => openClient({ url, token: config.token ?? (await storedToken(withBus)) }),
+    token,
+    client: async () => openClient({ url, token: await token() }),
     actor: `cli:${nameOfUser()}`,
   };
 };

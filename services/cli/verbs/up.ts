@@ -1,7 +1,8 @@
 /** `nexus up`: a whole fleet on this machine, each service as a process of its own. */
+import { openClient } from '@nexus/shared/client';
 import type { Command } from 'commander';
 import { CommandFailure, type Exit } from '../exit-codes.ts';
-import { endProcesses, type Fleet, howEnded, launchFleet } from '../fleet.ts';
+import { endProcesses, type Fleet, howEnded, launchFleet, waitForWorkers } from '../fleet.ts';
 import { type FleetProcess, type FleetState, forgetFleet, lives, readFleet, writeFleet } from '../fleet-state.ts';
 import { lastLines } from '../log-lines.ts';
 import { provideRedis } from '../own-redis.ts';
@@ -53,6 +54,7 @@ const up = async (tools: Tools, options: Options): Promise<Exit | undefined> => 
   });
   const state = { ...fleet.state, processes: [...fleet.state.processes, ...(redis ? [redis] : [])] };
   writeFleet(config.home, state);
+  await waitForWorkers(openClient({ url: state.url, token: await tools.token() }));
   output.document(state);
   output.say(...upLines(state, config.home));
   return options.foreground ? stay(tools, fleet, redis) : 'ok';
