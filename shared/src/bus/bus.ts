@@ -22,6 +22,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FabricConfig } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { type Kind, type KindsTo, kindsTo } from '@nexus/shared/messages';
@@ -276,21 +277,25 @@ const scopesOf = (message: Message, service: ServiceName, instanceId: string): s
   return agent === undefined ? scopes : [...scopes, `agent:${agent}`];
 };
 
-/** Waits for the first answer, ten seconds at most. */
+/** Waits for the first answer, ten seconds at most. A command that waits for a connection never fails by itself. */
 const reach = async (redis: Redis, url: string): Promise<void> => {
   let last = 'no answer within 10 s';
   redis.on('error', (error: Error) => {
     last = error.message || last;
   });
-  const timer = setTimeout(() => redis.disconnect(), 10_000);
+  const late = new AbortController();
   try {
-    await redis.ping();
+    const answered = redis.ping().then(() => true);
+    const waited = sleep(reachMs, false, { signal: late.signal }).catch(() => false);
+    if (!(await Promise.race([answered, waited]))) throw new Error(last);
   } catch (error) {
-    throw fail('REDIS_UNREACHABLE', { url: shownUrl(url), message: last }, { cause: error });
+    redis.disconnect();
+    throw fail('REDIS_UNREACHABLE', { url: shownUrl(url), message: (error as Error).message }, { cause: error });
   } finally {
-    clearTimeout(timer);
+    late.abort();
   }
 };
+const reachMs = 10_000;
 
 /** Trouble with Redis is said once when it begins and once when it is over. */
 const makeTroubles = (log: Log, url: string) => {

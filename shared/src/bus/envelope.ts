@@ -88,7 +88,8 @@ export const followUpEnvelope = (
 ): Envelope => ({
   ...makeEnvelope(next.type, next.payload, {
     from,
-    thread: cause.conversation_thread,
+    // A message written by hand may lack its thread; what follows from it names its task.
+    thread: (next.payload as { task_id?: string }).task_id ?? cause.conversation_thread,
     actor: cause.actor,
     priority: next.priority ?? cause.priority,
     messageId: uuidV8(`${cause.message_id}\n${next.type}\n${next.key}`),

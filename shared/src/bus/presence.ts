@@ -8,7 +8,9 @@ import type { Keys } from './keys.ts';
 import type { Redis } from './redis.ts';
 
 /** What an instance tells of itself with its beat. */
-export type Told = Partial<Pick<Presence, 'port' | 'slots' | 'running' | 'runtimes' | 'survivors' | 'state' | 'credentials_for'>>;
+export type Told = Partial<
+  Pick<Presence, 'port' | 'slots' | 'running' | 'runtimes' | 'survivors' | 'state' | 'credentials_for'>
+>;
 
 type PresenceOptions = {
   instanceId: string;

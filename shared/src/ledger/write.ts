@@ -56,6 +56,8 @@ export const removeTask = (keys: Keys, id: string): LedgerWrite[] => [
   { op: 'remove', key: keys.task(id) },
   { op: 'unindex', key: keys.tasks, member: id },
   { op: 'unindex', key: keys.openTasks, member: id },
+  // Otherwise the edge would still know the task as accepted.
+  { op: 'remove', key: keys.seen(`task:${id}`) },
 ];
 
 /** Removes the request that the edge stored beside its message. */

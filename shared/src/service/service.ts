@@ -133,8 +133,10 @@ const start = async <S extends ServiceName, C extends ConfigDefinition, T extend
     stop: async () => {
       draining = true;
       log.info({ busy: bus.busy() }, `${definition.name} drains`);
+      // A service that reads no inbox is a server: it ends its requests while the bus still stands.
+      if (definition.mode === 'none') await tools.close?.();
       await bus.close(own.drainGrace);
-      await tools.close?.();
+      if (definition.mode !== 'none') await tools.close?.();
       await health?.close();
       log.info(`${definition.name} has ended`);
     },
@@ -171,6 +173,7 @@ const explain = (name: string, error: AppError): never => {
   const codes: Partial<Record<AppError['code'], number>> = {
     CONFIG_INVALID: exitCodes.configuration,
     PORT_TAKEN: exitCodes.configuration,
+    DEFINITION_INVALID: exitCodes.configuration,
     REDIS_UNREACHABLE: exitCodes.unavailable,
     REDIS_UNFIT: exitCodes.unavailable,
   };
