@@ -9,8 +9,8 @@ const manifestSchema = z.object({
 });
 
 /**
- * What starts what was built: the script `start` of its package.json, else its program, else null. `checkout` is where it
- * lies checked out; without it the command is for whoever has switched to the branch.
+ * What starts what was built: the script `start` of its package.json, else its program, else null. `checkout` is
+ * where it lies checked out; without it the command is for whoever has switched to the branch.
  */
 export const startCommand = (packageJson: string | null, checkout: string | null): string | null => {
   const manifest = manifestOf(packageJson);

@@ -2,7 +2,8 @@
  * What a release target is, and how they are found: every file in `targets/` whose default export was made by
  * `defineTarget`. The first one that takes a release gets it.
  *
- * A target must be harmless when asked twice: a release runs again if the process dies between its push and its settlement.
+ * A target must be harmless when asked twice: a release runs again if the process dies between its push and its
+ * settlement.
  */
 import { readdir } from 'node:fs/promises';
 import { fail } from '@nexus/shared/errors';

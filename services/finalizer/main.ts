@@ -1,8 +1,9 @@
 /**
- * The finalizer: makes hubs, merges what was tested, releases results and reports on them. It alone holds push credentials.
+ * The finalizer: makes hubs, merges what was tested, releases results and reports on them. It alone holds push
+ * credentials.
  *
- * Read on-repository-requested.ts → on-merge-requested.ts → on-release-requested.ts → release.ts → report.ts. A new release
- * target is one file in `targets/`.
+ * Read on-repository-requested.ts → on-merge-requested.ts → on-release-requested.ts → release.ts → report.ts. A new
+ * release target is one file in `targets/`.
  */
 import { secretValues } from '@nexus/shared/config';
 import { defineService, type ServiceContext, serve } from '@nexus/shared/service';

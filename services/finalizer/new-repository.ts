@@ -1,10 +1,10 @@
 /**
- * The repository of a task that named none: a real checkout, made beside its place and renamed into it, so that it is there
- * as a whole or not at all.
+ * The repository of a task that named none: a real checkout, made beside its place and renamed into it, so that it is
+ * there as a whole or not at all.
  *
- * `main` stands at the first commit, the result is `nexus/<task>`, checked out: whoever opens the folder sees what was built
- * and can start it, `git switch main && git merge nexus/<task>` takes it, and leaving the branch undoes it. No remote
- * leads back to the hub, and no setting of ours stays: from here on it is the person's.
+ * `main` stands at the first commit, the result is `nexus/<task>`, checked out: whoever opens the folder sees what
+ * was built and can start it, `git switch main && git merge nexus/<task>` takes it, and leaving the branch undoes it.
+ * No remote leads back to the hub, and no setting of ours stays: from here on it is the person's.
  */
 import { randomUUID } from 'node:crypto';
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
@@ -22,7 +22,10 @@ type NewRepository = {
   signal: AbortSignal;
 };
 
-/** Makes the repository, or finds it as an earlier delivery made it. Throws `RELEASE_FAILED` if the branch is another commit. */
+/**
+ * Makes the repository, or finds it as an earlier delivery made it. Throws `RELEASE_FAILED` if the branch is another
+ * commit.
+ */
 export const makeRepository = async (options: NewRepository): Promise<void> => {
   const { folder, signal } = options;
   if (await isThere(options)) return;

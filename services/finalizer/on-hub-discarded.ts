@@ -1,6 +1,6 @@
 /**
- * A deleted task leaves neither hub nor report. What was released stays: it is the person's. There is no `begin` here, as the
- * task has ended, and nothing is spawned that could outlive us.
+ * A deleted task leaves neither hub nor report. What was released stays: it is the person's. There is no `begin`
+ * here, as the task has ended, and nothing is spawned that could outlive us.
  */
 import { done, type Handler } from '@nexus/shared/bus';
 import { hubLocation, removeHub } from '@nexus/shared/git';

@@ -1,6 +1,6 @@
 /**
- * Merges a tested candidate: one atomic push of integration and the marker of the subtask (rule 24). The marker is looked at
- * first, so a repetition after a crash finds its own merge done.
+ * Merges a tested candidate: one atomic push of integration and the marker of the subtask (rule 24). The marker is
+ * looked at first, so a repetition after a crash finds its own merge done.
  */
 import { rm } from 'node:fs/promises';
 import { resolve } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * One release: the result goes to the target that takes it, and a person is told where it is, how to look at it, how to start
- * it and how to undo it.
+ * One release: the result goes to the target that takes it, and a person is told where it is, how to look at it, how
+ * to start it and how to undo it.
  *
  *     commit is the base → nothing to push: the result is the report
  *     pushed, or there already → the result

@@ -1,6 +1,7 @@
 /**
- * The report of a task: what was asked, what came of it, who did what, what proves it and what does not. A pure function of the
- * task, its board and what was released; written once as JSON, and from that as Markdown (`report-page.ts`).
+ * The report of a task: what was asked, what came of it, who did what, what proves it and what does not. A pure
+ * function of the task, its board and what was released; written once as JSON, and from that as Markdown
+ * (`report-page.ts`).
  */
 import type { BoardView, TaskView } from '@nexus/shared/ledger';
 import type { AttemptEntry, Check, Cost, Subtask } from '@nexus/shared/messages/domain';

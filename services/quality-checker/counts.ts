@@ -53,8 +53,9 @@ const readSpec: Reader = (text, folder) => {
   const tests = nodeSummary(text, 'ℹ');
   if (tests === null) return null;
   const failing: string[] = [];
-  for (const match of text.matchAll(/^test at (.+):\d+:\d+\n✖ (.+?)(?: \([\d.]+ms\))?(?: # .*)?$/gm)) {
-    failing.push(named(relative(match[1] ?? '', folder), match[2] ?? '', folder));
+  for (const match of text.matchAll(/^test at (.+):\d+:\d+\n✖ (.+)$/gm)) {
+    const title = (match[2] ?? '').replace(/ \([\d.]+ms\)$/, '');
+    failing.push(named(relative(match[1] ?? '', folder), title, folder));
   }
   return { tests, failing };
 };
@@ -105,7 +106,7 @@ type TapPoint = {
 const tapPoints = (lines: string[]): TapPoint[] => {
   const points: TapPoint[] = [];
   for (const [index, line] of lines.entries()) {
-    const match = /^( *)(not )?ok\b *\d* *(?:- )?(.*?)(?: # (SKIP|TODO)\b.*)?$/i.exec(line);
+    const match = /^( *)(not )?ok \d+ *(?:- )?(.*?)(?: # (SKIP|TODO)\b.*)?$/i.exec(line);
     if (!match) continue;
     const yaml = tapYaml(lines, index + 1);
     points.push({
@@ -137,7 +138,9 @@ const readVitest: Reader = (text, folder) => {
   const empty = /^No test files found, exiting with code \d/m.test(text);
   if (summaries.length === 0 && !empty) return null;
   const failing: string[] = [];
-  for (const match of text.matchAll(/^ FAIL +(?:\|[^|]+\| +)?(\S+?\.[cm]?[jt]sx?)(?: > (.+)| \[ .+ \])?$/gm)) {
+  for (const match of text.matchAll(
+    /^ FAIL +(?:\|[^|]+\| +|[^\s.]+ +)?(\S+?\.[cm]?[jt]sx?)(?: > (.+)| \[ .+ \])?$/gm,
+  )) {
     failing.push(named(relative(match[1] ?? '', folder), match[2] ?? '', folder));
   }
   return { tests: summaries.map(countWords).reduce(sum, zero), failing };

@@ -24,8 +24,8 @@ export const checkEnvironment = (home: string): Record<string, string> => {
 };
 
 /**
- * npm puts our own `node_modules/.bin` first on the path, and a project that forgot to declare a tool would find ours. Our
- * Node stays, since it may be the only one that is new enough.
+ * npm puts our own `node_modules/.bin` first on the path, and a project that forgot to declare a tool would find
+ * ours. Our Node stays, since it may be the only one that is new enough.
  */
 const withoutOurTools = (path: string): string => {
   const foreign = path.split(delimiter).filter((folder) => !`${folder}/`.startsWith(ownFolder));

@@ -1,9 +1,9 @@
 /**
  * One candidate at the gate, after its merge: detect, run, compare with the commit before, judge, keep the evidence.
  *
- * The checks of the commit before come with the message. Where nobody ever ran them, they are run here, once, and only if
- * they matter: something failed, or tests are to be counted against something. The verdict brings them back, so
- * that the next candidate gets them with its message: 2 N runs for N subtasks at most.
+ * The checks of the commit before come with the message. Where nobody ever ran them, they are run here, once, and
+ * only if they matter: something failed, or tests are to be counted against something. The verdict brings them back,
+ * so that the next candidate gets them with its message: 2 N runs for N subtasks at most.
  */
 import type { HandlerTools, Message } from '@nexus/shared/bus';
 import { commitEvidence, hubLocation, refs } from '@nexus/shared/git';
@@ -87,7 +87,10 @@ const factsOf = (changes: readonly Change[]) => {
   };
 };
 
-/** Detects and runs what one checkout declares. `label` tells the events of the commit before from those of the candidate. */
+/**
+ * Detects and runs what one checkout declares. `label` tells the events of the commit before from those of the
+ * candidate.
+ */
 const runIn = async (gate: Gate, folder: string, changes: readonly Change[], label: string): Promise<Ran[]> => {
   const { payload, tools, mark, redact } = gate;
   const { signal } = gate.workshop;

@@ -1,4 +1,7 @@
-/** The verdict as a message: within its limits, since an envelope holds 64 kB and the next candidate carries these checks too. */
+/**
+ * The verdict as a message: within its limits, since an envelope holds 64 kB and the next candidate carries these
+ * checks too.
+ */
 import type { PayloadInput, PayloadOf } from '@nexus/shared/messages';
 import type { Check } from '@nexus/shared/messages/domain';
 import type { Candidate } from './candidate.ts';
@@ -55,8 +58,8 @@ export const conflictVerdict = (
 const idsOf = ({ task_id, subtask_id, attempt }: Submitted) => ({ task_id, subtask_id, attempt });
 
 /**
- * Checks in at most 20 kB: the logs of those that passed go first, then all logs are halved, then names are cut. Names that
- * were cut are fewer than the count of failures, by which a later comparison knows that they are not all.
+ * Checks in at most 20 kB: the logs of those that passed go first, then all logs are halved, then names are cut.
+ * Names that were cut are fewer than the count of failures, by which a later comparison knows that they are not all.
  */
 const fitted = (checks: readonly Check[]): Check[] => {
   let fit = checks.map((check) => ({ ...check, failing: fittedNames(check.failing) }));

@@ -4,8 +4,8 @@
  * Of each check, in this order:
  *
  *   passed   counts, unless fewer tests ran than before
- *   failed   is excused if every failing test is known by name and failed before, or may be red; where names are not known
- *            it is excused only by a commit before on which it failed no better. Anything else is the candidate's
+ *   failed   is excused if every failing test is known by name and failed before, or may be red; where names are
+ *            not known, only by a commit before on which it failed no better. Else it is the candidate's
  *   broken   is nobody's fault, unless the candidate changed what the tool or set-up is made of and it worked before
  *   skipped  proves nothing; a check that ran before and now does not is the candidate's
  *
@@ -90,7 +90,7 @@ const ruleOn = (check: Check, evidence: Evidence): Ruling => {
     case 'broken':
       return ruleBroken(check, before, evidence);
     case 'skipped':
-      return ruleSkipped(check, before);
+      return ruleSkipped(check, before, evidence);
   }
 };
 
@@ -189,19 +189,25 @@ const isOutage = ({ log_tail }: Check): boolean =>
     log_tail,
   );
 
-const ruleSkipped = (check: Check, before: Check | undefined): Ruling => {
-  if (!before || before.state === 'skipped' || before.state === 'broken') return { check, is: 'skipped' };
+const ruleSkipped = (check: Check, before: Check | undefined, evidence: Evidence): Ruling => {
+  if (setUpBroke(evidence) || !before || before.state === 'skipped' || before.state === 'broken')
+    return { check, is: 'skipped' };
   const alarm = `${quoted(check)} ran before${before.tests ? ` (${before.tests.total} tests)` : ''}, and did not now: ${check.why}`;
   return { check: failed(check, check.why), is: 'blamed', alarm, says: alarm };
 };
 
-/** Checks of the commit before that the candidate no longer declares. Where the set-up broke, nothing is known of them. */
-const vanished = ({ checks, before }: Evidence): Ruling[] =>
-  checks.some(({ name }) => name === setUpName)
+const setUpBroke = ({ checks }: Evidence): boolean => checks.some(({ name }) => name === setUpName);
+
+/**
+ * Checks of the commit before that the candidate no longer declares. Where the set-up broke, nothing is known of
+ * them.
+ */
+const vanished = (evidence: Evidence): Ruling[] =>
+  setUpBroke(evidence)
     ? []
-    : (before ?? [])
+    : (evidence.before ?? [])
         .filter(({ name, state }) => state === 'passed' || (state === 'failed' && name !== setUpName))
-        .filter(({ name }) => name !== 'syntax' && !checks.some((check) => check.name === name))
+        .filter(({ name }) => name !== 'syntax' && !evidence.checks.some((check) => check.name === name))
         .map((gone) => {
           const why = `The check "${gone.name}" (\`${gone.command}\`) is no longer declared.`;
           const check: Check = { ...gone, ...ended, state: 'failed', why };
