@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { eraseFabric } from '@nexus/shared/bus';
 import { type Client, openClient, type TaskDetail } from '@nexus/shared/client';
-import { endLines, localPath, summaryOf } from '../services/cli/end-state.ts';
+import { builtLines, endLines, localPath, summaryOf } from '../services/cli/end-state.ts';
 import { toFailure } from '../services/cli/exit-codes.ts';
 import { type Fleet, howEnded, launchFleet, waitForWorkers } from '../services/cli/fleet.ts';
 import { followTask } from '../services/cli/follow.ts';
@@ -128,7 +128,7 @@ const rehearse = async (client: Client, fleet: Fleet, signal: AbortSignal): Prom
 
 /** Shows how it ended and proves the result; false if the proof fails. */
 const prove = async (task: TaskDetail, signal: AbortSignal): Promise<boolean> => {
-  say('', ...endLines(task, paint), '');
+  say('', ...builtLines(task, out.columns ?? 160), '', ...endLines(task, paint), '');
   if (task.status !== 'completed') return false;
   const repository = localPath(task);
   const branch = task.result?.branch;

@@ -1,7 +1,7 @@
 /** How a task ended, for a person: what was built, where it lies, how to look at it and how to undo it. */
 import { existsSync } from 'node:fs';
 import type { TaskDetail } from '@nexus/shared/client';
-import { duration, oneLine, type Paint, table } from './output.ts';
+import { cut, duration, oneLine, type Paint, table } from './output.ts';
 import { inOrder, words } from './progress.ts';
 
 /** The last words of `nexus run`, and the heart of `nexus task`. */
@@ -9,7 +9,15 @@ export const endLines = (task: TaskDetail, paint: Paint): string[] => {
   const tookMs = task.ended_at === null ? 0 : Date.parse(task.ended_at) - Date.parse(task.created_at);
   const colour = task.status === 'completed' ? 'green' : 'red';
   const head = `${paint(colour, words(task.status))} after ${duration(tookMs)}: ${oneLine(task.title)}`;
-  return [head, ...reasonLines(task), ...builtLines(task), ...resultLines(task), ...moreLines(task)];
+  return [head, ...reasonLines(task), ...resultLines(task), ...moreLines(task)];
+};
+
+/** What each subtask has built, in its agent's own words. */
+export const builtLines = (task: TaskDetail, columns: number): string[] => {
+  const done = inOrder(task.subtasks).filter(({ state, summary }) => summary && ['merged', 'reported'].includes(state));
+  return table(done.map(({ title, summary }) => [`  ${oneLine(title)}`, oneLine(summary ?? '')])).map((line) =>
+    cut(line, columns),
+  );
 };
 
 /** Where the result lies as a local path; null if it lies elsewhere, or there is none. */
@@ -44,13 +52,6 @@ const reasonLines = (task: TaskDetail): string[] => {
     ...(task.reason ? [`  why      ${oneLine(task.reason)}`] : []),
     ...failed.map(({ id, reason }) => `  ${id}: ${oneLine(reason ?? 'failed')}`),
   ];
-};
-
-const builtLines = (task: TaskDetail): string[] => {
-  const done = inOrder(task.subtasks).filter(({ state, summary }) => summary && ['merged', 'reported'].includes(state));
-  return done.length === 0
-    ? []
-    : ['', ...table(done.map(({ title, summary }) => [`  ${oneLine(title)}`, oneLine(summary ?? '')]))];
 };
 
 const resultLines = ({ result, attempts, sent_back, subtasks }: TaskDetail): string[] => {

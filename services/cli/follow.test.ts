@@ -12,6 +12,12 @@ const away = () =>
     problems: undefined,
   });
 
+const history = [
+  { attempt: 1, outcome: 'finished', says: 'All done.' },
+  { attempt: 1, outcome: 'gate_failed', says: 'npm test: it ended with exit code 1.' },
+  { attempt: 2, outcome: 'finished', says: 'Mended.' },
+];
+
 /** A client whose task takes these states in turn; an error among them is thrown. */
 const clientOf = (
   states: (string | Error)[],
@@ -25,6 +31,7 @@ const clientOf = (
       if (state instanceof Error) throw state;
       return taskAt(state);
     },
+    subtask: async () => ({ history }) as never,
     events,
   };
   return client;
@@ -47,6 +54,18 @@ test('a task is followed to its end although no event ever comes', async () => {
   const task = await follow(client, { onView: ({ status }) => seen.push(status) });
   expect(task.status).toBe('completed');
   expect(seen).toEqual(['planning', 'in_progress', 'stopped', 'waiting_for_person', 'completed']);
+});
+
+test('a subtask that is tried again has the reason for it, from its history', async () => {
+  const client = clientOf(['in_progress', 'completed']);
+  const task = async () => {
+    client.looks += 1;
+    const subtasks = [{ id: 'page', state: 'working', reason: null, sent_back: 1, failures: 0 }];
+    return { ...taskAt(client.looks > 1 ? 'completed' : 'in_progress'), subtasks } as unknown as TaskDetail;
+  };
+  const reasons: (string | null | undefined)[] = [];
+  await follow({ ...client, task }, { onView: ({ subtasks }) => reasons.push(subtasks[0]?.reason) });
+  expect(reasons).toEqual(['npm test: it ended with exit code 1.', 'npm test: it ended with exit code 1.']);
 });
 
 test('an event wakes, long before the next look would be due', async () => {

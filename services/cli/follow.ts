@@ -5,15 +5,25 @@
  * read again after every event and every second, so a missed one costs a second. A gateway that is away for
  * a while is waited for: the task goes on without it.
  */
-import { type Client, ClientProblem, type FleetEvent, type TaskDetail } from '@nexus/shared/client';
+import {
+  type Client,
+  ClientProblem,
+  type FleetEvent,
+  type SubtaskDetail,
+  type SubtaskShort,
+  type TaskDetail,
+} from '@nexus/shared/client';
 import { type TaskStatus, taskTransitions } from '@nexus/shared/messages/domain';
 import { CommandFailure } from './exit-codes.ts';
 
 export type Following = {
-  client: Pick<Client, 'task' | 'events'>;
+  client: Pick<Client, 'task' | 'subtask' | 'events'>;
   taskId: string;
   signal: AbortSignal;
-  /** Called after every look at the task and after every event that tells what somebody does. */
+  /**
+   * Called after every look at the task and after every event that tells what somebody does. Subtasks that are tried
+   * again have the reason for it, which the task itself leaves to their history.
+   */
   onView(task: TaskDetail, notes: ReadonlyMap<string, string>): void;
   /** The whole text of what an agent says, as it says it. */
   onOutput?(event: LiveEvent): void;
@@ -30,6 +40,7 @@ export type LiveEvent = { event: string; subtask_id?: string; attempt?: number; 
 export const followTask = async (options: Following): Promise<TaskDetail> => {
   const { client, taskId, signal, onView, pollMs = 1000 } = options;
   const notes = new Map<string, string>();
+  const reasons = openReasons(client);
   const alarm = openAlarm();
   const done = new AbortController();
   const listening = AbortSignal.any([signal, done.signal]);
@@ -41,10 +52,11 @@ export const followTask = async (options: Following): Promise<TaskDetail> => {
   });
   try {
     for (;;) {
-      task = await readTask(client, taskId, options);
+      const read = await readTask(client, taskId, options);
       signal.throwIfAborted();
+      task = await reasons.addTo(read);
       onView(task, notes);
-      if (hasEnded(task)) return task;
+      if (hasEnded(read)) return read;
       await alarm.wait(pollMs, signal);
     }
   } finally {
@@ -85,6 +97,28 @@ const readTask = async (
 
 const isAway = (error: unknown): error is ClientProblem =>
   error instanceof ClientProblem && (error.status === 0 || error.status >= 500);
+
+/** Why subtasks are tried again: read from the history of each that was sent back or failed since the last look. */
+const openReasons = (client: Pick<Client, 'subtask'>) => {
+  const known = new Map<string, { setbacks: number; says: string | null }>();
+  const learn = async (taskId: string, { id, sent_back, failures }: SubtaskShort): Promise<void> => {
+    const setbacks = sent_back + failures;
+    if (setbacks === (known.get(id)?.setbacks ?? 0)) return;
+    const detail = await client.subtask(taskId, id).catch(() => null);
+    if (detail !== null) known.set(id, { setbacks, says: lastSetback(detail) });
+  };
+  return {
+    addTo: async (task: TaskDetail): Promise<TaskDetail> => {
+      await Promise.all(task.subtasks.map((subtask) => learn(task.task_id, subtask)));
+      const subtasks = task.subtasks.map((one) => ({ ...one, reason: one.reason ?? known.get(one.id)?.says ?? null }));
+      return { ...task, subtasks };
+    },
+  };
+};
+
+/** What the last entry says that is neither a finished attempt nor a gate that was passed. */
+export const lastSetback = ({ history }: Pick<SubtaskDetail, 'history'>): string | null =>
+  history.findLast(({ outcome }) => outcome !== 'finished' && outcome !== 'gate_passed')?.says ?? null;
 
 /** Listens to events until the signal aborts; a stream that breaks is opened again where it ended. */
 const listen = async (

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { CheckRequest, TaskRequest } from '@nexus/shared/messages/domain';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { endLines } from '../end-state.ts';
+import { builtLines, endLines } from '../end-state.ts';
 import { CommandFailure, type Exit } from '../exit-codes.ts';
 import { followTask } from '../follow.ts';
 import type { Act } from '../program.ts';
@@ -92,7 +92,7 @@ const run = async (tools: Tools, words: string, options: RunOptions): Promise<Ex
       onTrouble: (problem) => progress.say(problem ?? 'The gateway answers again.'),
     });
     progress.close();
-    output.say('', ...endLines(task, output.paint));
+    output.say('', ...builtLines(task, output.stdout.columns ?? 160), '', ...endLines(task, output.paint));
     output.document(task);
     return task.status === 'completed' ? 'ok' : 'failed';
   } finally {
