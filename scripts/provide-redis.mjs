@@ -174,7 +174,7 @@ const startContainer = async (say) => {
   const ended = watch(child);
   const url = await publishedUrl(name, ended);
   if (!url || !(await answersSoon(url, ended))) {
-    spawnSync('docker', ['rm', '-f', name], { stdio: 'ignore' });
+    spawnSync('docker', ['rm', '-f', '-v', name], { stdio: 'ignore' });
     throw new Unavailable(`Docker cannot start ${image}:\n${ended.output.slice(-2000)}\n${lineToType()}`);
   }
   const end = async () => {

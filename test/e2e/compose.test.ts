@@ -39,6 +39,7 @@ const git = (...words: string[]): string =>
 
 let fleet: Fleet;
 let client: Client;
+let token = '';
 let taskId = '';
 
 beforeAll(async () => {
@@ -52,7 +53,8 @@ beforeAll(async () => {
   });
   await fleet.compose('build');
   await fleet.compose('up', '-d', '--wait', '--scale', 'worker-agent=3');
-  client = openClient({ url: fleet.url, token: await fleet.exec('gateway', 'nexus', 'token') });
+  token = await fleet.exec('gateway', 'nexus', 'token');
+  client = openClient({ url: fleet.url, token });
 });
 
 afterAll(async () => {
@@ -80,6 +82,17 @@ const explainFailures = (): void =>
 
 const working = (task: TaskDetail) => task.subtasks.filter(({ state }) => state === 'working');
 
+/** The task as it ended, whichever way. */
+const ended = (id: string): Promise<TaskDetail> =>
+  eventually(
+    `task ${id} ends`,
+    async () => {
+      const seen = await client.task(id);
+      return ['completed', 'failed', 'cancelled'].includes(seen.status) && seen;
+    },
+    180_000,
+  );
+
 /** Processes of agents that wait, over all workers. */
 const agentProcesses = async (): Promise<number> => {
   const counts = await Promise.all(
@@ -88,22 +101,24 @@ const agentProcesses = async (): Promise<number> => {
   return counts.reduce((sum, count) => sum + Number(count), 0);
 };
 
-test('the quick start’s request is answered with 202 and the shape that it prints', async () => {
+test('the quick start: a task by HTTP, done by an agent’s command, in a repository of its own', async () => {
   explainFailures();
-  const body = { request: 'Create a simple hello world function', scenario: 'name: x\nsubtasks: {}\n' };
+  const agent = 'cat >/dev/null; echo "console.log(1)" > hello.js';
   const response = await fetch(`${fleet.url}/api/tasks`, {
     method: 'POST',
-    headers: {
-      'content-type': 'application/json',
-      authorization: `Bearer ${await fleet.exec('gateway', 'nexus', 'token')}`,
-    },
-    body: JSON.stringify(body),
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+    body: JSON.stringify({ request: 'Create a simple hello world function', agent_command: agent }),
   });
   expect(response.status).toBe(202);
-  const accepted = (await response.json()) as Record<string, unknown>;
-  expect(accepted).toMatchObject({ estimated_completion: null, assigned_agents: [] });
-  expect(Object.keys(accepted)).toEqual(expect.arrayContaining(['task_id', 'status', 'tracking_url']));
-  await client.cancel(String(accepted.task_id));
+  const accepted = (await response.json()) as { task_id: string };
+  expect(accepted).toMatchObject({ status: 'accepted', estimated_completion: null, assigned_agents: [] });
+  expect(accepted).toHaveProperty('tracking_url', `/api/tasks/${accepted.task_id}`);
+  const task = await ended(accepted.task_id);
+  expect(task).toMatchObject({ status: 'completed', reason: null });
+  const folder = `/var/lib/nexus/repositories/${accepted.task_id}`;
+  expect(await fleet.exec('finalizer', 'git', '-C', folder, 'show', `${task.result?.branch}:hello.js`)).toBe(
+    'console.log(1)',
+  );
 });
 
 test('nobody without the token gets in', async () => {
@@ -143,14 +158,7 @@ test('RESUME_ALL lets the same task go on to its end, gated and pushed', async (
   explainFailures();
   await fleet.exec('worker-agent', 'touch', goOn);
   await fleet.exec('redis', 'redis-cli', 'PUBLISH', 'control', 'RESUME_ALL');
-  const task = await eventually(
-    'the task ends',
-    async () => {
-      const seen = await client.task(taskId);
-      return ['completed', 'failed', 'cancelled'].includes(seen.status) && seen;
-    },
-    180_000,
-  );
+  const task = await ended(taskId);
   expect(task).toMatchObject({ status: 'completed', reason: null });
   expect(task.result?.checks).toMatchObject({ failed: 0, broken: 0 });
   expect(git('rev-parse', `nexus/${taskId}`)).toBe(task.result?.commit);
