@@ -4,7 +4,7 @@ import { play } from '../../test/tools/play.ts';
 
 const wide = (count: number) => Array.from({ length: count }, (_, at) => ({ id: `n${at}` }));
 
-test('one candidate at a time is at the gate, in the order in which they came, each on the head before it (rule 25)', () => {
+test('one candidate at a time is at the gate, in their order, each on the head before it (rule 25)', () => {
   const game = play(wide(3));
   for (const id of ['n1', 'n2', 'n0']) game.finish(id);
   expect(game.head()).toMatchObject({ at_gate: 'n1', queue: ['n2', 'n0'] });

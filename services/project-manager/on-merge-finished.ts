@@ -1,4 +1,4 @@
-/** A candidate is in: its dependents may start from it, and the next one goes to the gate. The decision is `board.ts`'s. */
+/** A candidate is in: its dependents start from it, the next one goes to the gate. The decision is `board.ts`'s. */
 import type { Handler } from '@nexus/shared/bus';
 import { type Tools, transition } from './transition.ts';
 

@@ -7,7 +7,7 @@ import {
   type Outcome,
 } from '@nexus/shared/bus';
 import { readBoard, readLoad, readStats } from '@nexus/shared/ledger';
-import { writeTask } from '@nexus/shared/ledger/write';
+import { writeBoard, writeTask } from '@nexus/shared/ledger/write';
 import { silentLog } from '@nexus/shared/telemetry';
 import { expect, test } from 'vitest';
 import {
@@ -109,7 +109,7 @@ test('a message that comes too late is done with nothing', async () => {
   expect(await handle(attemptFinished(of('look', 7)))).toEqual({ is: 'done', publish: [], write: [] });
 });
 
-test('two handlers that decide at once on one revision settle once; the other decides again (rules 11, 13)', async () => {
+test('of two handlers that decide on one revision one settles, the other decides again (rules 11, 13)', async () => {
   const { store, handle, deliver } = await openFleet();
   await deliver(planAccepted('task', [{ id: 'one' }, { id: 'two' }]));
   const [one, two] = await Promise.all([handle(attemptBegun(of('one'))), handle(attemptBegun(of('two')))]);
@@ -139,6 +139,24 @@ test('a board that moves between two reads is read anew', async () => {
   await deliver(attemptFinished(of('look')));
   expect(disturbed).toBe(true);
   expect((await readBoard(store, keys, 'task'))?.head.counts).toEqual({ reported: 1, ready: 1, working: 1 });
+});
+
+test('a crowd of results on one board keeps nobody from deciding', async () => {
+  const { store, tools, deliver, handle } = await openFleet();
+  await deliver(planAccepted('task', nodes));
+  const key = keys.board('task');
+  let reads = 0;
+  tools.store = {
+    ...store,
+    readFields: async (name, fields) => {
+      // Somebody else settles before every single read.
+      if (name === key) store.settle(writeBoard(keys, 'task', Number(store.hashes.get(key)?.get('revision')), {}));
+      reads++;
+      return store.readFields(name, fields);
+    },
+  };
+  expect(await handle(attemptFinished(of('look')))).toMatchObject({ is: 'done', publish: [{ key: 'build-1' }] });
+  expect(reads).toBeLessThan(12);
 });
 
 test('a board that is discarded goes only at the revision that was looked at, with its slots', async () => {

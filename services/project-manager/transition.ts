@@ -1,11 +1,12 @@
 /**
  * One transition of a board: read what the decision looks at, decide, answer with the writes.
  *
- * All parts are read once, at one revision; where the board moves between two reads the reading begins anew.
+ * Parts are read once, and a view is of one revision: where the board has moved between two reads, all that was
+ * asked for so far is read again in one go, so that a crowd of results on one board keeps nobody from deciding.
  * The writes are guarded by that revision, so a decision on an outdated view is refused and made again.
  */
-import assert from 'node:assert/strict';
 import { done, type HandlerTools, type LedgerWrite, type Message, type Outcome } from '@nexus/shared/bus';
+import { fail } from '@nexus/shared/errors';
 import { type BoardView, readBoard, readBoardParts, readLoad, readTask } from '@nexus/shared/ledger';
 import { countLoad, countStat, removeBoard, writeBoard } from '@nexus/shared/ledger/write';
 import type { KindsTo } from '@nexus/shared/messages';
@@ -21,8 +22,8 @@ export type Tools = {
   capacity(): Promise<number>;
 };
 
-/** No decision asks more often; one that does is our mistake. */
-const readsMax = 32;
+/** Each read brings more of the board, so no decision asks this often unless the board outruns it. */
+const readsMax = 64;
 
 /** Handles a message that a board is driven by. */
 export const transition = async (
@@ -34,9 +35,9 @@ export const transition = async (
   for (let reads = 0; reads < readsMax; reads++) {
     const decision = decide(view, told, tools.now());
     if (!(decision instanceof Missing)) return carryOut(view, decision, tools);
-    view = (await readMore(view, decision, tools)) ?? (await openView(told, tools));
+    view = await readMore(view, decision, tools);
   }
-  assert.fail(`the decision on ${message.type} of ${view.taskId} does not come to an end`);
+  throw fail('UNEXPECTED', { message: `${message.type} of ${view.taskId} was not decided after ${readsMax} reads` });
 };
 
 const openView = async (told: BoardMessage, tools: HandlerTools & Tools): Promise<View> => {
@@ -46,26 +47,27 @@ const openView = async (told: BoardMessage, tools: HandlerTools & Tools): Promis
   return { taskId, board, read: new Set(parts), rules: tools.rules, agentFor: tools.agentFor };
 };
 
-/** The view with what was missing; null: the board has moved since it was opened. */
-const readMore = async (view: View, missing: Missing, tools: HandlerTools & Tools): Promise<View | null> => {
+/** The view with what was missing, all of it at one revision. */
+const readMore = async (view: View, missing: Missing, tools: HandlerTools & Tools): Promise<View> => {
   const { store, keys } = tools;
   if (missing.also === 'task') return { ...view, task: await readFacts(view.taskId, tools) };
   if (missing.also === 'slots') {
     return { ...view, slots: { capacity: await tools.capacity(), load: await readLoad(store, keys) } };
   }
-  const more =
-    missing.parts === 'all'
-      ? await readBoard(store, keys, view.taskId)
-      : await readBoardParts(store, keys, view.taskId, missing.parts);
-  if (more?.revision !== view.board?.revision || more === null) return null;
-  const read = missing.parts === 'all' || view.read === 'all' ? 'all' : new Set([...view.read, ...missing.parts]);
-  return { ...view, board: joined(view.board, more), read };
+  if (missing.parts === 'all' || view.read === 'all') {
+    return { ...view, board: await readBoard(store, keys, view.taskId), read: 'all' };
+  }
+  const read = new Set([...view.read, ...missing.parts]);
+  const more = await readBoardParts(store, keys, view.taskId, missing.parts);
+  const board =
+    more?.revision === view.board?.revision
+      ? joined(view.board, more)
+      : await readBoardParts(store, keys, view.taskId, [...read]);
+  return { ...view, board, read };
 };
 
-const joined = (board: BoardView | null, more: BoardView): BoardView => ({
-  ...more,
-  subtasks: new Map([...(board?.subtasks ?? []), ...more.subtasks]),
-});
+const joined = (board: BoardView | null, more: BoardView | null): BoardView | null =>
+  board && more && { ...more, subtasks: new Map([...board.subtasks, ...more.subtasks]) };
 
 const readFacts = async (taskId: string, tools: HandlerTools): Promise<TaskFacts | null> => {
   const task = await readTask(tools.store, tools.keys, taskId);

@@ -165,7 +165,8 @@ const merge = (payload: PayloadOf<'merge.requested'>, around: Surroundings): Boa
   if (random.chance(trouble.merges / 8)) {
     return [mergeFinished(ofMessage(payload), { outcome: 'failed', says: 'The hub is gone.' })];
   }
-  if (random.chance(trouble.merges / 4)) {
+  // Somebody left a lock; but the marker is looked at first, so this is never said of what is merged.
+  if (!repository.isMerged(payload.subtask_id) && random.chance(trouble.merges / 4)) {
     return [mergeFinished(ofMessage(payload), { outcome: 'moved', commit: repository.integration, says: 'locked' })];
   }
   if (random.chance(trouble.merges)) repository.disturb();

@@ -63,6 +63,7 @@ export const openRepository = (taskId: string) => {
       markers.set(subtask, tested);
       return { outcome: 'merged', commit: tested };
     },
+    isMerged: (subtask: string): boolean => markers.has(subtask),
     /** Somebody else moves integration. */
     disturb: (): void => {
       const id = name('x');

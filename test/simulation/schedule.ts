@@ -88,7 +88,7 @@ const openWorld = (random: Random, ledger: MemoryLedger, { calm = false }: Sched
     const { message } = delivery;
     const decision = decide(delivery.view, message, 0);
     if (decision instanceof Missing) {
-      deliveries.push({ message, view: ledger.more(delivery.view, decision) ?? start(message).view });
+      deliveries.push({ message, view: ledger.more(delivery.view, decision) });
       return;
     }
     assertShare(delivery.view, decision);

@@ -68,20 +68,16 @@ export const openMemoryLedger = (options: { rules?: Partial<Rules>; capacity?: n
       agentFor,
     };
   };
-  /** The view with what was missing; null: the board has moved meanwhile. */
-  const more = (old: View, missing: Missing): View | null => {
+  /** The view with what was missing, all of it as it stands now. */
+  const more = (old: View, missing: Missing): View => {
     if (missing.also === 'task') return { ...old, task: tasks.get(old.taskId) ?? null };
     if (missing.also === 'slots') return { ...old, slots: { capacity: options.capacity ?? 100, load: new Map(load) } };
-    const board = boards.get(old.taskId);
-    if (!board || !old.board || board.revision !== old.board.revision) return null;
-    if (missing.parts === 'all') return { ...old, board: { ...board }, read: 'all' };
-    assert(old.read !== 'all');
-    assert(
-      missing.parts.every((id) => !(old.read as Set<string>).has(id)),
-      'it asks for what was read',
-    );
-    const subtasks = new Map([...old.board.subtasks, ...pick(board, missing.parts)]);
-    return { ...old, board: { ...board, subtasks }, read: new Set([...old.read, ...missing.parts]) };
+    const board = boards.get(old.taskId) ?? null;
+    if (missing.parts === 'all') return { ...old, board, read: 'all' };
+    const known = old.read;
+    assert(known !== 'all' && missing.parts.every((id) => !known.has(id)), 'it asks for what was read');
+    const read = new Set([...known, ...missing.parts]);
+    return { ...old, board: board && { ...board, subtasks: pick(board, [...read]) }, read };
   };
   /** Carries a decision out; false: the board has moved since it was decided. */
   const settle = (taskId: string, revision: number, decision: Decision): boolean => {
@@ -114,7 +110,7 @@ export const openMemoryLedger = (options: { rules?: Partial<Rules>; capacity?: n
         assert(settle(payload.task_id, at.board?.revision ?? 0, decision));
         return decision.publish;
       }
-      at = more(at, decision) ?? assert.fail('nobody else writes here');
+      at = more(at, decision);
     }
   };
   return { rules, boards, tasks, load, stats, view, more, settle, deliver };
