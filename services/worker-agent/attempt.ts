@@ -15,7 +15,7 @@ import { type Author, hubLocation } from '@nexus/shared/git';
 import { readTask } from '@nexus/shared/ledger';
 import type { PayloadOf } from '@nexus/shared/messages';
 import type { TaskRequest } from '@nexus/shared/messages/domain';
-import { endMarked } from '@nexus/shared/process';
+import { endMarked, listMarked } from '@nexus/shared/process';
 import { type Checkpoints, openCheckpoints, saveForGood } from './checkpoint.ts';
 import { conclude, type Finished, failedBefore } from './conclude.ts';
 import type { WorkerConfig } from './config.ts';
@@ -140,6 +140,8 @@ const work = async (attempt: Attempt, runtime: Runtime, context: RuntimeContext)
     tools.signal.throwIfAborted();
     doing('saves its work');
     const finished = await conclude(attempt, prepared, checkpoints, { ...ran, runtime: runtime.name });
+    // A process in the middle of an exec shows no environment for a moment, so one look can miss it.
+    await endLeftovers(attempt, 0);
     tools.signal.throwIfAborted();
     if (finished.outcome === 'finished') await removeWorkspace(workspace);
     return finished;
@@ -192,9 +194,16 @@ const runAgent = async (
     context,
   });
   transcript.end();
-  const survivors = await endMarked(mark);
-  if (survivors.length > 0) attempt.note(`could not end processes ${survivors.join(', ')}`);
+  await endLeftovers(attempt, result.leftBehind);
   return { result, transcript };
+};
+
+/** Ends whatever still bears the mark; says how many there were, with those that were `ended` before. */
+const endLeftovers = async ({ mark, note }: Attempt, ended: number): Promise<void> => {
+  const left = ended + listMarked().filter((found) => found.mark === mark).length;
+  const survivors = await endMarked(mark);
+  if (left > 0) note(`ended ${left - survivors.length} process(es) that the agent had left running`);
+  if (survivors.length > 0) note(`could not end processes ${survivors.join(', ')}`);
 };
 
 const interrupted = async (

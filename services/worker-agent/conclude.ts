@@ -40,7 +40,6 @@ export const conclude = async (
 ): Promise<Finished> => {
   const { order, tools } = attempt;
   const { result, transcript } = ran;
-  if (result.leftBehind > 0) attempt.note(`ended ${result.leftBehind} process(es) that the agent had left running`);
   const left = tools.redactor.value(leftSince(prepared.before, await readLeft(prepared.workspace.folder)));
   const { report, document } = reportOf(left, transcript.tail(4000));
   const plan = order.grows ? planOf(left) : null;
