@@ -16,6 +16,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** After KILL only a process stuck in the kernel stays; waiting longer for it helps nobody. */
 const killWaitMs = 5000;
 
+/** A program without any environment looks the same as one that is just starting; after so many looks it is one. */
+const emptyLooksMax = 5;
+
 export const listMarked = () =>
   readProcesses().flatMap(({ pid, environment }) => {
     const mark = /\0NEXUS_MARK=([^\0]*)\0/.exec(environment)?.[1];
@@ -27,15 +30,20 @@ export const endMarked = async (mark, options = {}) => {
   return survivors;
 };
 
-/** Children born while we look are found by the next look. */
+/**
+ * Children born while we look are found by the next look. A process that is just becoming another program shows no
+ * environment for a moment: as long as there is one, finding nothing proves nothing, and we look again.
+ */
 export const endTree = async (tree, graceMs) => {
   const begin = performance.now();
   const told = new Set();
   const root = { pid: tree.root, start: undefined, spared: tree.spareRoot === true };
-  for (let waitMs = 5; ; waitMs = Math.min(waitMs * 2, 100)) {
-    const pids = findTree(tree.entry, root);
+  for (let waitMs = 5, emptyLooks = 0; ; waitMs = Math.min(waitMs * 2, 100)) {
+    const { pids, unsure } = findTree(tree.entry, root);
     const elapsedMs = performance.now() - begin;
-    if (pids.length === 0 || elapsedMs > graceMs + killWaitMs) {
+    emptyLooks = pids.length === 0 ? emptyLooks + 1 : 0;
+    const isGone = pids.length === 0 && (!unsure || emptyLooks > emptyLooksMax);
+    if (isGone || elapsedMs > graceMs + killWaitMs) {
       return { ended: told.size - pids.filter((pid) => told.has(pid)).length, survivors: pids };
     }
     const kill = elapsedMs >= graceMs;
@@ -44,7 +52,7 @@ export const endTree = async (tree, graceMs) => {
       else if (!told.has(pid)) signalOne(pid, 'SIGTERM');
       told.add(pid);
     }
-    await sleep(kill ? 10 : Math.min(waitMs, Math.max(1, graceMs - elapsedMs)));
+    await sleep(kill || pids.length === 0 ? 10 : Math.min(waitMs, Math.max(1, graceMs - elapsedMs)));
   }
 };
 
@@ -70,7 +78,8 @@ const findTree = (entry, root) => {
       grown = true;
     }
   }
-  return rows.map((row) => row.pid).filter((pid) => ours.has(pid) && !spared.has(pid));
+  const pids = rows.map((row) => row.pid).filter((pid) => ours.has(pid) && !spared.has(pid));
+  return { pids, unsure: rows.some((row) => row.unsure) };
 };
 
 /** Us, what started us, and what started that: never part of a tree, whatever their environment says. */
@@ -93,24 +102,36 @@ const signalOne = (pid, signal) => {
 
 const readProcesses = () => (process.platform === 'linux' ? readProc() : readPs());
 
-/** https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html; zombies are nobody any more. */
-const readProc = () =>
-  readdirSync('/proc').flatMap((name) => {
-    const pid = Number(name);
-    if (!Number.isInteger(pid)) return [];
-    const stat = readOrEmpty(`/proc/${pid}/stat`);
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    if (fields.length < 20 || 'ZXx'.includes(fields[0])) return [];
-    const environment = `\0${readOrEmpty(`/proc/${pid}/environ`)}\0`;
-    return [{ pid, parent: Number(fields[1]), session: Number(fields[3]), start: fields[19], environment }];
-  });
+/**
+ * A list of processes is old when it is read: a parent may be gone by then, and its child not be in the list. So it is
+ * listed again until nobody new appears; whoever starts after that was started by somebody whom we have seen.
+ */
+const readProc = () => {
+  const seen = new Map();
+  for (let rounds = 0; rounds < 20; rounds += 1) {
+    const fresh = readdirSync('/proc').filter((name) => /^\d/.test(name) && !seen.has(name));
+    if (fresh.length === 0) break;
+    for (const name of fresh) seen.set(name, readProcess(Number(name)));
+  }
+  return [...seen.values()].filter((row) => row !== null);
+};
 
-/** A process that ended meanwhile, or another user's, reads as empty. */
-const readOrEmpty = (path) => {
+/** https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html; zombies are nobody any more. */
+const readProcess = (pid) => {
+  const stat = readOrEmpty(`/proc/${pid}/stat`);
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  if (fields.length < 20 || 'ZXx'.includes(fields[0])) return null;
+  const text = readOrEmpty(`/proc/${pid}/environ`, '?');
+  const row = { pid, parent: Number(fields[1]), session: Number(fields[3]), start: fields[19] };
+  return { ...row, environment: `\0${text}\0`, unsure: text === '' };
+};
+
+/** A process that ended meanwhile, or another user's, cannot be read. */
+const readOrEmpty = (path, otherwise = '') => {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    return '';
+    return otherwise;
   }
 };
 
@@ -123,6 +144,6 @@ const readPs = () => {
     if (!match || match[4].startsWith('Z')) return [];
     const environment = `\0${match[6].replaceAll(' ', '\0')}\0`;
     const [pid, parent, session] = match.slice(1, 4).map(Number);
-    return [{ pid, parent, session, start: match[5], environment }];
+    return [{ pid, parent, session, start: match[5], environment, unsure: false }];
   });
 };

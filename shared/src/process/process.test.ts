@@ -112,6 +112,15 @@ describe.each(ways)('a command started %s', (_way, way) => {
     expect(alive(options.mark)).toEqual([]);
   });
 
+  test('takes even what is only just starting, by parents that are gone already', async () => {
+    for (let round = 0; round < 15; round += 1) {
+      const options = way();
+      await start('setsid -f setsid -f sleep 300 >/dev/null 2>&1 &', options);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      expect(alive(options.mark)).toEqual([]);
+    }
+  });
+
   test('leaves other runs of its mark alone', async () => {
     const options = way();
     const other = start('sleep 0.6; echo lived', options);
