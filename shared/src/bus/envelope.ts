@@ -6,7 +6,7 @@
  * (its id follows from the cause, so the same settlement twice is the same message), and `readEnvelope`
  * for whatever lies on a stream, which also takes the field names that people write by hand.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { fail } from '@nexus/shared/errors';
 import { entryOf, isKind, type Kind, type PayloadOf } from '@nexus/shared/messages';
 import { type Priority, priority, priorityAlias, type ServiceName, serviceName } from '@nexus/shared/messages/domain';
@@ -228,9 +228,9 @@ const partyFrom = (written: unknown, otherwise: string): unknown => {
 
 /** A time-ordered uuid (RFC 9562 §5.7). */
 export const uuidV7 = (nowMs: number): string => {
-  const bytes = randomBytes(16);
-  bytes.writeUIntBE(nowMs, 0, 6);
-  return stamped(bytes, 0x70);
+  const time = nowMs.toString(16).padStart(12, '0');
+  // A version 4 uuid brings the random digits and the variant; randomUUID draws them from a cache.
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}`;
 };
 
 /** A uuid that follows from its text (RFC 9562 §5.8, SHA-256): the same cause gives the same id. */
