@@ -5,16 +5,17 @@ import { fail } from '@nexus/shared/errors';
 import { readEvidence, refs } from '@nexus/shared/git';
 import { catalog as kinds, type PayloadOf } from '@nexus/shared/messages';
 import { listMarked } from '@nexus/shared/process';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Order } from './attempt.ts';
 import { onSubtaskDispatched } from './on-subtask-dispatched.ts';
-import { openRig, type Rig, taskId } from './testing.ts';
+import { closeTemplates, openRig, type Rig, taskId } from './testing.ts';
 
 let rig: Rig;
 beforeEach(async () => {
   rig = await openRig({ 'README.md': 'A project.\n', 'words.txt': 'one\ntwo\nthree\n' });
 });
 afterEach(() => rig.close());
+afterAll(closeTemplates);
 
 type Delivery = ReturnType<Rig['tools']>;
 type Finished = PayloadOf<'attempt.finished'>;

@@ -3,7 +3,7 @@
  * tools as plain objects that write down what they were asked.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type FollowUp, type HandlerTools, keysOf, type LedgerWrite, type LiveEvent } from '@nexus/shared/bus';
@@ -28,28 +28,11 @@ export type Rig = Awaited<ReturnType<typeof openRig>>;
 export const openRig = async (files: Record<string, string> = { 'README.md': 'A project.\n' }) => {
   const home = mkdtempSync(join(tmpdir(), 'nexus-worker-'));
   const hub = hubPath(home, taskId);
-  const { baseCommit } = await createHub({ hub, repository: null, base: null });
+  const { folder, baseCommit, integration } = await templateOf(files);
+  cpSync(folder, home, { recursive: true });
   const catalog = await openCatalog();
   const runtimes = await loadRuntimes();
   const ledger = new Map<string, Record<string, string>>();
-  let count = 0;
-
-  /** Commits files on top of a commit, in a clone of its own, and returns the new commit. */
-  const commitOn = async (commit: string, changes: Record<string, string>): Promise<string> => {
-    count += 1;
-    const folder = join(home, `person-${count}`);
-    await cloneAt({ hub, folder, commit });
-    for (const [path, text] of Object.entries(changes)) {
-      mkdirSync(dirname(join(folder, path)), { recursive: true });
-      writeFileSync(join(folder, path), text);
-    }
-    const made = await commitAll(folder, { message: `Change ${count}`, author });
-    if (made.commit === null) throw new Error('nothing was changed');
-    const ref = refs(taskId).wip('person', count, 'test');
-    await pushRef({ folder, hub, commit: made.commit, ref, lease: null });
-    return made.commit;
-  };
-
   /** The task as the orchestrator would have written it. */
   const setTask = (request: Partial<TaskRequest>): void => {
     const at = '2026-01-01T00:00:00.000Z';
@@ -79,14 +62,13 @@ export const openRig = async (files: Record<string, string> = { 'README.md': 'A 
     });
   };
 
-  const integration = await commitOn(baseCommit, files);
   setTask({});
   return {
     home,
     hub,
     integration,
     ledger,
-    commitOn,
+    commitOn: (commit: string, changes: Record<string, string>) => commitOn(home, commit, changes),
     setTask,
     /** What git says in the hub. */
     git: (...args: string[]): string => execFileSync('git', args, { cwd: hub, encoding: 'utf8', stdio: 'pipe' }).trim(),
@@ -95,6 +77,54 @@ export const openRig = async (files: Record<string, string> = { 'README.md': 'A 
       toolsFor({ ledger, catalog, runtimes, settings: { NEXUS_HOME: home, NEXUS_DISK_RESERVE: '0', ...settings } }),
     close: () => rmSync(home, { recursive: true, force: true }),
   };
+};
+
+type Template = { folder: string; baseCommit: string; integration: string };
+const templates = new Map<string, Promise<Template>>();
+
+/** Hubs with the same files are made once and copied: making one takes a dozen git commands. */
+const templateOf = (files: Record<string, string>): Promise<Template> => {
+  const name = JSON.stringify(files);
+  const template = templates.get(name) ?? makeTemplate(files);
+  templates.set(name, template);
+  return template;
+};
+
+/** Removes what was made for all tests of a file: for `afterAll`. */
+export const closeTemplates = async (): Promise<void> => {
+  for (const template of templates.values()) rmSync((await template).folder, { recursive: true, force: true });
+  templates.clear();
+};
+
+const makeTemplate = async (files: Record<string, string>): Promise<Template> => {
+  const folder = mkdtempSync(join(tmpdir(), 'nexus-template-'));
+  const { baseCommit } = await createHub({ hub: hubPath(folder, taskId), repository: null, base: null });
+  const integration = await commitOn(folder, baseCommit, files);
+  return { folder, baseCommit, integration };
+};
+
+let commits = 0;
+
+/** Commits files on top of a commit of a home's hub, in a clone of its own, and returns the new commit. */
+const commitOn = async (home: string, commit: string, changes: Record<string, string>): Promise<string> => {
+  commits += 1;
+  const hub = hubPath(home, taskId);
+  const folder = mkdtempSync(join(tmpdir(), 'nexus-person-'));
+  try {
+    const clone = join(folder, 'clone');
+    await cloneAt({ hub, folder: clone, commit });
+    for (const [path, text] of Object.entries(changes)) {
+      mkdirSync(dirname(join(clone, path)), { recursive: true });
+      writeFileSync(join(clone, path), text);
+    }
+    const made = await commitAll(clone, { message: `Change ${commits}`, author });
+    if (made.commit === null) throw new Error('nothing was changed');
+    const ref = refs(taskId).wip('person', commits, 'test');
+    await pushRef({ folder: clone, hub, commit: made.commit, ref, lease: null });
+    return made.commit;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 };
 
 const keys = keysOf('{test}');

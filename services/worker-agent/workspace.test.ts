@@ -2,10 +2,10 @@ import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from '
 import { join } from 'node:path';
 import { fail } from '@nexus/shared/errors';
 import { refs } from '@nexus/shared/git';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openCheckpoints, saveForGood } from './checkpoint.ts';
 import { setUp, setupCommands } from './setup.ts';
-import { author, openRig, type Rig, taskId } from './testing.ts';
+import { author, closeTemplates, openRig, type Rig, taskId } from './testing.ts';
 import { markSaved, openWorkspace, removeWorkspace, rescue, sweepWorkspaces, type Workspace } from './workspace.ts';
 
 let rig: Rig;
@@ -13,6 +13,7 @@ beforeEach(async () => {
   rig = await openRig();
 });
 afterEach(() => rig.close());
+afterAll(closeTemplates);
 
 const day = 86_400_000;
 const signal = new AbortController().signal;
