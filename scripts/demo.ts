@@ -6,6 +6,7 @@
  *   npm run demo -- --keep         the fleet stays up afterwards, until Ctrl-C
  *   npm run demo -- --port 8080    the gateway's port; left out, a free one
  *   npm run demo -- --workers 3    how many workers; left out, 2
+ *   npm run demo -- --scenario F   another scenario that builds the same; left out, scripts/rehearsal/url-shortener.yaml
  *
  * Every service runs as a process of its own, on a fabric of its own; only the agents' minds are scripted
  * (scripts/rehearsal). The result is then proven from outside: cloned, tested, started, used. Exit code 0
@@ -19,6 +20,7 @@ import { eraseFabric } from '@nexus/shared/bus';
 import { type Client, openClient, type TaskDetail } from '@nexus/shared/client';
 import { builtLines, endLines, localPath, summaryOf } from '../services/cli/end-state.ts';
 import { toFailure } from '../services/cli/exit-codes.ts';
+import { failureLog } from '../services/cli/failure-log.ts';
 import { type Fleet, howEnded, launchFleet, waitForWorkers } from '../services/cli/fleet.ts';
 import { followTask } from '../services/cli/follow.ts';
 import { duration, painter } from '../services/cli/output.ts';
@@ -35,6 +37,7 @@ const { values: options } = parseArgs({
     keep: { type: 'boolean', default: false },
     port: { type: 'string', default: '0' },
     workers: { type: 'string', default: '2' },
+    scenario: { type: 'string', default: join(root, 'scripts/rehearsal/url-shortener.yaml') },
   },
 });
 
@@ -57,6 +60,7 @@ const main = async (signal: AbortSignal): Promise<number> => {
     const client = openClient({ url: fleet.state.url, token });
     await waitForWorkers(client);
     const task = await rehearse(client, fleet, signal);
+    say(...builtLines(task, out.columns ?? 160), '', ...endLines(task, paint), ...(await failureLog(client, task)), '');
     const proven = await prove(task, signal);
     if (options.json) process.stdout.write(`${JSON.stringify(summaryOf(task, performance.now() - began))}\n`);
     if (options.keep) await stay(fleet, token, signal);
@@ -109,7 +113,7 @@ const tidyUp = (kept: number): void => {
 // --- the rehearsal -----------------------------------------------------------------------------
 
 const rehearse = async (client: Client, fleet: Fleet, signal: AbortSignal): Promise<TaskDetail> => {
-  const scenario = readFileSync(join(root, 'scripts/rehearsal/url-shortener.yaml'), 'utf8');
+  const scenario = readFileSync(options.scenario, 'utf8');
   const { task_id } = await client.submit({ request, workflow: 'feature', scenario }, { signal });
   const progress: Progress = openProgress({ sink: out, colour, redraw });
   fleet.onDeath((ended) => progress.say(`${ended.name} ended ${howEnded(ended)}; its log: ${ended.log}`));
@@ -126,9 +130,8 @@ const rehearse = async (client: Client, fleet: Fleet, signal: AbortSignal): Prom
   }
 };
 
-/** Shows how it ended and proves the result; false if the proof fails. */
+/** Proves the result; false if there is none, or if the proof fails. */
 const prove = async (task: TaskDetail, signal: AbortSignal): Promise<boolean> => {
-  say('', ...builtLines(task, out.columns ?? 160), '', ...endLines(task, paint), '');
   if (task.status !== 'completed') return false;
   const repository = localPath(task);
   const branch = task.result?.branch;
@@ -139,7 +142,8 @@ const prove = async (task: TaskDetail, signal: AbortSignal): Promise<boolean> =>
   try {
     const { tests, page } = await verifyShortener(repository, branch, signal);
     say(paint('green', `Proven from a fresh clone: ${tests}, it starts, and its page "${page}" shortens an address.`));
-    say('', 'To use it yourself:', `  ${startCommand(repository, branch)}`, '', `All of it took ${sinceBegin()}.`);
+    say('', 'To use it yourself (http://localhost:3000):', `  ${task.result?.start ?? startOf(repository, branch)}`);
+    say('', `All of it took ${sinceBegin()}.`);
     return true;
   } catch (error) {
     say(paint('red', 'The result does not hold what it promises:'), (error as Error).message);
@@ -147,7 +151,7 @@ const prove = async (task: TaskDetail, signal: AbortSignal): Promise<boolean> =>
   }
 };
 
-const startCommand = (repository: string, branch: string): string =>
+const startOf = (repository: string, branch: string): string =>
   `git clone -b ${branch} ${repository} snip && cd snip && npm start`;
 
 const stay = async (fleet: Fleet, token: string, signal: AbortSignal): Promise<void> => {

@@ -12,12 +12,12 @@ export const endLines = (task: TaskDetail, paint: Paint): string[] => {
   return [head, ...reasonLines(task), ...resultLines(task), ...moreLines(task)];
 };
 
-/** What each subtask has built, in its agent's own words. */
+/** What each subtask has built, in its agent's own words; nothing of a task that was not completed. */
 export const builtLines = (task: TaskDetail, columns: number): string[] => {
+  if (task.status !== 'completed') return [];
   const done = inOrder(task.subtasks).filter(({ state, summary }) => summary && ['merged', 'reported'].includes(state));
-  return table(done.map(({ title, summary }) => [`  ${oneLine(title)}`, oneLine(summary ?? '')])).map((line) =>
-    cut(line, columns),
-  );
+  const rows = done.map(({ title, summary }) => [`  ${oneLine(title)}`, oneLine(summary ?? '')]);
+  return rows.length === 0 ? [] : ['', 'What was built:', ...table(rows).map((line) => cut(line, columns))];
 };
 
 /** Where the result lies as a local path; null if it lies elsewhere, or there is none. */

@@ -144,17 +144,21 @@ const listen = async (
 const liveEvent = ({ kind, body }: FleetEvent): LiveEvent | null =>
   kind === 'event' && typeof body === 'object' && body !== null ? (body as LiveEvent) : null;
 
-/** Keeps the last line that somebody said of a subtask; true if there was one. */
+/** Keeps the last telling line that was said of a subtask; true if there was one. A check's words have their own place. */
 const takeNote = (notes: Map<string, string>, event: FleetEvent): boolean => {
   const live = liveEvent(event);
-  const said = live?.text
-    ?.trimEnd()
-    .split('\n')
-    .findLast((line) => line.trim() !== '');
-  if (!live?.subtask_id || !said) return false;
-  notes.set(live.subtask_id, said);
+  if (!live?.subtask_id || !/^(agent|check)\./.test(live.event)) return false;
+  const said = (live.text ?? '').trimEnd().split('\n').findLast(isTelling);
+  if (said === undefined) return false;
+  notes.set(live.event.startsWith('check.') ? checkNote(live.subtask_id) : live.subtask_id, said);
   return true;
 };
+
+/** Under which name the notes hold what is checked of a subtask. */
+export const checkNote = (subtask: string): string => `check of ${subtask}`;
+
+/** Summaries of test runners and warnings of npm come last and say least. */
+const isTelling = (line: string): boolean => line.trim() !== '' && !/^(ℹ|#|>|npm (warn|notice)|\s{2,})/.test(line);
 
 /** Waits for a bell or a time; a bell that rings while nobody waits counts for the next wait. */
 const openAlarm = () => {

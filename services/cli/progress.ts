@@ -6,6 +6,7 @@
  */
 import type { SubtaskShort, TaskDetail } from '@nexus/shared/client';
 import type { SubtaskState } from '@nexus/shared/messages/domain';
+import { checkNote } from './follow.ts';
 import { type Colour, cut, duration, oneLine, type Paint, widthOf } from './output.ts';
 
 export type ProgressView = {
@@ -115,7 +116,7 @@ const doingNow = (subtask: SubtaskShort, { task, notes }: ProgressView): string 
     blocked: () => waitsFor(subtask, task.subtasks),
     ready: () => (subtask.attempt > 0 ? whyAgain(subtask) : subtask.title),
     working: () => notes.get(subtask.id) ?? subtask.doing ?? subtask.title,
-    checking: () => notes.get(subtask.id) ?? 'its tests run in a clean checkout',
+    checking: () => notes.get(checkNote(subtask.id)) ?? 'waits for the gate',
     merged: () => subtask.summary,
     reported: () => subtask.summary,
     failed: () => subtask.reason,

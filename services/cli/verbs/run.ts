@@ -6,6 +6,7 @@ import type { CheckRequest, TaskRequest } from '@nexus/shared/messages/domain';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { builtLines, endLines } from '../end-state.ts';
 import { CommandFailure, type Exit } from '../exit-codes.ts';
+import { failureLog } from '../failure-log.ts';
 import { followTask } from '../follow.ts';
 import type { Act } from '../program.ts';
 import { openProgress } from '../show-progress.ts';
@@ -92,7 +93,8 @@ const run = async (tools: Tools, words: string, options: RunOptions): Promise<Ex
       onTrouble: (problem) => progress.say(problem ?? 'The gateway answers again.'),
     });
     progress.close();
-    output.say('', ...builtLines(task, output.stdout.columns ?? 160), '', ...endLines(task, output.paint));
+    output.say(...builtLines(task, output.stdout.columns ?? 160), '', ...endLines(task, output.paint));
+    output.say(...(await failureLog(client, task)));
     output.document(task);
     return task.status === 'completed' ? 'ok' : 'failed';
   } finally {

@@ -1,0 +1,21 @@
+/** The last words of the agents whose subtasks failed: what one wants to read first when a task has failed. */
+import type { Client, TaskDetail } from '@nexus/shared/client';
+import { oneLine } from './output.ts';
+
+const lineCount = 25;
+
+/** Lines to print below the end of a task; none if nothing failed, or if the gateway cannot tell. */
+export const failureLog = async (client: Pick<Client, 'logs'>, task: TaskDetail): Promise<string[]> => {
+  const failed = task.subtasks.filter(({ state }) => state === 'failed');
+  const told = await Promise.all(
+    failed.map(async ({ id }) => {
+      const { logs } = await client.logs(task.task_id, { subtask: id }).catch(() => ({ logs: [] }));
+      const last = logs.findLast(({ text, evidence }) => text !== null && evidence.path.endsWith('.log'));
+      const lines = (last?.text ?? '').trimEnd().split('\n').slice(-lineCount);
+      return last ? ['', `The last words of ${id} (${last.evidence.path}):`, ...lines.map(quoted)] : [];
+    }),
+  );
+  return told.flat();
+};
+
+const quoted = (line: string): string => `  | ${/^ */.exec(line)?.[0]}${oneLine(line)}`.trimEnd();
