@@ -4,7 +4,7 @@
  * that were lost.
  */
 import type { Log } from '@nexus/shared/telemetry';
-import { Queue, Worker } from 'bullmq';
+import type { Queue, Worker } from 'bullmq';
 import type { Keys } from './keys.ts';
 import { release } from './park.ts';
 import { openRedis, type Redis, type RedisOptions } from './redis.ts';
@@ -21,16 +21,46 @@ const lateMs = 5;
 
 /**
  * Opens the alarm side of a process. With `rings` it also handles alarms and the sweep; a process that only
- * parks sets alarms for others to hear.
+ * parks sets alarms for others to hear, and loads BullMQ (ten megabytes) only once it does.
  */
-export const openAlarms = (options: {
-  connection: RedisOptions;
-  keys: Keys;
-  log: Log;
-  rings: boolean;
-  sweepMs: number;
-}): Alarms => {
+export const openAlarms = (options: AlarmOptions): Alarms => {
+  const { log } = options;
+  let opened: Promise<Opened> | null = null;
+  const open = (): Promise<Opened> => {
+    opened ??= openQueue(options);
+    return opened;
+  };
+  if (options.rings) {
+    open().catch((error: Error) =>
+      log.warn({ reason: error.message }, 'Alarms cannot ring here; the sweep of another service does it'),
+    );
+  }
+  return {
+    set: (id, delayMs) => {
+      open()
+        .then(({ queue }) =>
+          queue.add('alarm', { id }, { delay: delayMs + lateMs, removeOnComplete: true, removeOnFail: true }),
+        )
+        .catch((error: Error) =>
+          log.debug({ id, reason: error.message }, 'An alarm was not set; the sweep will find it'),
+        );
+    },
+    close: async () => {
+      const known = await opened?.catch(() => null);
+      await known?.worker?.close();
+      await known?.queue.close();
+      // A connection that was handed to BullMQ is ours to close.
+      for (const redis of known?.connections ?? []) redis.disconnect();
+    },
+  };
+};
+
+type AlarmOptions = { connection: RedisOptions; keys: Keys; log: Log; rings: boolean; sweepMs: number };
+type Opened = { queue: Queue; worker: Worker | null; connections: Redis[] };
+
+const openQueue = async (options: AlarmOptions): Promise<Opened> => {
   const { keys, log } = options;
+  const bullmq = await import('bullmq');
   const connections: Redis[] = [];
   const connect = (): Redis => {
     const redis = openRedis(options.connection);
@@ -38,43 +68,21 @@ export const openAlarms = (options: {
     connections.push(redis);
     return redis;
   };
-  const queue = new Queue(queueName, { connection: connect(), prefix: keys.prefix });
-  queue.on('error', (error) => log.debug({ reason: error.message }, 'BullMQ waits for Redis'));
-  let worker: Worker | null = null;
-  if (options.rings) {
-    const moving = connect();
-    worker = new Worker(
-      queueName,
-      async (job) => {
-        const id = (job.data as { id?: string }).id;
-        await release(moving, keys, id === undefined ? [] : [id]);
-      },
-      { connection: connect(), prefix: keys.prefix, concurrency: 20 },
-    );
-    worker.on('error', (error) => log.debug({ reason: error.message }, 'BullMQ waits for Redis'));
-    queue
-      .upsertJobScheduler(
-        'sweep',
-        { every: options.sweepMs },
-        { name: 'sweep', data: {}, opts: { removeOnComplete: true } },
-      )
-      .catch((error: Error) =>
-        log.warn({ reason: error.message }, 'The sweep of parked messages could not be scheduled'),
-      );
-  }
-  return {
-    set: (id, delayMs) => {
-      queue
-        .add('alarm', { id }, { delay: delayMs + lateMs, removeOnComplete: true, removeOnFail: true })
-        .catch((error: Error) =>
-          log.debug({ id, reason: error.message }, 'An alarm was not set; the sweep will find it'),
-        );
-    },
-    close: async () => {
-      await worker?.close();
-      await queue.close();
-      // A connection that was handed to BullMQ is ours to close.
-      for (const redis of connections) redis.disconnect();
-    },
+  const waits = (error: Error): void => log.debug({ reason: error.message }, 'BullMQ waits for Redis');
+  const queue = new bullmq.Queue(queueName, { connection: connect(), prefix: keys.prefix });
+  queue.on('error', waits);
+  if (!options.rings) return { queue, worker: null, connections };
+  const moving = connect();
+  const ring = async (job: { data: { id?: string } }): Promise<void> => {
+    await release(moving, keys, job.data.id === undefined ? [] : [job.data.id]);
   };
+  const worker = new bullmq.Worker(queueName, ring, { connection: connect(), prefix: keys.prefix, concurrency: 20 });
+  worker.on('error', waits);
+  const template = { name: 'sweep', data: {}, opts: { removeOnComplete: true } };
+  queue
+    .upsertJobScheduler('sweep', { every: options.sweepMs }, template)
+    .catch((error: Error) =>
+      log.warn({ reason: error.message }, 'The sweep of parked messages could not be scheduled'),
+    );
+  return { queue, worker, connections };
 };
