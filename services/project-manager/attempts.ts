@@ -56,7 +56,7 @@ const idle = (payload: Finished): Finished => ({
   ...payload,
   outcome: 'failed',
   code: 'AGENT_IDLE',
-  says: payload.says || fail('AGENT_IDLE').message,
+  says: `${fail('AGENT_IDLE').message} ${payload.says}`.trim().slice(0, 2000),
 });
 
 const finished = (draft: Draft, part: Subtask, payload: Finished): void => {

@@ -28,5 +28,10 @@ const limits = defineConfig({
 
 export const config = defineConfig({ ...limits, ...catalogConfig });
 
-/** The limits that the board is driven by; the wait before a second attempt is the one that every service has. */
-export type Rules = ConfigOf<typeof limits> & { readonly retryBaseMs: number };
+/** The limits that the board is driven by. */
+export type Rules = ConfigOf<typeof limits> & {
+  /** The wait before a second attempt: the one that every service has. */
+  readonly retryBaseMs: number;
+  /** How many ready subtasks the head of a board lists; it is read and written by every transition. */
+  readonly readyListedMax: number;
+};

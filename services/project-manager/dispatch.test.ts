@@ -33,6 +33,16 @@ test('while others work, a task holds its share of the fleet and no more', () =>
   expect(game.head().dispatched).toHaveLength(8);
 });
 
+test('the head of a wide board lists only the next that are ready, and none is forgotten', () => {
+  const game = play(wide(10), { rules: { taskAgentsMax: 2, readyListedMax: 3 } });
+  expect(game.head()).toMatchObject({ dispatched: ['n0', 'n1'], ready: ['n2'], counts: { ready: 10 } });
+  for (let n = 0; n < 10; n++) {
+    expect(game.head().ready.length).toBeLessThanOrEqual(3);
+    game.finish(game.head().dispatched[0] ?? '');
+  }
+  expect(game.said('subtask.dispatched')).toEqual(wide(10).map(({ id }) => `${id}-1`));
+});
+
 test('a task that waits gets one slot even where the fleet is full', () => {
   const game = play(wide(3), { capacity: 1, others: { one: 4, two: 4 } });
   expect(game.head().dispatched).toEqual(['n0']);

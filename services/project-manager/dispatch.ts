@@ -12,7 +12,9 @@ const handOverFilesCharsMax = 8_000;
 
 /** Dispatches ready subtasks, in their order, into the slots that are free. */
 export const dispatch = (draft: Draft): void => {
-  const starting = draft.head.ready.slice(0, freeSlots(draft));
+  const free = freeSlots(draft);
+  if (free > draft.head.ready.length && unlisted(draft) > 0) listMore(draft);
+  const starting = draft.head.ready.slice(0, free);
   if (starting.length === 0) return;
   const { head } = draft;
   draft.changeHead({
@@ -38,9 +40,10 @@ export const freeSlot = (draft: Draft, id: string): void => {
 
 /** Makes a subtask ready, behind those that are; or before them, where it has waited once already. */
 export const makeReady = (draft: Draft, id: string, fields: Partial<Subtask> = {}, first = false): void => {
+  const isListed = first || (unlisted(draft) === 0 && draft.head.ready.length < draft.rules.readyListedMax);
   draft.change(id, { ...fields, state: 'ready' });
   const { ready } = draft.head;
-  draft.changeHead({ ready: first ? [id, ...ready] : [...ready, id] });
+  if (isListed) draft.changeHead({ ready: first ? [id, ...ready] : [...ready, id] });
 };
 
 /** Tells the dependents of a subtask that it has ended well; those that waited for it alone become ready. */
@@ -52,9 +55,21 @@ export const release = (draft: Draft, part: Subtask): void => {
   }
 };
 
+/** How many subtasks are ready that the head does not list: a wide board has more of them than a head should hold. */
+const unlisted = ({ head }: Draft): number =>
+  (head.counts.ready ?? 0) + (head.counts.working ?? 0) - head.dispatched.length - head.ready.length;
+
+/** Looks through the whole board for the next that are ready. */
+const listMore = (draft: Draft): void => {
+  const { ready, dispatched } = draft.head;
+  const known = new Set([...ready, ...dispatched]);
+  const more = draft.all().filter(({ id, state }) => state === 'ready' && !known.has(id));
+  draft.changeHead({ ready: [...ready, ...more.slice(0, draft.rules.readyListedMax).map(({ id }) => id)] });
+};
+
 const freeSlots = (draft: Draft): number => {
   const { head, rules } = draft;
-  if (head.ready.length === 0) return 0;
+  if (head.ready.length + unlisted(draft) === 0) return 0;
   if (head.mode === 'sequential') {
     // One after the other means that each starts from what the one before has brought in.
     return head.dispatched.length + head.queue.length === 0 && head.at_gate === null ? 1 : 0;

@@ -18,7 +18,7 @@ const open = async (context: ServiceContext<typeof config>): Promise<Tools & Ser
   const catalog = await openCatalog(foldersOf(context.config));
   for (const notice of catalog.notices) context.log.info(notice);
   return {
-    rules: { ...context.config, retryBaseMs: context.config.retryBase },
+    rules: { ...context.config, retryBaseMs: context.config.retryBase, readyListedMax: 32 },
     agentFor: (roleOrId) => catalog.agentFor(roleOrId).agent_id,
     capacity: async () =>
       (await context.bus.presences())

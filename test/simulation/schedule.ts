@@ -43,7 +43,7 @@ const stepsMax = 50_000;
 
 export const runSchedule = (seed: number, options: ScheduleOptions = {}): TaskEnd[] => {
   const random = openRandom(seed);
-  const rules = { taskAgentsMax: random.between(1, 8), subtasksMax: 30 };
+  const rules = { taskAgentsMax: random.between(1, 8), subtasksMax: 30, readyListedMax: random.between(1, 6) };
   const ledger = openMemoryLedger({ capacity: random.between(1, 12), rules });
   const world = openWorld(random, ledger, options);
   for (let tasks = random.between(1, 3); tasks > 0; tasks--) world.accept(`task-${tasks}`);

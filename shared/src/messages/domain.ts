@@ -199,13 +199,9 @@ export const check = z
     tests: testCounts.nullable().meta({ description: 'Counts read from the runner’s own output; null if unknown.' }),
     failing: z.array(z.string().max(500)).max(200).meta({ description: 'Names of failing tests, where known.' }),
     failing_before: z.boolean().meta({ description: 'It failed on the commit before, too.' }),
-    still_red: z
-      .array(z.string().max(500))
-      .max(200)
-      .optional()
-      .meta({
-        description: 'Those of `failing` that were written first and wait for their code: they excuse nobody later.',
-      }),
+    still_red: z.array(z.string().max(500)).max(200).optional().meta({
+      description: 'Those of `failing` that were written first and wait for their code: they excuse nobody later.',
+    }),
     why: z.string().max(2000).meta({ description: 'One sentence: why skipped, broken or failed; empty if passed.' }),
     log_tail: z.string().max(4000),
     log: evidenceRef.nullable(),
@@ -303,7 +299,7 @@ export const boardHead = z.object({
   created_at: timestamp,
   counts: z.partialRecord(subtaskState, z.int().nonnegative()),
   total: z.int().nonnegative(),
-  ready: z.array(subtaskId).meta({ description: 'Ready, but not yet dispatched, in order.' }),
+  ready: z.array(subtaskId).meta({ description: 'The next that are ready, but not yet dispatched.' }),
   dispatched: z.array(subtaskId).meta({ description: 'Holding a slot: dispatched or working.' }),
   queue: z.array(subtaskId).meta({ description: 'The merge queue: waiting for the gate.' }),
   at_gate: subtaskId.nullable().meta({ description: 'The one candidate that is gated or merged now.' }),
