@@ -1,9 +1,9 @@
 /** `nexus stop --all` and `nexus resume --all` */
-import { endMarked, listMarked } from '@nexus/shared/process';
 import type { Command } from 'commander';
 import { CommandFailure, type Exit } from '../exit-codes.ts';
 import type { Act } from '../program.ts';
 import { type Confirmation, command } from '../stop.ts';
+import { endHere } from '../stop-here.ts';
 import type { Tools } from '../tools.ts';
 import { count } from './tasks.ts';
 
@@ -14,7 +14,7 @@ export const addStop = (program: Command, act: Act): void => {
     .command('stop')
     .description('stop the fleet: every agent process ends, nothing comes back by itself')
     .option('--all', 'the whole fleet (needed, so that nobody stops it by a slip)')
-    .option('--local', 'without Redis: end every agent process of this machine')
+    .option('--local', 'without Redis: end the agent processes of this fleet on this machine')
     .option('--wait <seconds>', 'how long to wait for the workers to confirm', count, 10)
     .addHelpText(
       'after',
@@ -72,16 +72,15 @@ export const stopLines = ({ epoch, through, confirmed, silent, survivors }: Conf
   '  nexus resume --all lets the work go on.',
 ];
 
-/** Ends every process of this machine that carries a mark. Needs neither Redis nor a gateway. */
-const stopHere = async ({ output }: Tools): Promise<Exit> => {
-  const marks = [...new Set(listMarked().map(({ mark }) => mark))];
-  const survivors = (await Promise.all(marks.map((mark) => endMarked(mark, { graceMs: 1000 })))).flat();
-  output.document({ ended: marks, survivors });
+/** Needs neither Redis nor a gateway. */
+const stopHere = async ({ config, output }: Tools): Promise<Exit> => {
+  const { ended, survivors } = await endHere({ home: config.home, prefix: config.fabric.prefix });
+  output.document({ ended, survivors });
   output.say(
-    marks.length === 0 ? 'No agent process runs on this machine.' : `Ended on this machine: ${marks.join(', ')}`,
+    ended.length === 0 ? 'No agent process of this fleet runs on this machine.' : `Ended here: ${ended.join(', ')}`,
     ...survivors.map((pid) => `  survived: process ${pid}; kill -9 ${pid}`),
   );
-  if (marks.length > 0)
+  if (ended.length > 0)
     output.say('  A worker that is alive takes up its work again: nexus stop --all, or nexus down.');
   return survivors.length === 0 ? 'ok' : 'failed';
 };
