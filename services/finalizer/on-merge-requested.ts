@@ -2,8 +2,9 @@
  * Merges a tested candidate: one atomic push of integration and the marker of the subtask (rule 24). The marker is
  * looked at first, so a repetition after a crash finds its own merge done.
  */
-import { rm } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { done, followUp, type Handler } from '@nexus/shared/bus';
 import { cloneAt, hubLocation, pushMerge, readRef, refs } from '@nexus/shared/git';
 import type { FinalizerTools } from './tools.ts';
@@ -13,10 +14,11 @@ export const onMergeRequested: Handler<'merge.requested', FinalizerTools> = asyn
   const { signal } = tools;
   const hub = hubLocation(tools.config, task_id);
   const { integration: integrationRef, merged } = refs(task_id);
-  const folder = resolve(tools.config.home, 'merges', tools.claim.token);
   await tools.begin();
+  // In the machine's temporary folder, which somebody sweeps if we are killed.
+  const scratch = await mkdtemp(join(tmpdir(), 'nexus-merge-'));
   try {
-    await cloneAt({ hub, folder, commit: tested, signal });
+    const { folder } = await cloneAt({ hub, folder: join(scratch, 'clone'), commit: tested, signal });
     const outcome = await pushMerge({
       hub,
       folder,
@@ -44,6 +46,6 @@ export const onMergeRequested: Handler<'merge.requested', FinalizerTools> = asyn
           };
     return done({ publish: [followUp('merge.finished', finished)] });
   } finally {
-    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+    await rm(scratch, { recursive: true, force: true, maxRetries: 3 });
   }
 };

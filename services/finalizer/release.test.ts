@@ -225,7 +225,7 @@ test('a repository that cannot be used is an answer with its code', async () => 
   expect(existsSync(hub)).toBe(false);
 });
 
-test('a tested commit is merged with its marker; the same again is merged, too', async () => {
+test('rule 24: a tested commit is merged with its marker; the same again is merged, too', async () => {
   const { base_commit: base } = await prepare();
   const tested = await work({ 'a.txt': 'a' }, base ?? '');
   expect(await merge('build', base ?? '', tested)).toMatchObject({ outcome: 'merged', commit: tested });

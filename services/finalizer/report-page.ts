@@ -29,7 +29,8 @@ export const renderReport = (report: Report): string =>
     .concat('\n');
 
 const outcomeOf = ({ task_id, outcome, says, result, numbers }: Report): string => {
-  const work = `${numbers.subtasks} subtasks, ${numbers.attempts} attempts, ${numbers.sent_back} sent back, ${numbers.merged} merged`;
+  const { subtasks, attempts, sent_back, merged } = numbers;
+  const work = `${subtasks} subtasks, ${attempts} attempts, ${sent_back} sent back, ${merged} merged`;
   const proof =
     result === null ? '' : result.proven ? ' The checks of the result ran.' : ' **Nothing was proven by a check.**';
   return `Task \`${task_id}\`: **${outcome}**. ${work}.${proof}${says === '' ? '' : `\n\n${says}`}`;
@@ -104,7 +105,8 @@ const checksOf = (subtasks: readonly Subtask[]): string =>
 
 const timeOf = ({ time, cost }: Report): string =>
   list([
-    `From ${time.created_at} to ${time.released_at}: ${duration(time.duration_ms)}, of which agents worked ${duration(time.agents_ms)} in sum.`,
+    `From ${time.created_at} to ${time.released_at}: ${duration(time.duration_ms)}.`,
+    `Agents worked ${duration(time.agents_ms)} in sum.`,
     `Cost: ${cost.usd === null ? 'unknown' : `${cost.usd.toFixed(2)} USD`}; tokens: ${cost.tokens ?? 'unknown'}.`,
   ]);
 

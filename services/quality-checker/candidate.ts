@@ -7,9 +7,9 @@
  * The merge commit is the same whenever it is made of the same two commits by the same message, so a second delivery
  * pushes what is already there.
  */
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { isFailure } from '@nexus/shared/errors';
+import { fail, isFailure } from '@nexus/shared/errors';
 import { cloneAt, fetchCommits, mergeCandidate, mergeInto, pushRef, readRef } from '@nexus/shared/git';
 import { tailOf } from './run-checks.ts';
 
@@ -24,18 +24,47 @@ export type Candidate =
   | { merged: string; folder: string }
   | { merged: null; files: string[]; says: string; logTail: string };
 
-/** Makes the folder of a claim. Its manifest says nothing, so that no project above it lends its own to a checkout. */
-export const openWorkshop = async (
-  home: string,
-  token: string,
-  hub: string,
-  signal: AbortSignal,
-): Promise<Workshop> => {
-  const folder = resolve(home, 'gates', token);
+/**
+ * Makes the folder of a claim. Its manifest says nothing, so that no project above it lends its own to a checkout.
+ * Throws `DISK_FULL` rather than letting a check fail for want of room.
+ */
+export const openWorkshop = async (options: {
+  home: string;
+  token: string;
+  hub: string;
+  diskReserve: number;
+  signal: AbortSignal;
+}): Promise<Workshop> => {
+  const { hub, signal } = options;
+  const folder = join(gatesOf(options.home), options.token);
   await mkdir(folder, { recursive: true });
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize < options.diskReserve) {
+    await rm(folder, { recursive: true, force: true });
+    const [freeMb, needMb] = [bavail * bsize, options.diskReserve].map((bytes) => Math.floor(bytes / 1e6));
+    throw fail('DISK_FULL', { folder, freeMb: freeMb ?? 0, needMb: needMb ?? 0 });
+  }
   await writeFile(join(folder, 'package.json'), '{ "private": true }\n');
   return { folder, hub, signal };
 };
+
+/** Removes what checkers that were killed left behind: no gate is in work for so long. Returns how many there were. */
+export const sweepWorkshops = async (home: string, now: number): Promise<number> => {
+  const names = await readdir(gatesOf(home)).catch(() => []);
+  let removed = 0;
+  for (const name of names) {
+    const folder = join(gatesOf(home), name);
+    const made = await stat(folder).catch(() => null);
+    if (made === null || now - made.mtimeMs < leftAfterMs) continue;
+    await rm(folder, { recursive: true, force: true });
+    removed += 1;
+  }
+  return removed;
+};
+
+const leftAfterMs = 24 * 3_600_000;
+
+const gatesOf = (home: string): string => resolve(home, 'gates');
 
 export const closeWorkshop = ({ folder }: Workshop): Promise<void> =>
   rm(folder, { recursive: true, force: true, maxRetries: 3 });
@@ -104,7 +133,8 @@ const conflictOf = async (
 const hunksOf = async (folder: string, path: string): Promise<string> => {
   const text = await readFile(join(folder, path), 'utf8').catch(() => '');
   const hunks = text.match(/^<{7} [\s\S]*?^>{7} .*$/gm) ?? [];
-  return `--- ${path}\n${hunks.length === 0 ? '(deleted on one side, or not text)' : hunks.slice(0, hunksMax).join('\n…\n')}`;
+  const shown = hunks.length === 0 ? '(deleted on one side, or not text)' : hunks.slice(0, hunksMax).join('\n…\n');
+  return `--- ${path}\n${shown}`;
 };
 
 const headOf = (text: string): string => {

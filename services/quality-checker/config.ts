@@ -20,6 +20,9 @@ export const config = defineConfig({
     'So much of a check’s output is kept as evidence: its beginning and its end.',
     { default: '2MB' },
   ),
+  diskReserve: setting('NEXUS_DISK_RESERVE', is.bytes, 'A gate begins only with so much free disk.', {
+    default: '500MB',
+  }),
 });
 
 export type CheckerConfig = ConfigOf<typeof config> & FabricConfig;

@@ -18,8 +18,8 @@ beforeAll(async () => {
     describe('suite', () => {
       it('inner ok', () => {});
       it('inner bad', () => assert.fail());
-      it.skip('later', () => {});
-      it.todo('some day');
+      it('later', { skip: true }, () => {});
+      it('some day', { todo: true });
     });
     test('parent', async (t) => { await t.test('below', () => assert.fail()); });`;
   await writeFile(join(folder, 'a.test.mjs'), suite);

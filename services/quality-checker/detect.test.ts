@@ -77,10 +77,21 @@ test('what npm init writes as a test declares none', async () => {
   expect((await look({ 'package.json': manifest(scripts) })).commands).toEqual(['tests: (none)']);
 });
 
-test.each(['a.test.js', 'lib/b-test.mjs', 'c_test.cjs', 'test-d.ts', 'test.js', 'test/e.mts', 'pkg/test/deep/f.js'])(
+test.each(['a.test.js', 'lib/b-test.mjs', 'c_test.cjs', 'test-d.ts', 'lib/test.js'])(
   'without a manifest, %s is run by node --test',
   async (path) => expect((await look({ [path]: '' })).commands).toEqual(['tests: node --test']),
 );
+
+test('in a folder called test only what uses node’s own runner is a test', async () => {
+  expect((await look({ 'test/a.js': 'fixture()' })).commands).toEqual(['tests: (none)']);
+  expect((await look({ 'pkg/test/a.js': `require('node:test')` })).commands).toEqual(['tests: node --test']);
+  expect((await look({ 'web/package.json': '{}', 'web/a.test.js': 'it()' })).commands).toEqual(['tests: (none)']);
+});
+
+test('without a lock file the manifest may name its package manager', async () => {
+  const project = { 'package.json': manifest({ test: 'x' }, { ...needs, packageManager: 'pnpm@10.1.0' }) };
+  expect(await look(project)).toEqual({ setup: ['pnpm install'], commands: ['tests: pnpm test'] });
+});
 
 test.each(['a.js', 'testing.js', 'contest.js', 'test.md', 'types.test.d.ts'])('%s is not', async (path) =>
   expect((await look({ [path]: '' })).commands).toEqual(['tests: (none)']),
@@ -114,7 +125,7 @@ test('only where nothing else could fail, what changed is parsed', async () => {
 });
 
 test('a manifest that cannot be read is none', async () => {
-  expect(await look({ 'package.json': '{ "scripts": ', 'a.test.js': '' })).toMatchObject({
+  expect(await look({ 'package.json': '{ "scripts": ', 'a.test.js': "import 'node:test'" })).toMatchObject({
     setup: [],
     commands: ['tests: node --test'],
   });

@@ -25,10 +25,9 @@ export const detect = async (options: {
   const read = (path: string) => readFile(join(folder, path), 'utf8').catch(() => '');
   const manifest = manifestOf(await read('package.json'));
   const has = (name: string) => files.includes(name);
-  const lock = locks.find(({ file }) => has(file));
+  const lock = locks.find(({ file }) => has(file)) ?? managerOf(manifest);
   const changed = options.changed.filter(has);
-  const runner = lock?.runner ?? 'npm run';
-  const project: Project = { folder, files, manifest, runner, asked, changed, read };
+  const project: Project = { folder, files, manifest, runner: lock.runner, asked, changed, read };
   const setup = options.setup.length > 0 ? [...options.setup] : await setupOf(project, lock);
   return { setup, checks: await planChecks(project, definitions) };
 };
@@ -56,6 +55,7 @@ export const script = (
 const testCommand = (runner: string): string =>
   runner === 'bun run' ? 'bun run test' : runner.replace(/run$/, 'test');
 
+/** How a package manager is known, how it runs a script, and how it installs. */
 type Lock = { file: string; runner: string; install: string };
 
 const locks: Lock[] = [
@@ -67,10 +67,16 @@ const locks: Lock[] = [
   { file: 'bun.lockb', runner: 'bun run', install: 'bun install --frozen-lockfile' },
 ];
 
-const setupOf = async (project: Project, lock: Lock | undefined): Promise<string[]> => {
+/** Without a lock file the manifest may name its manager; it installs what it finds. */
+const managerOf = (manifest: Manifest | null): Lock => {
+  const named = /^(pnpm|yarn|bun)@/.exec(String(manifest?.packageManager ?? ''))?.[1];
+  const install = named === undefined ? 'npm install --no-package-lock' : `${named} install`;
+  return { file: '', runner: `${named ?? 'npm'} run`, install };
+};
+
+const setupOf = async (project: Project, lock: Lock): Promise<string[]> => {
   const { manifest } = project;
   if (manifest === null || !needsInstall(manifest)) return [];
-  if (lock === undefined) return ['npm install --no-package-lock'];
   const yarnOne = lock.file === 'yarn.lock' && (await project.read('yarn.lock')).includes('# yarn lockfile v1');
   return [yarnOne ? 'yarn install --frozen-lockfile' : lock.install];
 };

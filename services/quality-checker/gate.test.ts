@@ -1,7 +1,7 @@
 /** The gate on real repositories, with real commands. Only the bus's own tools are made by hand. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { LiveEvent, Message, Outcome } from '@nexus/shared/bus';
@@ -11,6 +11,7 @@ import { catalog, type PayloadOf } from '@nexus/shared/messages';
 import { listMarked } from '@nexus/shared/process';
 import { silentLog } from '@nexus/shared/telemetry';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { sweepWorkshops } from './candidate.ts';
 import { loadChecks } from './define-check.ts';
 import { onCandidateSubmitted } from './on-candidate-submitted.ts';
 
@@ -84,6 +85,7 @@ const toolsFor = (signal: AbortSignal = new AbortController().signal): Tools => 
     setupTimeoutMs: 60_000,
     checkOutputMax: 1_000_000,
     checkLogMax: 100_000,
+    diskReserve: 0,
   } as Tools['config'],
   definitions,
   redact: (text) => text.replaceAll('hunter2', '(redacted)'),
@@ -300,6 +302,30 @@ test('the checks of the task come first, with their own limits, and no secret st
   const verdict = await gate({ commit: mine, checks: [{ name: 'says', command: 'echo password hunter2; echo $CI' }] });
   expect(verdict.checks.map(({ name }) => name)).toEqual(['says', 'tests']);
   expect(verdict.checks[0]?.log_tail).toBe('$ echo password (redacted); echo $CI\npassword (redacted)\ntrue');
+});
+
+test('a check that somebody ends from outside is run again, and is broken only then', async () => {
+  const mine = await commit({ 'a.txt': 'x' });
+  const once = 'if [ -e ../before ]; then exit 0; fi; touch ../before; kill -TERM $$';
+  expect(await gate({ commit: mine, checks: [{ name: 'once', command: once }] })).toMatchObject({ verdict: 'passed' });
+  const verdict = await gate({ commit: mine, checks: [{ name: 'always', command: 'kill -KILL $$' }] });
+  expect(verdict).toMatchObject({ verdict: 'broken', checks: [{ state: 'broken', exit_code: null }] });
+});
+
+test('a gate does not begin where the disk is full', async () => {
+  const tools = toolsFor();
+  const full = { ...tools, config: { ...tools.config, diskReserve: Number.MAX_SAFE_INTEGER } };
+  const tried = Promise.resolve(onCandidateSubmitted(submitted({}), full));
+  await expect(tried).rejects.toMatchObject({ code: 'DISK_FULL' });
+  expect(readdirSync(join(home, 'gates'))).toEqual([]);
+});
+
+test('what a killed checker left behind goes after a day, and nothing younger', async () => {
+  for (const name of ['old', 'young']) await mkdir(join(home, 'gates', name), { recursive: true });
+  const yesterday = new Date(Date.now() - 25 * 3_600_000);
+  await utimes(join(home, 'gates', 'old'), yesterday, yesterday);
+  expect(await sweepWorkshops(home, Date.now())).toBe(1);
+  expect(readdirSync(join(home, 'gates'))).toEqual(['young']);
 });
 
 test('a gate that is stopped ends its processes and gives the candidate back', async () => {

@@ -38,11 +38,13 @@ export const openGate = async (
   tools: HandlerTools & CheckerTools,
 ): Promise<Gate> => {
   const { task_id, subtask_id, attempt } = payload;
-  const hub = hubLocation(tools.config, task_id);
+  const { claim, signal, config } = tools;
+  const { home, diskReserve } = config;
+  const hub = hubLocation(config, task_id);
   return {
     payload,
-    workshop: await openWorkshop(tools.config.home, tools.claim.token, hub, tools.signal),
-    mark: tools.claim.token,
+    workshop: await openWorkshop({ home, token: claim.token, hub, diskReserve, signal }),
+    mark: claim.token,
     ref: refs(task_id).tested(subtask_id, attempt),
     evidence: refs(task_id).evidence(`gate-${subtask_id}-${attempt}`),
     tools,
@@ -149,9 +151,8 @@ const keepEvidence = async (
 ): Promise<Logs> => {
   const { payload, workshop, evidence } = gate;
   const folder = gate.mark;
-  const files: Record<string, string> = {
-    [`${folder}/verdict.json`]: `${JSON.stringify({ base: payload.integration, tested_commit: merged, ...verdict }, null, 2)}\n`,
-  };
+  const decided = { base: payload.integration, tested_commit: merged, ...verdict };
+  const files: Record<string, string> = { [`${folder}/verdict.json`]: `${JSON.stringify(decided, null, 2)}\n` };
   const write = (ran: readonly Ran[], under: string) =>
     new Map(
       ran

@@ -7,16 +7,26 @@
 import { secretValues } from '@nexus/shared/config';
 import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
 import { openRedactor } from '@nexus/shared/telemetry';
+import { sweepWorkshops } from './candidate.ts';
 import { config } from './config.ts';
 import { loadChecks } from './define-check.ts';
 import { onCandidateSubmitted } from './on-candidate-submitted.ts';
 import type { CheckerTools } from './tools.ts';
 
-const open = async (context: ServiceContext<typeof config>): Promise<CheckerTools> => ({
-  config: context.config,
-  definitions: await loadChecks(),
-  redact: openRedactor(secretValues()).text,
-});
+const sweepEveryMs = 3_600_000;
+
+const open = async ({ config: settings, log }: ServiceContext<typeof config>): Promise<CheckerTools> => {
+  const definitions = await loadChecks();
+  const sweep = async () => {
+    const removed = await sweepWorkshops(settings.home, Date.now());
+    if (removed > 0) log.info({ removed }, 'checkouts that killed checkers left behind were removed');
+  };
+  const trySweep = () => void sweep().catch((err: unknown) => log.warn({ err }, 'a sweep of checkouts failed'));
+  trySweep();
+  const timer = setInterval(trySweep, sweepEveryMs);
+  const close = async () => clearInterval(timer);
+  return { config: settings, definitions, redact: openRedactor(secretValues()).text, close };
+};
 
 export const service = defineService({
   name: 'quality-checker',

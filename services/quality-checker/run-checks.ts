@@ -60,12 +60,24 @@ const setUp = async (commands: readonly string[], runner: Runner): Promise<Ran |
 
 const runCheck = async (planned: PlannedCheck, command: string, runner: Runner): Promise<Ran> => {
   const { name } = planned;
+  const timeoutMs = planned.timeoutMs ?? runner.limits.checkTimeoutMs;
   runner.started(name, command);
-  const result = await runCommand(command, planned.timeoutMs ?? runner.limits.checkTimeoutMs, runner);
+  let result = await runCommand(command, timeoutMs, runner);
+  // Somebody else ended it, so it says nothing of the project; the second time that is what there is to say.
+  if (endedFromOutside(result)) result = await runCommand(command, timeoutMs, runner);
   const log = `$ ${command}\n${result.output}`;
   const counted = read(planned.reads, result.output, runner.folder);
   return finish({ name, command, ...stateOf(result, counted, runner), result, log, counted }, runner);
 };
+
+/**
+ * The signals by which people, supervisors and a machine without memory end programs; a shell tells of them by 128 and
+ * more. A program that crashes by itself gets others.
+ */
+const endedFromOutside = ({ exitCode, signal, timedOut, outputLimited }: ProcessResult): boolean =>
+  !timedOut &&
+  !outputLimited &&
+  (['SIGHUP', 'SIGINT', 'SIGTERM', 'SIGKILL'].includes(signal ?? '') || [129, 130, 137, 143].includes(exitCode ?? 0));
 
 const nothing: Counted = { tests: null, failing: [] };
 
@@ -80,6 +92,9 @@ const stateOf = (result: ProcessResult, { tests }: Counted, runner: Runner): { s
   if (result.timedOut || result.outputLimited) return { state: 'failed', why };
   if (result.exitCode === 126 || result.exitCode === 127) {
     return { state: 'broken', why: `A tool that it needs is missing or cannot be run (exit code ${result.exitCode}).` };
+  }
+  if (endedFromOutside(result)) {
+    return { state: 'broken', why: `It ${endingOf(result, runner)}, twice: somebody ended it, or memory ran out.` };
   }
   if (tests?.total === 0) return { state: 'skipped', why: 'It ran, but found no tests.' };
   return result.exitCode === 0 ? { state: 'passed', why: '' } : { state: 'failed', why };

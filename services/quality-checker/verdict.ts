@@ -173,7 +173,7 @@ const ruleBroken = (check: Check, before: Check | undefined, evidence: Evidence)
   const brokenBefore = before?.state === 'broken';
   const workedBefore = evidence.before === null || (isSetUp ? !before : !brokenBefore);
   if (evidence.changesSetup && workedBefore && !isOutage(check)) {
-    const says = `${describe(check, [])} The commit before does not have this problem, and the candidate changed what it depends on.`;
+    const says = `${describe(check, [])} It worked before, and the candidate changed what it depends on.`;
     return { check: failed(check, check.why), is: 'blamed', says };
   }
   if (brokenBefore && !isSetUp && !evidence.asked.has(check.name)) {
@@ -184,15 +184,16 @@ const ruleBroken = (check: Check, before: Check | undefined, evidence: Evidence)
 };
 
 /** Signs that something outside the project was missing. */
-const isOutage = ({ log_tail }: Check): boolean =>
-  /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ENOSPC|EACCES|EMFILE|ERR_SOCKET|code E(?:5\d\d|429)\b/.test(
-    log_tail,
-  );
+const outage =
+  /ENOTFOUND|EAI_AGAIN|ECONN(?:REFUSED|RESET)|ETIMEDOUT|E(?:NET|HOST)UNREACH|ENOSPC|EACCES|EMFILE|code E(?:5\d\d|429)\b/;
+
+const isOutage = ({ log_tail }: Check): boolean => outage.test(log_tail);
 
 const ruleSkipped = (check: Check, before: Check | undefined, evidence: Evidence): Ruling => {
   if (setUpBroke(evidence) || !before || before.state === 'skipped' || before.state === 'broken')
     return { check, is: 'skipped' };
-  const alarm = `${quoted(check)} ran before${before.tests ? ` (${before.tests.total} tests)` : ''}, and did not now: ${check.why}`;
+  const tests = before.tests ? ` (${before.tests.total} tests)` : '';
+  const alarm = `${quoted(check)} ran before${tests}, and did not now: ${check.why}`;
   return { check: failed(check, check.why), is: 'blamed', alarm, says: alarm };
 };
 

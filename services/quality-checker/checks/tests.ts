@@ -1,5 +1,5 @@
 /**
- * The project's tests: the script `test`, else `node --test` where there are files that it finds. Where there is
+ * The project's tests: the script `test`, else `node --test` where there are files that it would run. Where there is
  * neither it is said so: a check that did not run is no pass.
  */
 import { defineCheck, type PlannedCheck, type Project } from '../define-check.ts';
@@ -25,10 +25,16 @@ export default defineCheck({
   },
 });
 
-/** With a manifest that names no runner, only files that use node's own runner count; others need theirs. */
+/**
+ * Where a manifest names no runner, only files that use node's own runner count: others need theirs. Where there is no
+ * manifest at all, the name of a file is enough, but not that it lies in a folder called test.
+ */
 const hasNodeTests = async (project: Project): Promise<boolean> => {
   const files = project.files.filter((path) => nodeTestFile.test(path) && !path.endsWith('.d.ts'));
-  if (project.manifest === null) return files.length > 0;
+  const bare = !project.files.some((path) => path === 'package.json' || path.endsWith('/package.json'));
+  if (bare && files.some((path) => namedAsTest.test(path))) return true;
   for (const path of files) if (/['"]node:test['"]/.test(await project.read(path))) return true;
   return false;
 };
+
+const namedAsTest = /(?:(?:^|\/)test(?:-[^/]*)?|[^/]+[.\-_]test)\.[cm]?[jt]s$/;

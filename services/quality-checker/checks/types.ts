@@ -2,9 +2,10 @@
 import { defineCheck } from '../define-check.ts';
 import { script } from '../detect.ts';
 
+const names = ['typecheck', 'type-check', 'types', 'check-types', 'check:types', 'check:type', 'tsc'];
+
 export default defineCheck({
   name: 'types',
   order: 20,
-  plan: (project) =>
-    script(project, 'types', ['typecheck', 'type-check', 'types', 'check-types', 'check:types', 'tsc'], 'types'),
+  plan: (project) => script(project, 'types', names, 'types'),
 });
