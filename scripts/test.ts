@@ -31,7 +31,7 @@ const main = async (): Promise<number> => {
     results.push(await told(part, { live: true }));
   }
   console.log('');
-  for (const result of results) console.log(lineOf(result));
+  if (results.length > 1) for (const result of results) console.log(lineOf(result));
   if (wanted.length > 0) console.log(`left out  all but ${wanted.join(', ')}: as asked`);
   else if (why) console.log(`left out  e2e: ${why}`);
   console.log(`in ${((performance.now() - began) / 1000).toFixed(0)} s`);
