@@ -2,7 +2,9 @@
 import type { Client, TaskDetail } from '@nexus/shared/client';
 import { oneLine } from './output.ts';
 
-const lineCount = 25;
+const lineCount = 20;
+/** How test runners and programs begin the line that says what went wrong. */
+const trouble = /^\s*(not ok|✖|×|FAIL|\w*Error\b)/;
 
 /** Lines to print below the end of a task; none if nothing failed, or if the gateway cannot tell. */
 export const failureLog = async (client: Pick<Client, 'logs'>, task: TaskDetail): Promise<string[]> => {
@@ -11,11 +13,20 @@ export const failureLog = async (client: Pick<Client, 'logs'>, task: TaskDetail)
     failed.map(async ({ id }) => {
       const { logs } = await client.logs(task.task_id, { subtask: id }).catch(() => ({ logs: [] }));
       const last = logs.findLast(({ text, evidence }) => text !== null && evidence.path.endsWith('.log'));
-      const lines = (last?.text ?? '').trimEnd().split('\n').slice(-lineCount);
+      const lines = tellingLines((last?.text ?? '').trimEnd().split('\n'));
       return last ? ['', `The last words of ${id} (${last.evidence.path}):`, ...lines.map(quoted)] : [];
     }),
   );
   return told.flat();
+};
+
+/** The end; and where what went wrong stands further up, that first. */
+export const tellingLines = (lines: string[]): string[] => {
+  const end = lines.slice(-lineCount);
+  const at = lines.findLastIndex((line) => trouble.test(line));
+  if (at < 0 || at >= lines.length - lineCount) return end;
+  const begin = lines.slice(at, at + lineCount);
+  return at + lineCount >= lines.length - lineCount ? lines.slice(at) : [...begin, '…', ...end];
 };
 
 const quoted = (line: string): string => `  | ${/^ */.exec(line)?.[0]}${oneLine(line)}`.trimEnd();
