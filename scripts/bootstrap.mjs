@@ -62,7 +62,7 @@ const install = async () => {
     const npm = spawnSync('npm', ['ci', '--include=dev', '--loglevel=error'], {
       cwd: root,
       stdio: ['ignore', 2, 2],
-      env: { ...process.env, PATH: outside },
+      env: { ...process.env, PATH: outside, npm_config_update_notifier: 'false' },
     });
     if (npm.error) throw new Unavailable(`npm cannot be started: ${npm.error.message}`);
     if (npm.status !== 0)

@@ -1,9 +1,9 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, posix } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterAll, expect, test } from 'vitest';
@@ -40,6 +40,17 @@ const pongServer = async (reply: string) => {
   await once(server, 'listening');
   return { url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}`, close: () => server.close() };
 };
+
+test('the lock file knows the commands of our packages, for `npm ci` links no others', () => {
+  const root = dirname(import.meta.dirname);
+  const read = (path: string) => JSON.parse(readFileSync(join(root, path), 'utf8'));
+  const { packages } = read('package-lock.json');
+  const declared = globSync('services/*/package.json', { cwd: root }).flatMap((path) =>
+    Object.entries<string>(read(path).bin ?? {}).map(([name, file]) => [dirname(path), name, posix.normalize(file)]),
+  );
+  expect(declared).toContainEqual(['services/cli', 'nexus', 'bin.mjs']);
+  for (const [folder = '', name = '', file] of declared) expect(packages[folder].bin?.[name]).toBe(file);
+});
 
 test('the script runs on the project’s own Node, gets its arguments, and its exit code is ours', async () => {
   const source = 'console.log(process.versions.node.split(".")[0], ...process.argv.slice(2)); process.exit(7);';

@@ -272,8 +272,11 @@ const installServer = async (say) => {
   say(`installing Redis with ${program}`);
   // RUNLEVEL=1 keeps Debian from starting a server of its own on the usual port.
   const quiet = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
-  const { status } = spawnSync(words[0], words.slice(1), { stdio: ['inherit', 2, 2], env: quiet });
-  if (status !== 0) throw new Unavailable(`${program} could not install Redis (exit ${status}). ${lineToType()}`);
+  const stdio = ['inherit', 'pipe', 'pipe'];
+  const { status, stdout, stderr } = spawnSync(words[0], words.slice(1), { stdio, env: quiet, encoding: 'utf8' });
+  if (status === 0) return;
+  const last = `${stdout ?? ''}${stderr ?? ''}`.slice(-2000);
+  throw new Unavailable(`${program} could not install Redis (exit ${status}):\n${last}\n${lineToType()}`);
 };
 
 const agreed = async (question) => {
