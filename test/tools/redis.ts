@@ -104,14 +104,20 @@ export type TestFabric = {
 /** A fabric of the test's own. What it opens is closed when the test ends, and its keys are removed. */
 export const testFabric = (url: string = inject('redisUrl')): TestFabric => {
   const name = `t-${randomBytes(6).toString('hex')}`;
-  const environment = { REDIS_URL: url, NEXUS_PREFIX: `{${name}}`, NEXUS_CONTROL_CHANNEL: `control-${name}` };
+  const environment = {
+    REDIS_URL: url,
+    NEXUS_PREFIX: `{${name}}`,
+    NEXUS_CONTROL_CHANNEL: `control-${name}`,
+    NEXUS_REDIS_WAIT: '3s',
+  };
   const config = loadConfig(fabricConfig, environment);
   const redis = new Redis(url);
   redis.on('error', () => undefined);
   const open: Bus[] = [];
   onTestFinished(async () => {
     await Promise.all(open.map((bus) => bus.close(0)));
-    const keys = await redis.keys(`{${name}}*`).catch(() => []);
+    // A test that ended its own server has nothing to clear away.
+    const keys = redis.status === 'ready' ? await redis.keys(`{${name}}*`).catch(() => []) : [];
     if (keys.length > 0) await redis.unlink(...keys);
     redis.disconnect();
   });

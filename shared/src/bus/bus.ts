@@ -154,8 +154,13 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
     return redis;
   };
   const redis = connect();
-  await reach(redis, config.redisUrl);
-  await checkServer(redis, config.redisUrl);
+  try {
+    await reach(redis, config.redisUrl, config.redisWait);
+    await checkServer(redis, config.redisUrl);
+  } catch (error) {
+    redis.disconnect();
+    throw error;
+  }
   const control = await openControl({ redis, listening: connect(), keys, channel: config.controlChannel, log });
   const publisher = makePublisher({ redis, keys, from: { service, instance_id: instanceId }, ...limits });
   const teller = makeTeller(redis, keys, limits.journalMax, log);
@@ -277,25 +282,23 @@ const scopesOf = (message: Message, service: ServiceName, instanceId: string): s
   return agent === undefined ? scopes : [...scopes, `agent:${agent}`];
 };
 
-/** Waits for the first answer, ten seconds at most. A command that waits for a connection never fails by itself. */
-const reach = async (redis: Redis, url: string): Promise<void> => {
-  let last = 'no answer within 10 s';
+/** Waits for the first answer. A command that waits for a connection never fails by itself. */
+const reach = async (redis: Redis, url: string, waitMs: number): Promise<void> => {
+  let last = `no answer within ${waitMs} ms`;
   redis.on('error', (error: Error) => {
     last = error.message || last;
   });
   const late = new AbortController();
   try {
     const answered = redis.ping().then(() => true);
-    const waited = sleep(reachMs, false, { signal: late.signal }).catch(() => false);
+    const waited = sleep(waitMs, false, { signal: late.signal }).catch(() => false);
     if (!(await Promise.race([answered, waited]))) throw new Error(last);
   } catch (error) {
-    redis.disconnect();
     throw fail('REDIS_UNREACHABLE', { url: shownUrl(url), message: (error as Error).message }, { cause: error });
   } finally {
     late.abort();
   }
 };
-const reachMs = 10_000;
 
 /** Trouble with Redis is said once when it begins and once when it is over. */
 const makeTroubles = (log: Log, url: string) => {

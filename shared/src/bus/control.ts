@@ -54,7 +54,7 @@ const spoken = z.object({
   epoch: z.number().optional(),
 });
 
-/** The field of a scope, such as `task:x`; '' for the fleet. Throws CONTROL_UNKNOWN where it names more than one thing. */
+/** The field of a scope, such as `task:x`; '' for the fleet. Throws CONTROL_UNKNOWN where it names several. */
 export const scopeField = (scope: Scope | null | undefined): string => {
   const named = Object.entries(scope ?? {}).filter(([, value]) => value !== undefined);
   if (named.length > 1) throw fail('CONTROL_UNKNOWN', { word: JSON.stringify(scope) });

@@ -126,7 +126,7 @@ export const printable = <D extends ConfigDefinition>(definition: D, config: Con
     }),
   );
 
-/** The text of a setting: from its variable, for secrets also from the file that `<NAME>_FILE` names, else the default. */
+/** The text of a setting: its variable, for secrets also the file that `<NAME>_FILE` names, else the default. */
 const textOf = (declared: Setting<unknown>, environment: Environment, problems: string[]): string | undefined => {
   const direct = environment[declared.name];
   if (direct !== undefined && direct !== '') return direct;
@@ -189,6 +189,9 @@ export const fabricConfig = defineConfig({
       secret: true,
     },
   ),
+  redisWait: setting('NEXUS_REDIS_WAIT', is.duration, 'How long a start waits for Redis before it gives up.', {
+    default: '10s',
+  }),
   prefix: setting(
     'NEXUS_PREFIX',
     z.string().regex(/^\{[a-z0-9-]+\}$/, 'expected a hash tag such as {nexus}'),

@@ -309,7 +309,7 @@ export const registry = {
   REPOSITORY_LOCKED: {
     outcome: 'dead',
     http: 422,
-    says: 'The repository {repository} asks for credentials. Put them into NEXUS_GIT_CREDENTIALS (or …_FILE), one URL a line.',
+    says: '{repository} asks for credentials. Put them into NEXUS_GIT_CREDENTIALS (or …_FILE), one URL a line.',
     operator: 'Lines have the form https://user:token@host, as git credential-store writes them.',
   },
   BRANCH_OCCUPIED: {

@@ -63,7 +63,7 @@ export const childTraceparent = (parent: string): string => {
   return version && trace ? `${version}-${trace}-${newSpan()}-01` : newTraceparent();
 };
 
-/** Sixteen hex digits. randomUUID draws from a cache; asking the system for each would cost a fifth of a publication. */
+/** Sixteen hex digits. randomUUID draws from a cache; the system asked each time costs a fifth of a publication. */
 const newSpan = (): string => {
   const uuid = randomUUID();
   return `${uuid.slice(0, 8)}${uuid.slice(24, 32)}`;

@@ -3,7 +3,8 @@
 --   refuses what was sent before and what is too much; follow-ups never pass here.
 -- KEYS: 1 journal, 2 open tasks, 3 due. The inboxes, the park and what is attached are named in ARGV: one slot.
 -- ARGV: journal length, seconds that an id is remembered, park key, number of messages; then for each:
---   inbox, json, text for the journal or '' for the json, id, delay in ms or '', limit of tasks in flight or '', seen key or '', text to remember,
+--   inbox, json, text for the journal or '' for the json, id, delay in ms or '',
+--   limit of tasks in flight or '', seen key or '', text to remember,
 --   mark key or '', number of attachments, (key, text)*
 -- Returns: for each message 'ok', 'seen ' .. remembered text, or 'full ' .. number of tasks in flight.
 -- Atomic: the check of what was seen, the attachments and the message itself.

@@ -1,0 +1,70 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { defineConfig, inheritedEnvironment, is, loadConfig, printable, setting } from './config.ts';
+
+const definition = defineConfig({
+  port: setting('PORT', is.port, 'Where it listens.', { default: '8080' }),
+  grace: setting('GRACE', is.duration, 'How long.', { default: '5s' }),
+  size: setting('SIZE', is.bytes, 'How much.', { default: '64kB' }),
+  on: setting('ON', is.flag, 'Whether.', { default: 'off' }),
+  names: setting('NAMES', is.list, 'Which.', { default: '' }),
+  token: setting('TOKEN', is.optionalText, 'A secret.', { secret: true }),
+});
+
+test('settings that are left out take their defaults, read as if a person had written them', () => {
+  expect(loadConfig(definition, {})).toEqual({
+    port: 8080,
+    grace: 5000,
+    size: 64_000,
+    on: false,
+    names: [],
+    token: undefined,
+  });
+});
+
+test('durations, sizes, flags and lists are read from the words that people write', () => {
+  const config = loadConfig(definition, { GRACE: '1.5m', SIZE: '2MB', ON: 'yes', NAMES: 'a, b ,,c' });
+  expect(config).toMatchObject({ grace: 90_000, size: 2_000_000, on: true, names: ['a', 'b', 'c'] });
+});
+
+test('CONFIG_INVALID: all problems are told together, each with the setting, its text and what it may be', () => {
+  expect.assertions(3);
+  try {
+    loadConfig(definition, { PORT: 'eighty', GRACE: 'soon', ON: 'perhaps' });
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'CONFIG_INVALID', details: { count: 3 } });
+    expect((error as Error).message).toContain(
+      'GRACE is "soon": expected a duration such as 30s, 5m or 24h (default 5s)',
+    );
+    expect((error as Error).message).toContain('PORT is "eighty"');
+  }
+});
+
+test('a required setting that is missing is named with what it is for', () => {
+  const needed = defineConfig({ key: setting('KEY', is.text, 'The key to it all.', { required: true }) });
+  expect(() => loadConfig(needed, {})).toThrow('KEY is not set: The key to it all.');
+});
+
+test('a secret may lie in a file, is never quoted in a problem and never printed', () => {
+  const file = join(mkdtempSync(join(tmpdir(), 'nexus-config-')), 'token');
+  writeFileSync(file, 'hush\n');
+  const config = loadConfig(definition, { TOKEN_FILE: file });
+  expect(config.token).toBe('hush');
+  expect(printable(definition, config).TOKEN).toBe('(set)');
+  const strict = defineConfig({ key: setting('KEY', is.port, 'A port.', { secret: true }) });
+  expect(() => loadConfig(strict, { KEY: 'hunter2' })).toThrow('(secret)');
+  expect(() => loadConfig(strict, { KEY: 'hunter2' })).not.toThrow('hunter2');
+});
+
+test('a secret file that cannot be read is a problem, not a missing secret', () => {
+  expect(() => loadConfig(definition, { TOKEN_FILE: '/nowhere/token' })).toThrow('TOKEN_FILE cannot be read');
+});
+
+test('what is inherited is what was named, and families by their beginning', () => {
+  expect(inheritedEnvironment(['PATH', 'LC_*'], { PATH: '/bin', LC_ALL: 'C', SECRET: 'x' })).toEqual({
+    PATH: '/bin',
+    LC_ALL: 'C',
+  });
+});

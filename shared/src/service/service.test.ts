@@ -1,0 +1,33 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+
+const main = (service: string): string =>
+  fileURLToPath(new URL(`../../../services/${service}/main.ts`, import.meta.url));
+
+/** Starts a real service with nothing but these settings, and waits for its end. */
+const start = (service: string, settings: Record<string, string>) =>
+  spawnSync(process.execPath, [main(service)], {
+    env: { PATH: process.env.PATH, ...settings },
+    encoding: 'utf8',
+    timeout: 20_000,
+  });
+
+test('CONFIG_INVALID: a service with bad settings lists all of them and exits 78', () => {
+  const { status, stderr } = start('orchestrator', {
+    NEXUS_PREFIX: 'nexus',
+    NEXUS_LOG_LEVEL: 'loud',
+    NEXUS_DRAIN_GRACE: 'a while',
+  });
+  expect(status).toBe(78);
+  expect(stderr).toContain('orchestrator cannot start (CONFIG_INVALID)');
+  for (const name of ['NEXUS_PREFIX', 'NEXUS_LOG_LEVEL', 'NEXUS_DRAIN_GRACE']) expect(stderr).toContain(name);
+  expect(stderr).toContain('What to do:');
+});
+
+test('REDIS_UNREACHABLE: a service without a Redis says where it looked, and exits 69', () => {
+  const { status, stderr } = start('finalizer', { REDIS_URL: 'redis://:hush@127.0.0.1:1', NEXUS_REDIS_WAIT: '500ms' });
+  expect(stderr).toContain('Redis at redis://***@127.0.0.1:1 does not answer');
+  expect(stderr).not.toContain('hush');
+  expect(status).toBe(69);
+});

@@ -1,0 +1,195 @@
+import { done, type Outcome } from '@nexus/shared/bus';
+import { silentLog } from '@nexus/shared/telemetry';
+import { expect, test } from 'vitest';
+import { ensureGroups, openRedis } from '../../../shared/src/bus/redis.ts';
+import { makeSettler, type Settlement } from '../../../shared/src/bus/settle.ts';
+import { eventually } from '../../tools/eventually.ts';
+import { consumeAll, deletion, discard } from '../../tools/messages.ts';
+import { startRedis, testFabric } from '../../tools/redis.ts';
+
+/** A consumer's settling side without the consumer, holding as many entries as asked for. */
+const holding = async (count: number) => {
+  const fabric = testFabric();
+  const bus = await fabric.open('gateway', { observer: true });
+  const inbox = bus.keys.inbox('orchestrator', 'NORMAL');
+  const redis = openRedis({ url: fabric.config.redisUrl, name: 'settling' });
+  await ensureGroups(redis, [inbox], 'orchestrator');
+  for (let n = 0; n < count; n += 1) await bus.publish(deletion(`held-${n}`));
+  const reply = (await redis.xreadgroup('GROUP', 'orchestrator', 'me', 'COUNT', count, 'STREAMS', inbox, '>')) as [
+    [string, [string, string[]][]],
+  ];
+  const ids = reply[0][1].map(([id]) => id);
+  const options = { redis, keys: bus.keys, group: 'orchestrator', consumer: 'me', journalMax: 1000, log: silentLog() };
+  const settlement = (at: number, over: Partial<Settlement> = {}): Settlement => ({
+    inbox,
+    entryId: ids[at] ?? '',
+    deliveries: 1,
+    epoch: 0,
+    ending: { end: 'done' },
+    line: '',
+    write: [],
+    publish: [],
+    ...over,
+  });
+  return { fabric, bus, inbox, redis, settler: makeSettler(options), settlement };
+};
+
+test('rule 9: in one batch each entry is all or nothing, and a bad one leaves nothing behind', async () => {
+  const { fabric, bus, inbox, redis, settler, settlement } = await holding(6);
+  const { keys } = bus;
+  await fabric.redis.set(keys.task('text'), 'not a document');
+  const patch = (id: string, revision: number) => ({
+    op: 'patch' as const,
+    key: keys.task(id),
+    revision,
+    set: { status: 'planning' },
+  });
+  const publish = [{ inbox: keys.inbox('finalizer', 'LOW'), json: '{}', short: '', id: 'x', delayMs: null }];
+  const results = await Promise.all([
+    settler.settle(settlement(0, { write: [patch('fine', 0)], publish })),
+    settler.settle(settlement(1, { write: [patch('fine', 0)], publish })),
+    settler.settle(
+      settlement(2, {
+        write: [patch('other', 0), { op: 'index', key: keys.task('text'), member: 'm', score: 1 }],
+        publish,
+      }),
+    ),
+    settler.settle(settlement(3, { deliveries: 2, publish })),
+    settler.settle(settlement(4, { epoch: 7, publish })),
+    settler.settle(settlement(0, { publish })),
+  ]);
+  expect(results).toEqual(['ok', 'moved', `type ${keys.task('text')}`, 'lost', 'epoch', 'twice']);
+  expect(await bus.store.readHash(keys.task('fine'))).toEqual({ revision: '1', status: 'planning' });
+  expect(await fabric.redis.exists(keys.task('other'))).toBe(0);
+  expect(await fabric.redis.xlen(keys.inbox('finalizer', 'LOW'))).toBe(1);
+  expect(await fabric.redis.xlen(inbox)).toBe(5);
+  redis.disconnect();
+});
+
+test('rule 9: two entries of one batch may write one document, each on the revision that the other leaves', async () => {
+  const { bus, redis, settler, settlement } = await holding(2);
+  const patch = (revision: number) => ({
+    op: 'patch' as const,
+    key: bus.keys.task('shared'),
+    revision,
+    set: { status: String(revision) },
+  });
+  const results = await Promise.all([
+    settler.settle(settlement(0, { write: [patch(0)] })),
+    settler.settle(settlement(1, { write: [patch(1)] })),
+  ]);
+  expect(results).toEqual(['ok', 'ok']);
+  expect(await bus.store.readHash(bus.keys.task('shared'))).toEqual({ revision: '2', status: '1' });
+  redis.disconnect();
+});
+
+test('rule 10: a server that would throw work away is refused at boot', async () => {
+  const server = await startRedis({ extra: ['--maxmemory', '64mb', '--maxmemory-policy', 'allkeys-lru'] });
+  const fabric = testFabric(server.url);
+  await expect(fabric.open('orchestrator')).rejects.toMatchObject({ code: 'REDIS_UNFIT' });
+  await expect(fabric.open('orchestrator')).rejects.toThrow('noeviction');
+  await server.stop();
+});
+
+test('rule 10: at maxmemory the edge refuses, and what is under way still drains', async () => {
+  const server = await startRedis();
+  const fabric = testFabric(server.url);
+  const bus = await fabric.open('orchestrator');
+  await bus.publish(deletion('before'));
+  await fabric.redis.config('SET', 'maxmemory', '1mb');
+  await expect(bus.publish(deletion('too-late'))).rejects.toMatchObject({ code: 'BUS_MEMORY' });
+  expect(await bus.memoryShare()).toBeGreaterThan(0.8);
+  const handled = consumeAll(bus, 'orchestrator');
+  await eventually('it drained', () => handled.length === 1);
+  await eventually(
+    'it is settled',
+    async () => (await fabric.redis.xlen(bus.keys.inbox('orchestrator', 'NORMAL'))) === 0,
+  );
+  await bus.close();
+  fabric.redis.disconnect();
+  await server.stop();
+});
+
+test('a Redis that is not there is said within seconds, with its address and without its password', async () => {
+  const fabric = testFabric('redis://:secret@127.0.0.1:1');
+  const refused = fabric.open('orchestrator');
+  await expect(refused).rejects.toMatchObject({ code: 'REDIS_UNREACHABLE' });
+  await expect(refused).rejects.toThrow(/127\.0\.0\.1:1 does not answer: .*ECONNREFUSED/);
+  await expect(refused).rejects.not.toThrow('secret');
+});
+
+test('rule 14: all publications of one tick are one script call', async () => {
+  const server = await startRedis();
+  const fabric = testFabric(server.url);
+  const bus = await fabric.open('gateway', { observer: true });
+  await bus.publish(deletion('warm'));
+  await fabric.redis.config('RESETSTAT');
+  await Promise.all(Array.from({ length: 60 }, (_, n) => bus.publish(deletion(`tick-${n}`))));
+  const calls = /cmdstat_evalsha:calls=(\d+)/.exec(await fabric.redis.info('commandstats'))?.[1];
+  expect(calls).toBe('1');
+  await bus.close();
+  fabric.redis.disconnect();
+  await server.stop();
+});
+
+test('rules 16 and 30: every key of a fabric, BullMQ’s among them, lies under its one hash tag', async () => {
+  const server = await startRedis();
+  const fabric = testFabric(server.url);
+  const bus = await fabric.open('orchestrator');
+  let runs = 0;
+  const work = (): Outcome => {
+    runs += 1;
+    return runs === 1 ? { is: 'postpone', untilMs: Date.now() + 20, why: 'to set an alarm' } : done();
+  };
+  consumeAll(bus, 'orchestrator', { work });
+  await bus.publish({ ...deletion('tagged'), idempotencyKey: 'k', accept: true });
+  await eventually('the alarm has rung', () => runs === 2);
+  const keys = await fabric.redis.keys('*');
+  expect(keys.filter((key) => !key.startsWith(`${fabric.config.prefix}:`))).toEqual([]);
+  expect(keys.some((key) => key.startsWith(`${fabric.config.prefix}:alarms:`))).toBe(true);
+  await bus.close();
+  fabric.redis.disconnect();
+  await server.stop();
+});
+
+test('rule 31: flushed scripts, a deleted group and deleted entries stop nothing', async () => {
+  const server = await startRedis();
+  const fabric = testFabric(server.url);
+  const bus = await fabric.open('finalizer');
+  const handled = consumeAll(bus, 'finalizer', { mode: 'take', slots: 2 });
+  const inbox = bus.keys.inbox('finalizer', 'NORMAL');
+  await bus.publish(discard('one'));
+  await eventually('one', () => handled.length === 1);
+  await fabric.redis.script('FLUSH');
+  await bus.publish(discard('two'));
+  await eventually('two', () => handled.length === 2);
+  await fabric.redis.xgroup('DESTROY', inbox, 'finalizer');
+  await bus.publish(discard('three'));
+  await eventually('three', () => handled.length === 3);
+  await bus.control.command('PAUSE_ALL', null, 'test');
+  await eventually('it is paused', () => bus.control.known().state === 'paused');
+  await bus.publish(discard('gone'));
+  await fabric.redis.xreadgroup('GROUP', 'finalizer', 'somebody', 'COUNT', 1, 'STREAMS', inbox, '>');
+  const [[id]] = (await fabric.redis.xpending(inbox, 'finalizer', '-', '+', 1)) as [[string]];
+  await fabric.redis.xdel(inbox, id);
+  await fabric.redis.hset(bus.keys.beats('finalizer'), 'somebody', '1');
+  await bus.control.command('RESUME_ALL', null, 'test');
+  await bus.publish(discard('four'));
+  await eventually('four', () => handled.length === 4);
+  await eventually(
+    'the dead one is forgotten',
+    async () => (await fabric.redis.hexists(bus.keys.beats('finalizer'), 'somebody')) === 0,
+  );
+  await bus.close();
+  fabric.redis.disconnect();
+  await server.stop();
+});
+
+test('rule 5: what was published before a group existed is delivered', async () => {
+  const fabric = testFabric();
+  const sender = await fabric.open('gateway', { observer: true });
+  await sender.publish(deletion('early'));
+  const bus = await fabric.open('orchestrator');
+  const handled = consumeAll(bus, 'orchestrator');
+  await eventually('it is delivered', () => handled.length === 1);
+});
