@@ -13,7 +13,7 @@
  * only if the task was completed and the proof holds; 130 after Ctrl-C. Everything that was started is ended.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { eraseFabric } from '@nexus/shared/bus';
@@ -60,7 +60,7 @@ const main = async (signal: AbortSignal): Promise<number> => {
     const client = openClient({ url: fleet.state.url, token });
     await waitForWorkers(client);
     const task = await rehearse(client, fleet, signal);
-    say(...builtLines(task, out.columns ?? 160), '', ...endLines(task, paint), ...(await failureLog(client, task)), '');
+    await tellEnd(client, task, home);
     const proven = await prove(task, signal);
     if (options.json) process.stdout.write(`${JSON.stringify(summaryOf(task, performance.now() - began))}\n`);
     if (options.keep) await stay(fleet, token, signal);
@@ -128,6 +128,16 @@ const rehearse = async (client: Client, fleet: Fleet, signal: AbortSignal): Prom
   } finally {
     progress.close();
   }
+};
+
+/** Says how it ended. The fleet ends with the demo, so what one would ask it for afterwards is kept as a file. */
+const tellEnd = async (client: Client, task: TaskDetail, home: string): Promise<void> => {
+  const file = join(home, 'report.md');
+  const report = await client.reportText(task.task_id).catch(() => null);
+  if (report !== null) writeFileSync(file, report);
+  const lasting = { ...task, report_url: null };
+  say(...builtLines(task, out.columns ?? 160), '', ...endLines(lasting, paint), ...(await failureLog(client, task)));
+  say(...(report === null ? [] : [`  report   ${file}`]), '');
 };
 
 /** Proves the result; false if there is none, or if the proof fails. */

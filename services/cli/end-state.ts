@@ -47,7 +47,9 @@ export const summaryOf = (task: TaskDetail, durationMs: number) => ({
 
 const reasonLines = (task: TaskDetail): string[] => {
   if (task.status === 'completed') return [];
-  const failed = task.subtasks.filter(({ state }) => state === 'failed');
+  const failed = task.subtasks.filter(
+    ({ state, reason }) => state === 'failed' && !(task.reason ?? '').includes(reason ?? 'failed'),
+  );
   return [
     ...(task.reason ? [`  why      ${oneLine(task.reason)}`] : []),
     ...failed.map(({ id, reason }) => `  ${id}: ${oneLine(reason ?? 'failed')}`),

@@ -147,6 +147,18 @@ test('a URL or an ssh address stays as it is; what is not given is not sent', as
   }
 });
 
+test('an agent that is named relative to where one stands is named in full; all else stays as it is', async () => {
+  const { url, calls } = await gateway(submitting);
+  for (const [typed, sent] of [
+    ['./package.json --quiet', `${resolve('package.json')} --quiet`],
+    ['./does-not-exist', './does-not-exist'],
+    ['my-agent ./x', 'my-agent ./x'],
+  ] as const) {
+    await nexus(['run', 'x', '--agent-command', typed, '--detach'], url);
+    expect(calls.at(-1)?.body).toEqual({ request: 'x', agent_command: sent });
+  }
+});
+
 test('with --json a command prints one document and nothing else on standard output', async () => {
   const { url } = await gateway(submitting);
   const { out, code } = await nexus(['run', 'x', '--json'], url);

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { CheckRequest, TaskRequest } from '@nexus/shared/messages/domain';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { fullCommand } from '../command-word.ts';
 import { builtLines, endLines } from '../end-state.ts';
 import { CommandFailure, type Exit } from '../exit-codes.ts';
 import { failureLog } from '../failure-log.ts';
@@ -123,7 +124,7 @@ export const requestOf = (request: string, options: RunOptions): TaskRequest => 
     setup,
     checks: options.check?.map((command, at): CheckRequest => ({ name: `check-${at + 1}`, command })),
     runtime,
-    agent_command: agentCommand,
+    agent_command: agentCommand === undefined ? undefined : fullCommand(agentCommand),
     priority: options.priority as TaskRequest['priority'],
     deadline,
     scenario: options.scenario === undefined ? undefined : readScenario(options.scenario),

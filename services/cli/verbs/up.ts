@@ -1,6 +1,7 @@
 /** `nexus up`: a whole fleet on this machine, each service as a process of its own. */
 import { openClient } from '@nexus/shared/client';
 import type { Command } from 'commander';
+import { fullCommand } from '../command-word.ts';
 import { CommandFailure, type Exit } from '../exit-codes.ts';
 import { endProcesses, type Fleet, howEnded, launchFleet, waitForWorkers } from '../fleet.ts';
 import { type FleetProcess, type FleetState, forgetFleet, lives, readFleet, writeFleet } from '../fleet-state.ts';
@@ -62,7 +63,7 @@ const up = async (tools: Tools, options: Options): Promise<Exit | undefined> => 
 
 const environmentOf = ({ rehearsal, agentCommand }: Options): Record<string, string> => ({
   ...(rehearsal ? { NEXUS_REHEARSAL: 'on' } : {}),
-  ...(agentCommand === undefined ? {} : { NEXUS_AGENT_COMMAND: agentCommand }),
+  ...(agentCommand === undefined ? {} : { NEXUS_AGENT_COMMAND: fullCommand(agentCommand) }),
 });
 
 export const upLines = ({ url, processes }: FleetState, home: string): string[] => [
