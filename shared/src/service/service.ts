@@ -92,8 +92,10 @@ export const serve = async <S extends ServiceName, C extends ConfigDefinition, T
   definition: ServiceDefinition<S, C, T>,
 ): Promise<void> => {
   try {
+    // Before anything else: a signal that comes during the start ends the service properly once it stands.
+    const asked = untilSignal();
     const running = await start(definition);
-    await untilSignal(running.log);
+    await asked;
     await running.stop();
     process.exit(0);
   } catch (error) {
@@ -101,7 +103,7 @@ export const serve = async <S extends ServiceName, C extends ConfigDefinition, T
   }
 };
 
-type Running = { log: Log; stop(): Promise<void> };
+type Running = { stop(): Promise<void> };
 
 const start = async <S extends ServiceName, C extends ConfigDefinition, T extends ServiceTools>(
   definition: ServiceDefinition<S, C, T>,
@@ -129,7 +131,6 @@ const start = async <S extends ServiceName, C extends ConfigDefinition, T extend
   }
   log.info({ instance_id: bus.instanceId, port: health?.port }, `${definition.name} serves`);
   return {
-    log,
     stop: async () => {
       draining = true;
       log.info({ busy: bus.busy() }, `${definition.name} drains`);
@@ -149,15 +150,12 @@ const checkNode = (): void => {
   if (Number(node.split('.')[0]) < nodeWanted) throw fail('NODE_TOO_OLD', { version: node, wanted: nodeWanted });
 };
 
-const untilSignal = (log: Log): Promise<void> =>
+const untilSignal = (): Promise<void> =>
   new Promise((resolve) => {
     let asked = false;
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => {
-        if (asked) {
-          log.warn({ signal }, 'Asked twice: ends at once');
-          process.exit(130);
-        }
+        if (asked) process.exit(130);
         asked = true;
         resolve();
       });
