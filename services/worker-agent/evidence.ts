@@ -11,7 +11,7 @@
 import { commitEvidence, refs } from '@nexus/shared/git';
 import type { EvidenceRef } from '@nexus/shared/messages/domain';
 import { run } from '@nexus/shared/process';
-import type { Redactor } from './redact.ts';
+import type { Redactor } from '@nexus/shared/telemetry';
 import type { Workspace } from './workspace.ts';
 
 const fileBytesMax = 4_000_000;

@@ -4,12 +4,13 @@
  * Read on-subtask-dispatched.ts → attempt.ts → prepare.ts → runtimes.ts → conclude.ts; the rest serves these.
  */
 import { foldersOf, openCatalog } from '@nexus/shared/catalog';
+import { secretValues } from '@nexus/shared/config';
 import { fail, toAppError } from '@nexus/shared/errors';
 import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
+import { openRedactor } from '@nexus/shared/telemetry';
 import type { WorkerTools } from './attempt.ts';
 import { config } from './config.ts';
 import { onSubtaskDispatched } from './on-subtask-dispatched.ts';
-import { openRedactor } from './redact.ts';
 import { openRunning } from './running.ts';
 import { loadRuntimes, lookAtRuntimes, type RuntimeContext } from './runtimes.ts';
 import { sweepWorkspaces } from './workspace.ts';
@@ -44,7 +45,7 @@ const open = async ({ config: settings, bus, log, meters }: ServiceContext<typeo
     setInterval(() => void look(), lookEveryMs),
     setInterval(() => void sweep().catch(complain), sweepEveryMs),
   ];
-  const redactor = openRedactor();
+  const redactor = openRedactor(secretValues());
   const running = openRunning(bus.present);
   const attempts = meters.counter('nexus_attempts_total', 'Attempts that ended, by outcome.', ['outcome']);
   const count = (outcome: string) => attempts.inc({ outcome });

@@ -12,10 +12,9 @@ import { fabricConfig, loadConfig } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { cloneAt, commitAll, createHub, hubPath, pushRef, refs } from '@nexus/shared/git';
 import type { TaskRequest } from '@nexus/shared/messages/domain';
-import { silentLog } from '@nexus/shared/telemetry';
+import { openRedactor, silentLog } from '@nexus/shared/telemetry';
 import type { Order, WorkerTools } from './attempt.ts';
 import { config } from './config.ts';
-import { openRedactor } from './redact.ts';
 import { openRunning } from './running.ts';
 import { loadRuntimes } from './runtimes.ts';
 

@@ -1,5 +1,5 @@
+import { openRedactor } from '@nexus/shared/telemetry';
 import { describe, expect, test, vi } from 'vitest';
-import { openRedactor } from './redact.ts';
 import { openTranscript } from './transcript.ts';
 
 const open = (bytesMax = 1_000_000) => {

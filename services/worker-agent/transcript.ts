@@ -4,7 +4,7 @@
  * Live pieces go out when enough has come or some time has passed, whichever is first, so that a flood makes
  * few events. What is kept is the beginning and the end; what was cut out in between is counted.
  */
-import type { Redactor } from './redact.ts';
+import type { Redactor } from '@nexus/shared/telemetry';
 
 export type Transcript = {
   /** Takes what the agent printed, as it printed it. */

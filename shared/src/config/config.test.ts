@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { defineConfig, inheritedEnvironment, is, loadConfig, printable, setting } from './config.ts';
+import { defineConfig, inheritedEnvironment, is, loadConfig, printable, secretValues, setting } from './config.ts';
 
 const definition = defineConfig({
   port: setting('PORT', is.port, 'Where it listens.', { default: '8080' }),
@@ -67,4 +67,14 @@ test('what is inherited is what was named, and families by their beginning', () 
     PATH: '/bin',
     LC_ALL: 'C',
   });
+});
+
+test('redaction is told the values of variables whose names sound secret', () => {
+  const environment = {
+    NEXUS_TOKEN: 'abcdefgh',
+    GITHUB_API_KEY: 'ijklmnop',
+    AUTHOR_NAME: 'somebody else',
+    X_TOKEN: 'on',
+  };
+  expect(secretValues(environment)).toEqual(['abcdefgh', 'ijklmnop']);
 });
