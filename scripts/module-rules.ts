@@ -2,6 +2,7 @@
  * The dependency rule of `tidy.ts`: which module may import which, which library is whose, and which
  * service writes which ledger document.
  */
+import { writers } from '@nexus/shared/ledger/write';
 import { type Finding, imports, ours } from './look.ts';
 import { type Import, isScript, isTest, type SourceFile, type Tree } from './source.ts';
 
@@ -10,7 +11,7 @@ const levels: Record<string, { level: number; beside?: string[] }> = {
   errors: { level: 0 },
   messages: { level: 1 },
   config: { level: 1 },
-  telemetry: { level: 1, beside: ['config'] }, // redaction has to know which values are secret
+  telemetry: { level: 1 },
   bus: { level: 2 },
   model: { level: 2 },
   process: { level: 2 },
@@ -33,17 +34,6 @@ const owners: Record<string, string[]> = {
 };
 /** Plain data formats, which anybody may read. */
 const anybodys = ['zod', 'yaml'];
-
-/** The one service that writes a ledger document, by the function that builds the write. */
-const writers: Record<string, string> = {
-  writeTask: 'orchestrator',
-  removeTask: 'orchestrator',
-  writeBoard: 'project-manager',
-  removeBoard: 'project-manager',
-  countLoad: 'project-manager',
-  writeReport: 'finalizer',
-  removeReport: 'finalizer',
-};
 
 /** `shared/src/bus`, `services/gateway`, or the top folder. */
 export const moduleOf = (path: string): string =>
@@ -96,8 +86,10 @@ export function strangers(tree: Tree): Finding[] {
 
 export function writesForeign(line: string, path: string): string | null {
   const service = path.split('/')[1] ?? '';
-  const found = Object.entries(writers).find(
-    ([name, owner]) => owner !== service && new RegExp(`\\b${name}\\(`).test(line),
-  );
-  return found ? `${found[0]} is for ${found[1]} alone` : null;
+  for (const { service: owner, builders } of Object.values(writers)) {
+    if (owner === service) continue;
+    const found = builders.find((name) => new RegExp(`\\b${name}\\(`).test(line));
+    if (found) return `${found} is for ${owner} alone`;
+  }
+  return null;
 }
