@@ -13,7 +13,6 @@ export type Section = { title: string; settings: Setting<unknown>[] };
 const composeSettings: Setting<unknown>[] = [
   ['NEXUS_GATEWAY_PORT', '8080', 'The port on this machine, loopback only, where the gateway is published.'],
   ['NEXUS_REPOSITORIES_DIR', './repositories', 'The folder of this machine that the fleet sees as /repositories.'],
-  ['NEXUS_IMAGE_TAG', 'latest', 'The tag of the images that are built.'],
 ].map(([name = '', fallback = '', says = '']) => ({ name, fallback, says }) as Setting<unknown>);
 
 /** Every section of settings, in the order in which a reader meets them. */

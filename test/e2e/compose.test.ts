@@ -58,7 +58,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await fleet?.compose('down', '-v', '--remove-orphans', '--timeout', '10');
+  await fleet?.remove();
   rmSync(repositories, { recursive: true, force: true });
 });
 

@@ -18,13 +18,15 @@ export type Fleet = {
   containers(service: string): Promise<string[]>;
   /** Runs a shell line in one container. */
   within(container: string, line: string): Promise<string>;
+  /** Ends everything and removes what is left: containers, volumes, network, images. */
+  remove(): Promise<void>;
 };
 
 /** Describes a fleet; nothing is started before `compose('up', …)`. */
 export const composeFleet = async (settings: Record<string, string>): Promise<Fleet> => {
   const port = await freePort();
   const project = `nexus-e2e-${process.pid}-${Math.random().toString(36).slice(2, 6)}`;
-  const env = { ...process.env, ...settings, NEXUS_GATEWAY_PORT: String(port), NEXUS_IMAGE_TAG: 'e2e' };
+  const env = { ...process.env, ...settings, NEXUS_GATEWAY_PORT: String(port) };
   const docker = async (words: string[]): Promise<string> => {
     const { stdout } = await run('docker', words, { cwd: root, env, maxBuffer: 64_000_000 });
     return stdout.trim();
@@ -36,6 +38,9 @@ export const composeFleet = async (settings: Record<string, string>): Promise<Fl
     exec: (service, ...words) => compose('exec', '-T', service, ...words),
     containers: async (service) => (await compose('ps', '-q', service)).split('\n').filter(Boolean),
     within: (container, line) => docker(['exec', container, 'sh', '-c', line]),
+    remove: async () => {
+      await compose('down', '--volumes', '--rmi', 'local', '--remove-orphans', '--timeout', '10');
+    },
   };
 };
 
