@@ -135,7 +135,13 @@ export type BusOptions = {
   limits?: Partial<typeof limitsByDefault>;
 };
 
-const limitsByDefault = { journalMax: 100_000, seenSeconds: 86_400, retryBaseMs: 1000, sweepMs: 5000 };
+const limitsByDefault = {
+  journalMax: 100_000,
+  seenSeconds: 86_400,
+  retryBaseMs: 1000,
+  sweepMs: 5000,
+  cutOffMs: 900_000,
+};
 
 /** Connects, checks the server, reads the state of the fleet. Throws REDIS_UNREACHABLE or REDIS_UNFIT. */
 export const openBus = async (options: BusOptions): Promise<Bus> => {
@@ -242,6 +248,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
         reading: connect(),
         control,
         heart,
+        cutOffMs: limits.cutOffMs,
         log,
       });
     },

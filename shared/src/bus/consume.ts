@@ -31,6 +31,8 @@ export type ConsumerOptions = {
   reading: Redis;
   control: Control;
   heart: Heart;
+  /** Without Redis for so long, what runs is ended: nobody could tell it to stop (rule 21). */
+  cutOffMs: number;
   log: Log;
 };
 
@@ -67,7 +69,13 @@ export class Consumer {
     options.control.onChange(() => this.#onControl());
     options.heart.onBeat((beat) => this.#onBeat(beat));
     options.redis.on('ready', () => void this.#renew().then(() => this.#takeUnseen()));
-    this.#renewTimer = setInterval(() => void this.#renew(), renewMs);
+    this.#renewTimer = setInterval(
+      () => {
+        this.#endIfCutOff();
+        void this.#renew();
+      },
+      Math.min(renewMs, options.cutOffMs),
+    );
     this.#renewTimer.unref();
     this.#loop = this.#run();
   }
@@ -273,6 +281,18 @@ export class Consumer {
     const { inbox, entryId, deliveries } = delivery;
     const settlement = { inbox, entryId, deliveries, epoch: null, line: '', write: [], publish: [] };
     await this.#options.context.settler.settle({ ...settlement, ending: { end: 'nobody' } });
+  }
+
+  #endIfCutOff(): void {
+    const { heart, cutOffMs, control, log } = this.#options;
+    const sinceMs = heart.sinceBeatMs();
+    const running = [...this.#held.values()].filter(({ attempt }) => !attempt.ledgerOnly && !attempt.signal.aborted);
+    if (sinceMs < cutOffMs || running.length === 0) return;
+    log.warn(
+      { seconds: Math.round(sinceMs / 1000), running: running.length },
+      'Cut off from Redis; what runs is ended',
+    );
+    for (const { attempt } of running) attempt.abort(fail('STOPPED', { epoch: control.known().epoch }));
   }
 
   #onControl(): void {

@@ -51,6 +51,14 @@ export const serviceConfig = defineConfig({
       default: '1s',
     },
   ),
+  cutOff: setting(
+    'NEXUS_CUT_OFF',
+    is.duration,
+    'Without Redis for so long, running agents are checkpointed and ended.',
+    {
+      default: '15m',
+    },
+  ),
   sweepEvery: setting('NEXUS_SWEEP_EVERY', is.duration, 'How often parked messages are swept for lost alarms.', {
     default: '5s',
   }),
@@ -113,7 +121,12 @@ const start = async <S extends ServiceName, C extends ConfigDefinition, T extend
   const own = config as unknown as FabricConfig & ConfigOf<typeof serviceConfig>;
   const log = openLog(definition.name, own.logLevel);
   const meters = openMeters(definition.name);
-  const limits = { journalMax: own.journalMax, retryBaseMs: own.retryBase, sweepMs: own.sweepEvery };
+  const limits = {
+    journalMax: own.journalMax,
+    retryBaseMs: own.retryBase,
+    sweepMs: own.sweepEvery,
+    cutOffMs: own.cutOff,
+  };
   const bus = await openBus({ config: own, service: definition.name, log, meters, limits });
   const checks = new Map<string, ReadyCheck>();
   let draining = false;

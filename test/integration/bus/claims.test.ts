@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { done } from '@nexus/shared/bus';
+import { done, giveBack } from '@nexus/shared/bus';
 import { expect, test } from 'vitest';
 import { deferred, eventually } from '../../tools/eventually.ts';
 import { consumeAll, deletion, discard, dispatch } from '../../tools/messages.ts';
@@ -191,6 +191,34 @@ test('rule 2: outcomes wait while Redis is away and are settled once when it is 
   expect((await bus.counts()).inboxes.finalizer).toEqual({ waiting: 0, held: 0 });
   await bus.publish(discard('afterwards'));
   await eventually('it goes on reading', () => handled.length === 2);
+  await bus.close();
+  fabric.redis.disconnect();
+  await again.stop();
+});
+
+test('rule 21: what runs is ended when its process has been cut off from Redis for too long', async () => {
+  const server = await startRedis();
+  const fabric = testFabric(server.url);
+  const bus = await fabric.open('worker-agent', { limits: { cutOffMs: 800 } });
+  const ended = deferred<string>();
+  consumeAll(bus, 'worker-agent', {
+    mode: 'take',
+    slots: 1,
+    work: async (_message, tools) => {
+      await new Promise((resolve) => tools.signal.addEventListener('abort', resolve));
+      ended.resolve((tools.signal.reason as { code: string }).code);
+      return giveBack('cut off');
+    },
+  });
+  await bus.publish(dispatch('cut-off'));
+  await eventually('it runs', () => bus.busy() === 1);
+  await server.stop();
+  expect(await ended.promise).toBe('STOPPED');
+  const again = await startRedis({ port: server.port, folder: server.folder });
+  await eventually(
+    'it was given back, and is held again',
+    async () => (await bus.counts()).inboxes['worker-agent']?.held === 1,
+  );
   await bus.close();
   fabric.redis.disconnect();
   await again.stop();
