@@ -6,7 +6,7 @@
  *   npm run demo -- --keep         the fleet stays up afterwards, until Ctrl-C
  *   npm run demo -- --port 8080    the gateway's port; left out, a free one
  *   npm run demo -- --workers 3    how many workers; left out, 2
- *   npm run demo -- --scenario F   another scenario that builds the same; left out, scripts/rehearsal/url-shortener.yaml
+ *   npm run demo -- --scenario F   another scenario that builds the same; left out, the one in scripts/rehearsal
  *
  * Every service runs as a process of its own, on a fabric of its own; only the agents' minds are scripted
  * (scripts/rehearsal). The result is then proven from outside: cloned, tested, started, used. Exit code 0
@@ -28,8 +28,8 @@ import { openProgress, type Progress } from '../services/cli/show-progress.ts';
 import { verifyShortener } from './rehearsal/verify.ts';
 
 const root = join(import.meta.dirname, '..');
-const request = `Build snip, a small URL shortener in plain Node without dependencies: links kept in one file that survives a
-crash, an HTTP API, a web page, visit statistics, a rate limit, tests, a Dockerfile and a README.`;
+const request = `Build snip, a small URL shortener in plain Node without dependencies: links kept in one file
+that survives a crash, an HTTP API, a web page, visit statistics, a rate limit, tests, a Dockerfile, a README.`;
 
 const { values: options } = parseArgs({
   options: {

@@ -23,7 +23,8 @@ if (Number(process.versions.node.split('.')[0]) >= nodeWanted) {
   if (existsSync(node)) startAgain(node);
   else {
     process.stderr.write(
-      `nexus: this is Node ${process.versions.node}; NEXUS needs ${nodeWanted}, which \`npm ci\` in ${root} brings along.\n`,
+      `nexus: this is Node ${process.versions.node}, too old; NEXUS needs ${nodeWanted}. ` +
+        `\`npm ci\` in ${root} brings it along.\n`,
     );
     process.exitCode = 69;
   }

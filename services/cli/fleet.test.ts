@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { serviceName } from '@nexus/shared/messages/domain';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 import type { CommandFailure } from './exit-codes.ts';
 import { endProcesses, type Fleet, type LaunchOptions, launchFleet } from './fleet.ts';
 import { type FleetProcess, lives } from './fleet-state.ts';
@@ -96,6 +97,17 @@ test('a service that ends before it is ready is told with its last log lines, an
   expect(failure.exit).toBe('config');
   expect(failure.advice.join('\n')).toContain('10:00:00 error NEXUS_SLOTS is "many"');
   for (const log of logs) expect(readFileSync(log, 'utf8')).toContain('drained');
+});
+
+test('a port that somebody else listens on is refused before anything is started', async () => {
+  const stranger = createServer().listen(0, '127.0.0.1');
+  await once(stranger, 'listening');
+  onTestFinished(() => {
+    stranger.close();
+  });
+  const { port } = stranger.address() as AddressInfo;
+  await expect(launch({ port })).rejects.toMatchObject({ code: 'PORT_TAKEN', exit: 'config' });
+  expect(existsSync(join(home, 'logs'))).toBe(false);
 });
 
 test('a service that dies later is told once, and is not restarted', async () => {

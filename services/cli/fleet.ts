@@ -17,6 +17,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import type { Client } from '@nexus/shared/client';
 import { inheritedEnvironment } from '@nexus/shared/config';
+import { fail } from '@nexus/shared/errors';
 import { serviceName } from '@nexus/shared/messages/domain';
 import { projectRoot } from './config.ts';
 import { CommandFailure } from './exit-codes.ts';
@@ -55,6 +56,7 @@ export type Fleet = {
 
 /** Starts a fleet and resolves when all of it is ready; if a part does not get there, all of it is ended again. */
 export const launchFleet = async (options: LaunchOptions): Promise<Fleet> => {
+  if (options.port !== 0) await demandFree(options.port);
   const logs = join(options.home, 'logs');
   mkdirSync(logs, { recursive: true });
   const plans = await planProcesses(options, logs);
@@ -93,15 +95,29 @@ export const endProcesses = async (processes: readonly FleetProcess[], graceMs: 
 };
 
 /** A port that nobody listens on right now. */
-export const freePort = (): Promise<number> =>
+export const freePort = (): Promise<number> => probe(0);
+
+/** Listens on a port for a moment and gives its number; rejects if it is taken. */
+const probe = (wanted: number): Promise<number> =>
   new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.on('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number };
-      probe.close(() => resolve(port));
+    const server = createServer();
+    server.on('error', reject);
+    server.listen(wanted, loopback, () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
     });
   });
+
+/** Somebody else's server on the gateway's port might answer `/ready` for it. */
+const demandFree = async (port: number): Promise<void> => {
+  await probe(port).catch((cause: unknown) => {
+    throw new CommandFailure('config', fail('PORT_TAKEN', { port, host: loopback, setting: 'NEXUS_PORT' }).message, {
+      code: 'PORT_TAKEN',
+      advice: ['Or: nexus up --port 0, which takes a free one.'],
+      cause,
+    });
+  });
+};
 
 // --- starting ----------------------------------------------------------------------------------
 

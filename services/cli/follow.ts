@@ -144,7 +144,7 @@ const listen = async (
 const liveEvent = ({ kind, body }: FleetEvent): LiveEvent | null =>
   kind === 'event' && typeof body === 'object' && body !== null ? (body as LiveEvent) : null;
 
-/** Keeps the last telling line that was said of a subtask; true if there was one. A check's words have their own place. */
+/** Keeps the last telling line said of a subtask; true if there was one. A check's words have their own place. */
 const takeNote = (notes: Map<string, string>, event: FleetEvent): boolean => {
   const live = liveEvent(event);
   if (!live?.subtask_id || !/^(agent|check)\./.test(live.event)) return false;

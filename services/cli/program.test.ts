@@ -97,7 +97,7 @@ const submitting: Answer = ({ method, path }, response) => {
   );
 };
 
-test('run sends every option as the API wants it, follows the task, and says what was built and how to undo it', async () => {
+test('run sends every option as the API wants it, follows the task, and says where the result is', async () => {
   const { url, calls } = await gateway(submitting);
   const scenario = join(home, 's.yaml');
   writeFileSync(scenario, 'name: x');
@@ -179,7 +179,7 @@ test('a task that failed ends with exit code 1 and its reason', async () => {
   expect(out).toContain('nexus logs shop-abc123');
 });
 
-test('what the fleet refuses is exit code 3 with its sentence; without a fleet it is 69 and how to start one', async () => {
+test('what the fleet refuses is exit code 3 with its sentence; no fleet is 69 and how to start one', async () => {
   const detail = 'There is no workflow "x". There are: feature.';
   const { url } = await gateway((_call, response) => {
     response.statusCode = 422;
@@ -203,6 +203,7 @@ for (const words of [
   ['run', 'x', '--analyst', 'maybe'],
   ['run', 'x', '--scenario', '/does/not/exist'],
   ['tasks', '--limit', '0'],
+  ['up', '--port', '99999'],
   ['stop'],
   ['resume'],
   ['dlq', 'show'],

@@ -77,9 +77,12 @@ const useBus = async <T>({ fabric }: CliConfig, use: (bus: Bus) => Promise<T>): 
 };
 
 /** Finds out quickly whether anybody listens there: a service may wait for its Redis, a person does not. */
-export const knock = (redisUrl: string, timeoutMs = 1500): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const { hostname, port } = new URL(redisUrl);
+export const knock = async (redisUrl: string, timeoutMs = 1500): Promise<void> => {
+  if (!URL.canParse(redisUrl)) {
+    throw fail('REDIS_UNREACHABLE', { url: redisUrl, message: 'that is no address; write redis://host:port' });
+  }
+  const { hostname, port } = new URL(redisUrl);
+  await new Promise<void>((resolve, reject) => {
     const socket = connect({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 6379) });
     const refuse = (message: string) => {
       socket.destroy();
@@ -92,6 +95,7 @@ export const knock = (redisUrl: string, timeoutMs = 1500): Promise<void> =>
       resolve();
     });
   });
+};
 
 /** A container may run as a user that has no name. */
 const nameOfUser = (): string => {

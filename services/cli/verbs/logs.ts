@@ -16,7 +16,10 @@ export const addLogs = (program: Command, act: Act): void => {
     .argument('<id>', 'the id of the task')
     .option('-f, --follow', 'go on as they speak, until the task ends')
     .option('--subtask <id>', 'only this subtask')
-    .addHelpText('after', '\nExample:\n  nexus logs add-csv-export-x7k2p9 -f')
+    .addHelpText(
+      'after',
+      '\nWith -f and --json: one JSON document a line.\n\nExample:\n  nexus logs add-csv-export-x7k2p9 -f',
+    )
     .action(act(showLogs));
 };
 

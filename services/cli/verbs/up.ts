@@ -1,6 +1,6 @@
 /** `nexus up`: a whole fleet on this machine, each service as a process of its own. */
 import { openClient } from '@nexus/shared/client';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { fullCommand } from '../command-word.ts';
 import { CommandFailure, type Exit } from '../exit-codes.ts';
 import { endProcesses, type Fleet, howEnded, launchFleet, waitForWorkers } from '../fleet.ts';
@@ -18,7 +18,7 @@ export const addUp = (program: Command, act: Act): void => {
     .command('up')
     .description('start a fleet on this machine, in the background')
     .option('--workers <n>', 'how many workers (default NEXUS_WORKERS, else 1)', count)
-    .option('--port <n>', 'the port of the gateway (default NEXUS_PORT, else 8080)', count)
+    .option('--port <n>', 'the port of the gateway (default NEXUS_PORT, else 8080); 0 takes a free one', port)
     .option('--agent-command <cmd>', 'the agent of every task that brings none (NEXUS_AGENT_COMMAND)')
     .option('--rehearsal', 'let tasks bring a scenario (NEXUS_REHEARSAL=on)')
     .option('--foreground', 'stay, and end the fleet with Ctrl-C')
@@ -59,6 +59,12 @@ const up = async (tools: Tools, options: Options): Promise<Exit | undefined> => 
   output.document(state);
   output.say(...upLines(state, config.home));
   return options.foreground ? stay(tools, fleet, redis) : 'ok';
+};
+
+const port = (value: string): number => {
+  const number = Number(value);
+  if (Number.isInteger(number) && number >= 0 && number <= 65_535) return number;
+  throw new InvalidArgumentError('Expected a number from 0 to 65535.');
 };
 
 const environmentOf = ({ rehearsal, agentCommand }: Options): Record<string, string> => ({
