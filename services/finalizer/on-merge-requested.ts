@@ -2,11 +2,8 @@
  * Merges a tested candidate: one atomic push of integration and the marker of the subtask (rule 24). The marker is
  * looked at first, so a repetition after a crash finds its own merge done.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { done, followUp, type Handler } from '@nexus/shared/bus';
-import { cloneAt, hubLocation, pushMerge, readRef, refs } from '@nexus/shared/git';
+import { hubLocation, pushMerge, readRef, refs } from '@nexus/shared/git';
 import type { FinalizerTools } from './tools.ts';
 
 export const onMergeRequested: Handler<'merge.requested', FinalizerTools> = async ({ payload }, tools) => {
@@ -15,37 +12,19 @@ export const onMergeRequested: Handler<'merge.requested', FinalizerTools> = asyn
   const hub = hubLocation(tools.config, task_id);
   const { integration: integrationRef, merged } = refs(task_id);
   await tools.begin();
-  // In the machine's temporary folder, which somebody sweeps if we are killed.
-  const scratch = await mkdtemp(join(tmpdir(), 'nexus-merge-'));
-  try {
-    const { folder } = await cloneAt({ hub, folder: join(scratch, 'clone'), commit: tested, signal });
-    const outcome = await pushMerge({
-      hub,
-      folder,
-      base,
-      tested,
-      integrationRef,
-      markerRef: merged(subtask_id),
-      signal,
-    });
-    const head = outcome === 'merged' ? tested : await readRef(hub, integrationRef, signal);
-    const of = { task_id, subtask_id, attempt };
-    const finished =
-      outcome === 'moved'
-        ? {
-            ...of,
-            outcome: 'moved' as const,
-            commit: head,
-            says: `Integration is ${head ?? 'gone'}, no longer ${base}.`,
-          }
-        : {
-            ...of,
-            outcome: 'merged' as const,
-            commit: head,
-            says: outcome === 'already' ? 'It was merged before.' : '',
-          };
-    return done({ publish: [followUp('merge.finished', finished)] });
-  } finally {
-    await rm(scratch, { recursive: true, force: true, maxRetries: 3 });
-  }
+  const outcome = await pushMerge({ hub, base, tested, integrationRef, markerRef: merged(subtask_id), signal });
+  const head = outcome === 'merged' ? tested : await readRef(hub, integrationRef, signal);
+  const says = {
+    merged: '',
+    already: 'It was merged before.',
+    moved: `Integration is ${head ?? 'gone'}, no longer ${base}.`,
+  };
+  return done({
+    publish: [
+      followUp('merge.finished', {
+        ...{ task_id, subtask_id, attempt, commit: head, says: says[outcome] },
+        outcome: outcome === 'moved' ? 'moved' : 'merged',
+      }),
+    ],
+  });
 };

@@ -3,7 +3,7 @@ import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { isFailure } from '@nexus/shared/errors';
 import { isUrl, located } from './refs.ts';
-import { git, initialise, nexusIdentity, runGit } from './run-git.ts';
+import { fetching, git, initialise, nexusIdentity, runGit } from './run-git.ts';
 
 export type Workspace = { folder: string; commit: string };
 
@@ -121,17 +121,7 @@ const fetchInto = (
   hub: string,
   commits: string[],
   signal: AbortSignal | undefined,
-): Promise<string> => {
-  const args = [
-    'fetch',
-    '--quiet',
-    '--no-tags',
-    '--no-write-fetch-head',
-    '--update-shallow',
-    '--no-recurse-submodules',
-  ];
-  return git([...args, '--', located(hub), ...commits], { at, signal });
-};
+): Promise<string> => git([...fetching, '--', located(hub), ...commits], { at, signal });
 
 /**
  * The mirror is made beside and renamed, so a crash or a second worker leaves no half one. Its refs keep what was

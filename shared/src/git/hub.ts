@@ -11,7 +11,7 @@ import { fail, isFailure } from '@nexus/shared/errors';
 import { listRefs, readRef } from './look.ts';
 import { probeForStart, type RepositoryProbe, refusalOf, type Start } from './probe.ts';
 import { isUrl, located, refs, taskOf } from './refs.ts';
-import { git, initialise, type Place, runGit, splitSecret, withScratch } from './run-git.ts';
+import { fetching, git, initialise, type Place, runGit, splitSecret, withScratch } from './run-git.ts';
 
 export type Hub = { baseCommit: string; warnings: string[] };
 
@@ -152,16 +152,8 @@ const fetchStart = async (
   integration: string,
 ): Promise<void> => {
   const { repository, credentials } = splitSecret(options.repository, options.credentials);
-  const args = [
-    'fetch',
-    '--quiet',
-    '--no-tags',
-    '--no-write-fetch-head',
-    '--update-shallow',
-    '--no-recurse-submodules',
-  ];
   const { signal } = options;
-  const result = await runGit([...args, '--', repository, `+${start.source}:${integration}`], {
+  const result = await runGit([...fetching, '--', repository, `+${start.source}:${integration}`], {
     at,
     signal,
     credentials,

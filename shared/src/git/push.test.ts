@@ -6,17 +6,23 @@ import { cloneAt, pushMerge, pushRef, readRef } from '@nexus/shared/git';
 import { describe, expect, test } from 'vitest';
 import { change, fresh, hubWith, names } from '../../../test/tools/repositories.ts';
 
+/** A commit that the gate tested, in the hub. */
+const tested = async (hub: string, from: string, path: string): Promise<string> => {
+  const changed = await change(hub, from, { [path]: 'text' });
+  await pushRef({ ...changed, hub, ref: names.tested(path, 1), lease: null });
+  return changed.commit;
+};
+
 describe('a push to the hub', () => {
   test('of two merges at once lets one in and tells the other that it moved', async () => {
     const { hub, base } = await hubWith({ 'a.txt': 'a\n' });
     for (let round = 0; round < 3; round += 1) {
       const from = (await readRef(hub, names.integration)) ?? base;
-      const candidates = await Promise.all(['x', 'y'].map((name) => change(hub, from, { [`${name}${round}`]: name })));
+      const candidates = await Promise.all(['x', 'y'].map((name) => tested(hub, from, `${name}${round}`)));
       const answers = await Promise.all(
-        candidates.map(({ folder, commit }, index) =>
+        candidates.map((commit, index) =>
           pushMerge({
             hub,
-            folder,
             base: from,
             tested: commit,
             integrationRef: names.integration,
@@ -26,23 +32,16 @@ describe('a push to the hub', () => {
       );
       expect(answers.toSorted()).toEqual(['merged', 'moved']);
       const winner = answers.indexOf('merged');
-      expect(await readRef(hub, names.integration)).toBe(candidates[winner]?.commit);
-      expect(await readRef(hub, names.merged(`s${round}-${winner}`))).toBe(candidates[winner]?.commit);
+      expect(await readRef(hub, names.integration)).toBe(candidates[winner]);
+      expect(await readRef(hub, names.merged(`s${round}-${winner}`))).toBe(candidates[winner]);
       expect(await readRef(hub, names.merged(`s${round}-${1 - winner}`))).toBeNull();
     }
   });
 
   test('of the same merge twice, one after the other or at once, merges once', async () => {
     const { hub, base } = await hubWith({ 'a.txt': 'a\n' });
-    const { folder, commit } = await change(hub, base, { 'b.txt': 'b\n' });
-    const push = {
-      hub,
-      folder,
-      base,
-      tested: commit,
-      integrationRef: names.integration,
-      markerRef: names.merged('one'),
-    };
+    const commit = await tested(hub, base, 'b.txt');
+    const push = { hub, base, tested: commit, integrationRef: names.integration, markerRef: names.merged('one') };
     const answers = await Promise.all([pushMerge(push), pushMerge(push), pushMerge(push)]);
     // Pushes that find everything as they want it say so, too: what counts is that nobody is told that it moved.
     expect(answers).toContain('merged');
@@ -54,13 +53,12 @@ describe('a push to the hub', () => {
   test('on a head that has moved changes neither integration nor marker', async () => {
     const { hub, base } = await hubWith({ 'a.txt': 'a\n' });
     const first = await change(hub, base, { 'b.txt': 'b\n' });
-    const second = await change(hub, base, { 'c.txt': 'c\n' });
+    const second = await tested(hub, base, 'c.txt');
     await pushRef({ ...first, hub, ref: names.integration, lease: base });
     const answer = await pushMerge({
       hub,
-      folder: second.folder,
       base,
-      tested: second.commit,
+      tested: second,
       integrationRef: names.integration,
       markerRef: names.merged('two'),
     });
@@ -84,18 +82,11 @@ describe('a push to the hub', () => {
 
   test('gets past a lock that a killed git left an hour ago', async () => {
     const { hub, base } = await hubWith({ 'a.txt': 'a\n' });
-    const { folder, commit } = await change(hub, base, { 'b.txt': 'b\n' });
+    const commit = await tested(hub, base, 'b.txt');
     const lock = join(hub, `${names.integration}.lock`);
     writeFileSync(lock, '');
     execFileSync('touch', ['-d', '1 hour ago', lock]);
-    const push = {
-      hub,
-      folder,
-      base,
-      tested: commit,
-      integrationRef: names.integration,
-      markerRef: names.merged('one'),
-    };
+    const push = { hub, base, tested: commit, integrationRef: names.integration, markerRef: names.merged('one') };
     expect(await pushMerge(push)).toBe('merged');
   });
 

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fail } from '@nexus/shared/errors';
 import { readRefs } from './look.ts';
 import { isUrl, located } from './refs.ts';
-import { gitFailed, runGit } from './run-git.ts';
+import { gitFailed, type Place, runGit, withHub } from './run-git.ts';
 
 /** One update of one ref; `lease` null: it must not exist. */
 type Update = { ref: string; commit: string; lease: string | null };
@@ -30,24 +30,24 @@ export const pushRef = async (options: {
   signal?: AbortSignal | undefined;
 }): Promise<void> => {
   const { folder, hub, commit, ref, lease, signal } = options;
-  const pushed = await pushUpdates(folder, hub, [{ ref, commit, lease }], signal);
+  const pushed = await pushUpdates({ clone: folder }, hub, [{ ref, commit, lease }], signal);
   if (!pushed) throw fail('GIT_MOVED', { ref });
 };
 
 /**
- * Rule 24: integration from `base` to `tested` and the marker of the subtask in one atomic push, or neither.
+ * Rule 24: integration from `base` to `tested`, a commit of the hub, and the marker of the subtask in one atomic push,
+ * or neither.
  * `already`: the marker was there (asked again after a crash); `moved`: integration is no longer `base`.
  */
 export const pushMerge = async (options: {
   hub: string;
-  folder: string;
   base: string;
   tested: string;
   integrationRef: string;
   markerRef: string;
   signal?: AbortSignal | undefined;
 }): Promise<'merged' | 'already' | 'moved'> => {
-  const { hub, folder, base, tested, integrationRef, markerRef, signal } = options;
+  const { hub, base, tested, integrationRef, markerRef, signal } = options;
   const before = await readRefs(hub, [markerRef, integrationRef], signal);
   if (before.has(markerRef)) return 'already';
   if (before.get(integrationRef) !== base) return 'moved';
@@ -55,7 +55,8 @@ export const pushMerge = async (options: {
     { ref: integrationRef, commit: tested, lease: base },
     { ref: markerRef, commit: tested, lease: null },
   ];
-  if (await pushUpdates(folder, hub, updates, signal)) return 'merged';
+  const push = (at: Place) => pushUpdates(at, hub, updates, signal);
+  if (await withHub({ hub, commit: tested, signal }, push)) return 'merged';
   // The one that was faster may have carried out this very merge.
   return (await readRefs(hub, [markerRef], signal)).has(markerRef) ? 'already' : 'moved';
 };
@@ -65,7 +66,7 @@ export const pushMerge = async (options: {
  * for, as the refs then still are what the leases say.
  */
 const pushUpdates = async (
-  folder: string,
+  at: Place,
   hub: string,
   updates: Update[],
   signal: AbortSignal | undefined,
@@ -84,7 +85,7 @@ const pushUpdates = async (
     ...refspecs,
   ];
   for (const waitMs of [...waitsMs, null]) {
-    const result = await runGit(args, { at: { clone: folder }, signal, answers: [0, 1, 128] });
+    const result = await runGit(args, { at, signal, answers: [0, 1, 128] });
     if (result.exitCode === 0) return true;
     if (!/stale info|cannot lock ref|\[rejected\]|\[remote rejected\]/.test(result.output))
       throw gitFailed(args, result);

@@ -1,11 +1,9 @@
 /** The result goes to the person's repository: a new branch, and nothing else of theirs is touched. */
-import { copyFile, mkdir, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
 import { fail, isFailure } from '@nexus/shared/errors';
 import type { ProcessResult } from '@nexus/shared/process';
 import { refusalOf } from './probe.ts';
 import { isUrl } from './refs.ts';
-import { git, runGit, saysOf, splitSecret, withoutPasswords, withScratch } from './run-git.ts';
+import { git, runGit, saysOf, splitSecret, withHub, withoutPasswords } from './run-git.ts';
 
 type ResultOptions = {
   hub: string;
@@ -35,12 +33,9 @@ export const pushResult = async (options: ResultOptions): Promise<'pushed' | 'al
   return 'pushed';
 };
 
-/** From an empty repository that borrows the hub's objects, so that no setting in the hub meets the credentials. */
 const push = (options: ResultOptions, ref: string): Promise<void> =>
-  withScratch(options.commit, async (at) => {
-    const { hub, commit, repository, credentials, signal } = options;
-    if (isUrl(hub)) await git(['fetch', '--quiet', '--no-tags', '--', hub, commit], { at, signal });
-    else await borrow(at.bare, hub);
+  withHub(options, async (at) => {
+    const { commit, repository, credentials, signal } = options;
     const args = ['push', '--quiet', '--porcelain', '--no-verify', `--force-with-lease=${ref}:`];
     const refspec = `${commit}:${ref}`;
     const result = await runGit([...args, '--', repository, refspec], {
@@ -56,13 +51,6 @@ const push = (options: ResultOptions, ref: string): Promise<void> =>
       ? fail('REPOSITORY_LOCKED', { repository })
       : refused(options, withoutPasswords(saysOf(result)));
   });
-
-const borrow = async (bare: string, hub: string): Promise<void> => {
-  await mkdir(join(bare, 'objects', 'info'), { recursive: true });
-  await writeFile(join(bare, 'objects', 'info', 'alternates'), `${resolve(hub, 'objects')}\n`);
-  // Where the history of a shallow hub ends is not said by its objects.
-  await copyFile(join(hub, 'shallow'), join(bare, 'shallow')).catch(() => {});
-};
 
 const branchesOf = async ({ repository, branch, credentials, signal }: ResultOptions): Promise<Map<string, string>> => {
   const args = ['ls-remote', '--', repository, 'refs/heads/nexus', `refs/heads/${branch}`];

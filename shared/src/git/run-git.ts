@@ -3,13 +3,14 @@
  * within a time limit, and always told which repository is meant, so that a clone without `.git` is an error and not
  * the repository that happens to lie above it.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inheritedEnvironment } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { type ProcessResult, run } from '@nexus/shared/process';
+import { isUrl } from './refs.ts';
 
 /** Where git works: a bare repository, a clone (its folder), or no repository at all. */
 export type Place = { bare: string } | { clone: string } | { nowhere: string };
@@ -33,6 +34,10 @@ export const nexusIdentity = { name: 'NEXUS', email: 'nexus@localhost' } as cons
 const timeoutMsDefault = 600_000;
 const outputBytesMaxDefault = 64_000_000;
 const configFile = fileURLToPath(new URL('./nexus.gitconfig', import.meta.url));
+
+/** How everything is fetched: what was asked for, no tag and no submodule beside it, from a shallow repository too. */
+const quietly = ['--quiet', '--no-tags', '--no-write-fetch-head', '--update-shallow', '--no-recurse-submodules'];
+export const fetching: readonly string[] = ['fetch', ...quietly];
 
 /** Wins over the configuration of the repository at hand, which an agent may have written. */
 const settings: Record<string, string> = {
@@ -134,6 +139,27 @@ export const withScratch = async <T>(
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+};
+
+/**
+ * The same with what leads to a commit of the hub in it, borrowed from a folder and fetched from behind a URL. No setting
+ * in the hub then meets what is pushed from here, or the credentials for it.
+ */
+export const withHub = <T>(
+  { hub, commit, signal }: { hub: string; commit: string; signal?: AbortSignal | undefined },
+  work: (place: { bare: string }) => Promise<T>,
+): Promise<T> =>
+  withScratch(commit, async (at) => {
+    if (isUrl(hub)) await git([...fetching, '--', hub, commit], { at, signal });
+    else await borrow(at.bare, hub);
+    return work(at);
+  });
+
+const borrow = async (bare: string, hub: string): Promise<void> => {
+  await mkdir(join(bare, 'objects', 'info'), { recursive: true });
+  await writeFile(join(bare, 'objects', 'info', 'alternates'), `${resolve(hub, 'objects')}\n`);
+  // Where the history of a shallow hub ends is not said by its objects.
+  await copyFile(join(hub, 'shallow'), join(bare, 'shallow')).catch(() => {});
 };
 
 const folderOf = (at: Place): string => resolve('bare' in at ? at.bare : 'clone' in at ? at.clone : at.nowhere);
