@@ -1,9 +1,6 @@
-/** What a candidate changed, as git sees it between the head of integration and the merge commit. */
-import { fail } from '@nexus/shared/errors';
-import { run } from '@nexus/shared/process';
+/** What the changes of a candidate are: tests or source, and which failing tests it brought itself. */
+import { type Change, readFileAt } from '@nexus/shared/git';
 import { nameSeparator } from './counts.ts';
-
-export type Change = { path: string; how: 'added' | 'changed' | 'deleted' };
 
 /** Files that hold tests, by the names that runners look for. */
 export const isTestFile = (path: string): boolean =>
@@ -12,31 +9,6 @@ export const isTestFile = (path: string): boolean =>
 
 /** Files of code that a product is made of. */
 export const isSourceFile = (path: string): boolean => /\.[cm]?[jt]sx?$/.test(path) && !isTestFile(path);
-
-/** The files that differ; one that was moved counts as changed, under its new name. */
-export const changesBetween = async (
-  folder: string,
-  from: string,
-  to: string,
-  signal?: AbortSignal,
-): Promise<Change[]> => {
-  const range = [`${from}`, `${to}`];
-  const fields = (await git(folder, ['diff', '--name-status', '-z', '-M', '--no-ext-diff', ...range], signal)).split(
-    '\0',
-  );
-  const changes: Change[] = [];
-  while (fields.length > 1) {
-    const status = fields.shift() ?? '';
-    const moved = status.startsWith('R') || status.startsWith('C');
-    if (moved) fields.shift();
-    changes.push({ path: fields.shift() ?? '', how: hows[status.charAt(0)] ?? 'changed' });
-  }
-  return changes;
-};
-
-/** The tracked files of a checkout. */
-export const trackedFiles = async (folder: string, signal?: AbortSignal): Promise<string[]> =>
-  (await git(folder, ['ls-files', '-z'], signal)).split('\0').filter((path) => path !== '');
 
 /**
  * Which of these failing tests the candidate itself brought: those of test files that it added, and those whose title
@@ -52,8 +24,7 @@ export const ownTests = async (options: {
 }): Promise<Set<string>> => {
   const { folder, from, to, signal } = options;
   const touched = options.changes.filter(({ path, how }) => how !== 'deleted' && isTestFile(path));
-  const textAt = async (commit: string, path: string) =>
-    (await gitResult(folder, ['show', `${commit}:${path}`], signal)).stdout ?? '';
+  const textAt = async (commit: string, path: string) => (await readFileAt(folder, commit, path, { signal })) ?? '';
   const own = new Set<string>();
   for (const name of new Set(options.failing)) {
     const [first = '', ...rest] = name.split(nameSeparator);
@@ -69,26 +40,3 @@ export const ownTests = async (options: {
   }
   return own;
 };
-
-const hows: Record<string, Change['how']> = { A: 'added', D: 'deleted', M: 'changed', R: 'changed', T: 'changed' };
-
-const git = async (folder: string, args: string[], signal?: AbortSignal): Promise<string> => {
-  const { exitCode, stdout, stderr } = await gitResult(folder, args, signal);
-  if (exitCode === 0) return stdout;
-  throw fail('GIT_FAILED', {
-    command: args[0] ?? '',
-    exit: exitCode ?? 'a signal',
-    message: stderr.trim().slice(-500),
-  });
-};
-
-/** Reads only, so neither the person's nor the machine's configuration may say how. */
-const gitResult = (folder: string, args: string[], signal?: AbortSignal) =>
-  run({
-    command: ['git', ...args],
-    folder,
-    env: { GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1', GIT_TERMINAL_PROMPT: '0', LC_ALL: 'C' },
-    timeoutMs: 60_000,
-    outputBytesMax: 20_000_000,
-    signal,
-  });

@@ -4,7 +4,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { LiveEvent, Message, Outcome } from '@nexus/shared/bus';
+import { keysOf, type LiveEvent, type Message, type Outcome } from '@nexus/shared/bus';
 import { fail } from '@nexus/shared/errors';
 import { createHub, hubPath, readEvidence, readRef, refs } from '@nexus/shared/git';
 import { catalog, type PayloadOf } from '@nexus/shared/messages';
@@ -73,6 +73,7 @@ const toolsFor = (signal: AbortSignal = new AbortController().signal): Tools => 
   signal,
   now: () => Date.now(),
   claim: { instanceId: 'checker-1', token: `checker-1-${++deliveries}`, epoch: 1 },
+  keys: keysOf('{test}'),
   store: null as never,
   keys: null as never,
   begin: async () => {},

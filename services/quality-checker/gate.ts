@@ -6,11 +6,11 @@
  * so that the next candidate gets them with its message: 2 N runs for N subtasks at most.
  */
 import type { HandlerTools, Message } from '@nexus/shared/bus';
-import { commitEvidence, hubLocation, refs } from '@nexus/shared/git';
+import { type Change, changesBetween, commitEvidence, hubLocation, refs, trackedFiles } from '@nexus/shared/git';
 import type { PayloadOf } from '@nexus/shared/messages';
 import type { Check } from '@nexus/shared/messages/domain';
 import { checkOut, openWorkshop, type Workshop } from './candidate.ts';
-import { type Change, changesBetween, isSourceFile, isTestFile, ownTests, trackedFiles } from './changes.ts';
+import { isSourceFile, isTestFile, ownTests } from './changes.ts';
 import { decidesSetup, detect } from './detect.ts';
 import { checkEnvironment } from './environment.ts';
 import { type Ran, type Runner, runChecks } from './run-checks.ts';
@@ -38,13 +38,13 @@ export const openGate = async (
   tools: HandlerTools & CheckerTools,
 ): Promise<Gate> => {
   const { task_id, subtask_id, attempt } = payload;
-  const { claim, signal, config } = tools;
+  const { claim, signal, config, keys } = tools;
   const { home, diskReserve } = config;
   const hub = hubLocation(config, task_id);
   return {
     payload,
     workshop: await openWorkshop({ home, token: claim.token, hub, diskReserve, signal }),
-    mark: claim.token,
+    mark: `${keys.prefix}.${claim.token}`,
     ref: refs(task_id).tested(subtask_id, attempt),
     evidence: refs(task_id).evidence(`gate-${subtask_id}-${attempt}`),
     tools,
@@ -150,7 +150,7 @@ const keepEvidence = async (
   verdict: ReturnType<typeof judge>,
 ): Promise<Logs> => {
   const { payload, workshop, evidence } = gate;
-  const folder = gate.mark;
+  const folder = gate.tools.claim.token;
   const decided = { base: payload.integration, tested_commit: merged, ...verdict };
   const files: Record<string, string> = { [`${folder}/verdict.json`]: `${JSON.stringify(decided, null, 2)}\n` };
   const write = (ran: readonly Ran[], under: string) =>

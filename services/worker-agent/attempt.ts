@@ -99,7 +99,7 @@ const openAttempt = async (
     author: authorOf(agent),
     message: commitMessage(order, agent),
     hub: hubLocation(tools.config, order.task_id),
-    mark: `${order.task_id}.${order.subtask_id}.${order.attempt}.${tools.claim.token}`,
+    mark: `${tools.keys.prefix}.${order.task_id}.${order.subtask_id}.${order.attempt}.${tools.claim.token}`,
     env: agentEnvironment(order, agent, tools.config),
     beganAt,
     notes,

@@ -111,6 +111,8 @@ export type Bus = {
   presences(): Promise<Presence[]>;
   /** Changes what this instance tells with its next beat. */
   present(told: Told): void;
+  /** True if observers have been told all of it. */
+  presented(): boolean;
   tell(event: LiveEvent): void;
   /** True if the edge has taken a task of this id within the last 24 hours. */
   accepted(taskId: string): Promise<boolean>;
@@ -259,7 +261,11 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
       return follow(own, keys, asked);
     },
     presences: () => readPresences(redis, keys),
-    present: self.change,
+    present: (told) => {
+      self.change(told);
+      heart?.soon();
+    },
+    presented: self.told,
     tell: teller.tell,
     accepted: async (taskId) => (await redis.exists(keys.seen(`task:${taskId}`))) === 1,
     rememberOnce: async (name, value) => {

@@ -17,6 +17,7 @@ export const renewMs = 3000;
 /** Five renewals: an entry that idle is held by nobody who is well. */
 export const idleMs = 15_000;
 const staleMs = 1500;
+const soonMs = 200;
 
 export type Heart = {
   /** Names of peers that are dead, with entries that may be taken over. */
@@ -25,6 +26,8 @@ export type Heart = {
   bury(name: string): Promise<void>;
   /** Called after every beat that Redis answered. */
   onBeat(listener: (beat: number) => void): void;
+  /** Beats sooner than it would, at most five times a second: something new is to be told. */
+  soon(): void;
   /** Milliseconds since Redis last answered a beat. */
   sinceBeatMs(): number;
   /** Redis time minus ours, in ms, as the last beat saw it. */
@@ -106,21 +109,25 @@ export const openHeart = async (options: Options): Promise<Heart> => {
     for (const name of dead) log.debug({ peer: name }, 'A peer is dead; its entries may be taken over');
     for (const listener of listeners) listener(beats);
   };
-  const schedule = (): void => {
+  let due = 0;
+  const schedule = (delayMs: number): void => {
+    clearTimeout(timer);
+    due = performance.now() + delayMs;
     timer = setTimeout(() => {
+      due = 0;
       beating = beat()
         .catch((error: Error) => {
           observer.reset();
           log.debug({ reason: error.message }, 'A beat was not answered');
         })
         .finally(() => {
-          if (!closed) schedule();
+          if (!closed) schedule(beatMs);
         });
-    }, beatMs);
+    }, delayMs);
     timer.unref();
   };
   await beat();
-  schedule();
+  schedule(beatMs);
 
   const names = [keys.beats(service), keys.presence, ...options.inboxes];
   const bury = async (name: string, counter: string): Promise<void> => {
@@ -132,6 +139,11 @@ export const openHeart = async (options: Options): Promise<Heart> => {
     bury: (name) => bury(name, observer.counterOf(name)),
     onBeat: (listener) => {
       listeners.push(listener);
+    },
+    soon: () => {
+      // Under way (due is 0): the beat after it tells.
+      const waitMs = Math.max(0, answeredAt + soonMs - performance.now());
+      if (!closed && due > performance.now() + waitMs) schedule(waitMs);
     },
     sinceBeatMs: () => performance.now() - answeredAt,
     skewMs: () => skew,

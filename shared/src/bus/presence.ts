@@ -52,6 +52,7 @@ export const makePresence = (options: PresenceOptions) => {
     change: (next: Told): void => {
       told = { ...told, ...next };
     },
+    told: (): boolean => JSON.stringify(now()) === last,
     toTell: (): Presence | null => {
       const next = now();
       const text = JSON.stringify(next);

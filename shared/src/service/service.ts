@@ -140,6 +140,11 @@ const start = async <S extends ServiceName, C extends ConfigDefinition, T extend
   if (health) bus.present({ port: health.port });
   const tools = await definition.open({ config, bus, log, meters, ready: (name, check) => checks.set(name, check) });
   if (definition.mode !== 'none') {
+    let told = false;
+    checks.set('told', () => {
+      told ||= bus.presented();
+      return told ? null : 'the fleet has not been told yet what it can do';
+    });
     bus.consume({ mode: definition.mode, slots: definition.slots(config), handlers: definition.handlers, tools });
   }
   log.info({ instance_id: bus.instanceId, port: health?.port }, `${definition.name} serves`);
