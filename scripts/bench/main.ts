@@ -17,13 +17,15 @@ import { parseArgs } from 'node:util';
 import { board } from './board.ts';
 import { chainInFive, chainInOne } from './chain.ts';
 import { type Figure, figureLines, meetsBar } from './figures.ts';
+import { agents, idle, start } from './fleet.ts';
 import { hop, latency } from './hop.ts';
 import type { Part } from './part.ts';
+import { crowd, rehearsal } from './rehearsals.ts';
 import { openServer } from './server.ts';
 import { settlement } from './settlement.ts';
 
 const fabric: Record<string, Part> = { hop, chain: chainInOne, chain5: chainInFive, latency, settlement, board };
-const fleet: Record<string, Part> = {};
+const fleet: Record<string, Part> = { start, idle, agents, rehearsal, crowd };
 const groups: Record<string, Record<string, Part>> = { fabric, fleet };
 
 const { values: options, positionals } = parseArgs({

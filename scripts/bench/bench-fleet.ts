@@ -1,0 +1,79 @@
+/** A fleet for a benchmark: on the benchmark's own Redis, with a fabric and a home of its own, gone afterwards. */
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Client, openClient, type TaskDetail } from '@nexus/shared/client';
+import { type Fleet, launchFleet, waitForWorkers } from '../../services/cli/fleet.ts';
+import { hasEnded } from '../../services/cli/follow.ts';
+import type { Server } from './server.ts';
+
+export type BenchFleet = {
+  fleet: Fleet;
+  client: Client;
+  /** A folder for what agents tell, gone with the fleet. */
+  folder: string;
+  /** From the first spawn until every service said that it is ready. */
+  readyMs: number;
+  /** Ends it; returns how long that took, in ms. */
+  stop(): Promise<number>;
+};
+
+export const openFleet = async ({ url }: Server, workers = 1): Promise<BenchFleet> => {
+  const name = `bench-${randomBytes(3).toString('hex')}`;
+  const folder = mkdtempSync(join(tmpdir(), 'nexus-bench-fleet-'));
+  const token = randomBytes(24).toString('base64url');
+  const environment = {
+    REDIS_URL: url,
+    REDIS_PASSWORD: '',
+    NEXUS_TOKEN: token,
+    NEXUS_REHEARSAL: 'on',
+    NEXUS_CONTROL_CHANNEL: `control-${name}`,
+  };
+  const place = { home: join(folder, 'home'), prefix: `{${name}}`, port: 0 };
+  const began = performance.now();
+  const fleet = await launchFleet({ ...place, workers, attached: true, environment });
+  const readyMs = performance.now() - began;
+  fleet.onDeath((ended) => process.stderr.write(`${ended.name} ended:\n${ended.lines.join('\n')}\n`));
+  return {
+    fleet,
+    client: openClient({ url: fleet.state.url, token }),
+    folder,
+    readyMs,
+    stop: async () => {
+      const stopping = performance.now();
+      const killed = await fleet.stop();
+      const took = performance.now() - stopping;
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+      if (killed.length > 0) throw new Error(`these did not drain and were killed: ${killed.join(', ')}`);
+      return took;
+    },
+  };
+};
+
+/** Opens a fleet, waits until its workers have told what they can run, uses it, and ends it whatever happens. */
+export const withFleet = async <T>(
+  server: Server,
+  workers: number,
+  use: (fleet: BenchFleet) => Promise<T>,
+): Promise<T> => {
+  const opened = await openFleet(server, workers);
+  try {
+    await waitForWorkers(opened.client);
+    return await use(opened);
+  } finally {
+    await opened.stop();
+  }
+};
+
+/** Waits until a task has ended; throws if it did not end well. */
+export const completed = async (client: Client, taskId: string, everyMs = 500): Promise<TaskDetail> => {
+  for (;;) {
+    const task = await client.task(taskId);
+    if (hasEnded(task)) {
+      if (task.status === 'completed') return task;
+      throw new Error(`${taskId} is ${task.status}: ${task.reason}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
+  }
+};
