@@ -75,7 +75,6 @@ const toolsFor = (signal: AbortSignal = new AbortController().signal): Tools => 
   claim: { instanceId: 'checker-1', token: `checker-1-${++deliveries}`, epoch: 1 },
   keys: keysOf('{test}'),
   store: null as never,
-  keys: null as never,
   begin: async () => {},
   checkpoint: async () => {},
   tell: (event) => void events.push(event),
