@@ -8,9 +8,8 @@
  *
  * Everything is redacted here, whatever was redacted before.
  */
-import { commitEvidence, refs } from '@nexus/shared/git';
+import { commitEvidence, patchBetween, refs } from '@nexus/shared/git';
 import type { EvidenceRef } from '@nexus/shared/messages/domain';
-import { run } from '@nexus/shared/process';
 import type { Redactor } from '@nexus/shared/telemetry';
 import type { Workspace } from './workspace.ts';
 
@@ -35,23 +34,5 @@ export const keepEvidence = async (options: {
 };
 
 /** The changes between two commits of a workspace as a patch, up to the size of a file of evidence. */
-export const patchOf = async ({ folder }: Workspace, from: string, to: string): Promise<string> => {
-  const result = await run({
-    command: [
-      'git',
-      '-c',
-      'core.fsmonitor=false',
-      'diff',
-      '--no-color',
-      '--no-ext-diff',
-      '--no-textconv',
-      from,
-      to,
-      '--',
-    ],
-    folder,
-    timeoutMs: 60_000,
-    outputBytesMax: fileBytesMax,
-  });
-  return result.stdout;
-};
+export const patchOf = ({ folder }: Workspace, from: string, to: string): Promise<string> =>
+  patchBetween(folder, from, to, { bytesMax: fileBytesMax });

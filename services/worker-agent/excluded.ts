@@ -6,7 +6,7 @@
  */
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { run } from '@nexus/shared/process';
+import { untrackedFiles } from '@nexus/shared/git';
 
 type Made = { path: string; size: number; changedAt: number };
 
@@ -22,9 +22,9 @@ export const excludeFor = (folder: string): Promise<void> =>
 
 /** Keeps out what lies untracked in the clone now: called after set-up, before the agent. */
 export const keepOut = async (folder: string): Promise<void> => {
-  const files = await untracked(folder, []);
+  const files = await untracked(folder, false);
   if (files.length > filesMax) {
-    const folders = await untracked(folder, ['--directory']);
+    const folders = await untracked(folder, true);
     return changeExcluded(folder, (lines) => [...lines, ...folders.map(patternOf)]);
   }
   const made = (await Promise.all(files.map((path) => look(folder, path)))).filter((one) => one !== null);
@@ -52,12 +52,9 @@ const look = async (folder: string, path: string): Promise<Made | null> => {
   return found && { path, size: found.size, changedAt: found.mtimeMs };
 };
 
-const untracked = async (folder: string, options: string[]): Promise<string[]> => {
-  const listing = ['ls-files', '--others', '--exclude-standard', '-z', ...options];
-  const command = ['git', '-c', 'core.fsmonitor=false', ...listing] as const;
-  const { stdout } = await run({ command, folder, timeoutMs: 60_000, outputBytesMax: 50e6 });
-  return stdout.split('\0').filter((path) => path !== '' && !path.includes('\n'));
-};
+/** A pattern is a line, so a name with a line end in it cannot be one. */
+const untracked = async (folder: string, folders: boolean): Promise<string[]> =>
+  (await untrackedFiles(folder, { folders })).filter((path) => !path.includes('\n'));
 
 /** https://git-scm.com/docs/gitignore: anchored, and taken literally. */
 const patternOf = (path: string): string => `/${path.replaceAll(/[\\*?[\]!# ]/g, '\\$&')}`;

@@ -2,10 +2,9 @@
  * The result as a branch: `nexus/<task>` in the person's repository, of which nothing else is touched. A task without a
  * repository gets one of its own, made here.
  */
-import { pushResult } from '@nexus/shared/git';
+import { makeRepository, pushResult } from '@nexus/shared/git';
 import { quoted } from '../commands.ts';
 import { defineTarget } from '../define-target.ts';
-import { makeRepository } from '../new-repository.ts';
 import { isLocal, withoutSecrets } from '../repository.ts';
 
 export default defineTarget({

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { copyFile, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { untrackedFiles } from './look.ts';
 import { git, partsOf, runGit } from './run-git.ts';
 
 export type Author = { name: string; email: string };
@@ -73,8 +74,7 @@ export const snapshot = async (folder: string, options: CommitOptions): Promise<
  * starts.
  */
 export const conflictMarkers = async (folder: string, since = 'HEAD', signal?: AbortSignal): Promise<string[]> => {
-  const args = ['ls-files', '--others', '--exclude-standard', '-z'];
-  const added = partsOf(await git(args, { at: { clone: folder }, signal }));
+  const added = await untrackedFiles(folder, { signal });
   const changed = await changedBetween(folder, ['--diff-filter=d', since], signal);
   const found: string[] = [];
   for (const path of new Set([...changed, ...added])) {
@@ -138,9 +138,8 @@ const authorOf = ({ name, email }: Author): Record<string, string> => ({
  * files; so their `.git` is moved to `.nexus/`, and what they made is committed as what it is: files.
  */
 const setNestedRepositoriesAside = async (folder: string, signal: AbortSignal | undefined): Promise<void> => {
-  const args = ['ls-files', '--others', '--exclude-standard', '-z'];
   for (let depth = 0; depth < 8; depth += 1) {
-    const nested = partsOf(await git(args, { at: { clone: folder }, signal })).filter((path) => path.endsWith('/'));
+    const nested = (await untrackedFiles(folder, { signal })).filter((path) => path.endsWith('/'));
     if (nested.length === 0) return;
     const aside = join(folder, '.nexus', 'set-aside');
     await mkdir(aside, { recursive: true });

@@ -1,6 +1,6 @@
 /** Evidence: trees of files in the hub, made without a work tree, by one `git fast-import`. */
 import { fail } from '@nexus/shared/errors';
-import { readRef } from './look.ts';
+import { readFileAt, readRef } from './look.ts';
 import { isUrl } from './refs.ts';
 import { git, nexusIdentity, partsOf, runGit, withScratch } from './run-git.ts';
 
@@ -40,16 +40,7 @@ export const readEvidence = (options: {
   path: string;
   bytesMax?: number | undefined;
   signal?: AbortSignal | undefined;
-}): Promise<string | null> =>
-  atEvidence(options, async (bare) => {
-    const result = await runGit(['cat-file', 'blob', `${options.ref}:${options.path}`], {
-      at: { bare },
-      signal: options.signal,
-      outputBytesMax: options.bytesMax ?? 16_000_000,
-      answers: [0, 128],
-    });
-    return result.exitCode === 128 ? null : result.stdout;
-  });
+}): Promise<string | null> => atEvidence(options, (bare) => readFileAt(bare, options.ref, options.path, options));
 
 /** The paths of all files under a ref of evidence; empty if there is no such ref. */
 export const listEvidence = async (options: {

@@ -13,20 +13,35 @@
  *
  * The journey of a change: `createHub` → `cloneAt` (a private clone, rule 26) → `mergeInto` (what was there before) →
  * the agent works, `snapshot` + `pushRef` keep checkpoints → `commitAll` + `pushRef` (attempt) → in another clone
- * `mergeCandidate` (the commit that the gate tests) → `pushMerge` (that very commit, one atomic push) → `pushResult`.
+ * `mergeCandidate` (the commit that the gate tests) → `pushMerge` (that very commit, one atomic push) → `pushResult`, or, where there is
+ * no repository yet, `makeRepository`.
  *
  * Promised: no prompt, no hook, no configuration of the person or the machine, a time limit on everything, credentials
  * neither in arguments nor in messages. The person's work tree, index and checked-out branch are never touched.
  *
  * Read: `refs.ts`, `run-git.ts` (how git is called), then one file per verb: `probe.ts`, `hub.ts`, `clone.ts`,
- * `commit.ts`, `merge.ts`, `push.ts`, `result.ts`, `evidence.ts`, `look.ts`.
+ * `commit.ts`, `merge.ts`, `push.ts`, `result.ts`, `new-repository.ts`, `evidence.ts`, `look.ts`. Nobody else runs git.
  */
 export { cloneAt, fetchCommits, type Workspace } from './clone.ts';
 export { type Author, type Committed, commitAll, conflictMarkers, snapshot } from './commit.ts';
 export { commitEvidence, listEvidence, readEvidence } from './evidence.ts';
 export { createHub, type Hub, removeHub } from './hub.ts';
-export { type DiffStat, diffStat, headOf, listRefs, type RefEntry, readRef } from './look.ts';
+export {
+  type Change,
+  changesBetween,
+  type DiffStat,
+  diffStat,
+  headOf,
+  listRefs,
+  patchBetween,
+  type RefEntry,
+  readFileAt,
+  readRef,
+  trackedFiles,
+  untrackedFiles,
+} from './look.ts';
 export { mergeCandidate, mergeInto } from './merge.ts';
+export { makeRepository } from './new-repository.ts';
 export { probeRepository, type RepositoryProbe } from './probe.ts';
 export { pushMerge, pushRef } from './push.ts';
 export { hubLocation, hubPath, refs, type TaskRefs } from './refs.ts';

@@ -1,10 +1,12 @@
-/** Looking at what is there: refs, heads, differences. */
+/** Looking at what is there: refs, heads, differences, files. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isUrl } from './refs.ts';
 import { git, type Place, partsOf, runGit } from './run-git.ts';
 
 export type RefEntry = { ref: string; commit: string };
+/** A file that differs between two commits; one that was moved is changed, under its new name. */
+export type Change = { path: string; how: 'added' | 'changed' | 'deleted' };
 export type DiffStat = {
   files: { path: string; added: number; removed: number }[];
   added: number;
@@ -56,6 +58,67 @@ export const diffStat = async (where: string, from: string, to: string, signal?:
   });
   const sum = (key: 'added' | 'removed') => files.reduce((total, file) => total + file[key], 0);
   return { files, added: sum('added'), removed: sum('removed') };
+};
+
+/** The files that differ between two commits of a clone or a hub folder, and how. */
+export const changesBetween = async (
+  where: string,
+  from: string,
+  to: string,
+  signal?: AbortSignal,
+): Promise<Change[]> => {
+  const args = ['diff', '--name-status', '-z', '-M', '--no-ext-diff', from, to, '--'];
+  const fields = partsOf((await runGit(args, { at: placeOf(where), signal })).stdout);
+  const changes: Change[] = [];
+  while (fields.length > 1) {
+    const status = fields.shift() ?? '';
+    if (/^[RC]/.test(status)) fields.shift();
+    changes.push({ path: fields.shift() ?? '', how: hows[status.charAt(0)] ?? 'changed' });
+  }
+  return changes;
+};
+
+const hows: Record<string, Change['how']> = { A: 'added', D: 'deleted' };
+
+/** The difference between two commits of a clone or a hub folder as a patch: its first `bytesMax`. */
+export const patchBetween = async (
+  where: string,
+  from: string,
+  to: string,
+  options: { bytesMax: number; signal?: AbortSignal | undefined },
+): Promise<string> => {
+  const args = ['diff', '--no-color', '--no-ext-diff', '--no-textconv', from, to, '--'];
+  const { bytesMax: outputBytesMax, signal } = options;
+  return (await runGit(args, { at: placeOf(where), outputBytesMax, signal })).stdout;
+};
+
+/** The text of a file (its first `bytesMax`, default 16 MB) at a commit or ref of a clone or a hub folder, or null. */
+export const readFileAt = async (
+  where: string,
+  commit: string,
+  path: string,
+  options: { bytesMax?: number | undefined; signal?: AbortSignal | undefined } = {},
+): Promise<string | null> => {
+  const { bytesMax: outputBytesMax = 16_000_000, signal } = options;
+  const args = ['cat-file', 'blob', `${commit}:${path}`];
+  const result = await runGit(args, { at: placeOf(where), signal, outputBytesMax, answers: [0, 128] });
+  return result.exitCode === 128 ? null : result.stdout;
+};
+
+/** The tracked files of a clone. */
+export const trackedFiles = async (folder: string, signal?: AbortSignal): Promise<string[]> =>
+  partsOf(await git(['ls-files', '-z'], { at: { clone: folder }, signal }));
+
+/**
+ * The files of a clone that are neither tracked nor excluded. A repository inside it is one path that ends in `/`; with
+ * `folders` so is every folder in which nothing is tracked.
+ */
+export const untrackedFiles = async (
+  folder: string,
+  options: { folders?: boolean; signal?: AbortSignal | undefined } = {},
+): Promise<string[]> => {
+  const args = ['ls-files', '--others', '--exclude-standard', '-z', ...(options.folders ? ['--directory'] : [])];
+  return partsOf(await git(args, { at: { clone: folder }, signal: options.signal }));
 };
 
 /** A folder is a clone if it has a `.git`, else a bare repository. */

@@ -9,9 +9,10 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fail } from '@nexus/shared/errors';
-import { pushResult, readRef } from '@nexus/shared/git';
-import { run } from '@nexus/shared/process';
+import { readRef } from './look.ts';
+import { located } from './refs.ts';
+import { pushResult } from './result.ts';
+import { fetching, git, initialise } from './run-git.ts';
 
 type NewRepository = {
   hub: string;
@@ -54,26 +55,10 @@ const isThere = async ({ hub, folder, commit, branch, signal }: NewRepository): 
 
 const fill = async (folder: string, options: NewRepository): Promise<void> => {
   const { hub, commit, baseCommit, branch, signal } = options;
-  await git(dirname(folder), ['init', '--quiet', '--initial-branch=main', '--', folder], signal);
+  await initialise(folder, 'clone', commit);
+  const at = { clone: folder };
   const refspecs = [`${baseCommit}:refs/heads/main`, `${commit}:refs/heads/${branch}`];
   // main is not born yet, but HEAD names it already.
-  await git(
-    folder,
-    ['fetch', '--quiet', '--no-tags', '--update-head-ok', '--no-write-fetch-head', '--', hub, ...refspecs],
-    signal,
-  );
-  await git(folder, ['checkout', '--quiet', '--force', branch], signal);
-};
-
-const git = async (folder: string, args: string[], signal: AbortSignal): Promise<void> => {
-  const env = { GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1', GIT_TERMINAL_PROMPT: '0', LC_ALL: 'C' };
-  const limits = { timeoutMs: 600_000, outputBytesMax: 1_000_000 };
-  const { exitCode, output } = await run({ command: ['git', ...args], folder, env, signal, ...limits });
-  if (signal.aborted) throw signal.reason;
-  if (exitCode === 0) return;
-  throw fail('GIT_FAILED', {
-    command: args[0] ?? '',
-    exit: exitCode ?? 'a signal',
-    message: output.trim().slice(-500),
-  });
+  await git([...fetching, '--update-head-ok', '--', located(hub), ...refspecs], { at, signal });
+  await git(['checkout', '--quiet', '--force', branch], { at, signal });
 };
