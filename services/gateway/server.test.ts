@@ -73,6 +73,7 @@ const serve = async ({ env = {}, presences = [able], state = 'running', memory =
     presences: async () => presences,
     accepted: async () => false,
     memoryShare: async () => memory,
+    counts: async () => ({ dead: 0, oldest_dead_at: null, parked: 0, inboxes: {} }),
     rememberOnce: async () => 'made-once',
     publish: async (draft: Drafted) => {
       published.push(draft);

@@ -308,3 +308,20 @@ test('a client that reads nothing is cut off, and the others are not held up by 
   await ended;
   expect(await client.health()).toMatchObject({ status: 'ok' });
 });
+
+test('what nobody takes, and letters that nobody decided, are metrics and part of the system’s state', async () => {
+  const { fabric, bus, client } = await serve();
+  const manager = await fabric.open('project-manager');
+  consumeAll(manager, 'project-manager');
+  await fabric.redis.xadd(bus.keys.inbox('project-manager', 'NORMAL'), '*', 'm', 'not JSON');
+  await fabric.redis.xadd(bus.keys.inbox('finalizer', 'LOW'), '*', 'm', '{}');
+  const { backlog } = await eventually('the letter is there', async () => {
+    const system = await client.system();
+    return system.backlog.dead === 1 && system;
+  });
+  expect(backlog).toMatchObject({ parked: 0, inboxes: { finalizer: { waiting: 1, held: 0 } } });
+  expect(Date.now() - Date.parse(backlog.oldest_dead_at ?? '')).toBeLessThan(60_000);
+  const page = await client.metrics();
+  expect(page).toMatch(/nexus_dead_letters\{\S*\} 1\n/);
+  expect(page).toMatch(/nexus_inbox_waiting\{inbox="finalizer"\S*\} 1\n/);
+});

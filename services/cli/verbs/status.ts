@@ -29,7 +29,8 @@ const status = async ({ client, config, output, url }: Tools): Promise<Exit> => 
   }
 };
 
-export const systemLines = ({ control, fabric, instances, open_tasks, version }: System, url: string, now: number) => {
+export const systemLines = (system: System, url: string, now: number) => {
+  const { control, fabric, instances, open_tasks, version } = system;
   const by = control.by === null ? '' : ` by ${control.by}, ${ago(control.at, now)}`;
   const rows = instances.map((one) => [
     one.service,
@@ -45,9 +46,23 @@ export const systemLines = ({ control, fabric, instances, open_tasks, version }:
     ...scopes,
     `fabric ${fabric.status}: ${fabric.says}`,
     `${open_tasks} open ${open_tasks === 1 ? 'task' : 'tasks'}`,
+    ...backlogLines(system, now),
     '',
     ...table([['SERVICE', 'HOST', 'PID', 'STATE', 'BUSY', 'STARTED'], ...rows]),
   ];
+};
+
+/** Only what somebody may have to do something about. */
+const backlogLines = ({ backlog }: System, now: number): string[] => {
+  const waiting = Object.entries(backlog.inboxes).filter(([, inbox]) => inbox.waiting > 0);
+  const lines = waiting.map(([service, inbox]) => `${inbox.waiting} waiting for ${service}, ${inbox.held} held`);
+  if (backlog.parked > 0) lines.push(`${backlog.parked} parked until their time`);
+  if (backlog.dead > 0) {
+    lines.push(
+      `${backlog.dead} dead ${backlog.dead === 1 ? 'letter' : 'letters'}, the oldest died ${ago(backlog.oldest_dead_at, now)}: nexus dlq ls`,
+    );
+  }
+  return lines;
 };
 
 const diedLines = (died: FleetProcess[]): string[] =>

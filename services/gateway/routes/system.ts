@@ -52,6 +52,7 @@ const addHealth = (app: Api, fleet: Fleet): void => {
 
 const addSystem = (app: Api, fleet: Fleet): void => {
   const { bus, meters, config, version } = fleet;
+  const measureBacklog = backlogMeter(fleet);
   app.get(
     '/metrics',
     {
@@ -63,11 +64,13 @@ const addSystem = (app: Api, fleet: Fleet): void => {
         response: { 200: { description: 'Metrics', content: { 'text/plain': { schema: z.string() } } } },
       },
     },
-    async (_request, reply) =>
-      reply
+    async (_request, reply) => {
+      await measureBacklog();
+      return reply
         .serializer(String)
         .type('text/plain; version=0.0.4; charset=utf-8')
-        .send(await meters.page()),
+        .send(await meters.page());
+    },
   );
 
   app.get(
@@ -82,9 +85,10 @@ const addSystem = (app: Api, fleet: Fleet): void => {
       },
     },
     async () => {
-      const [{ state, epoch, scopes, by, at }, instances, open] = await Promise.all([
+      const [{ state, epoch, scopes, by, at }, instances, backlog, open] = await Promise.all([
         bus.control.read(),
         bus.presences(),
+        bus.counts(),
         bus.store.readIndex(bus.keys.openTasks, { limit: 10_000 }),
       ]);
       return {
@@ -93,8 +97,31 @@ const addSystem = (app: Api, fleet: Fleet): void => {
         control: { state, epoch, scopes, by, at },
         instances,
         open_tasks: open.length,
+        backlog,
         rehearsal: config.rehearsal,
       };
     },
   );
+};
+
+/** What an alert is about: work that nobody takes, and letters that nobody decides. Read when Prometheus asks. */
+const backlogMeter = ({ bus, meters }: Fleet): (() => Promise<void>) => {
+  const up = meters.gauge('nexus_redis_up', 'Whether Redis answers: 1 or 0.');
+  const waiting = meters.gauge('nexus_inbox_waiting', 'Messages that wait for a service.', ['inbox']);
+  const held = meters.gauge('nexus_inbox_held', 'Messages that a service holds.', ['inbox']);
+  const parked = meters.gauge('nexus_parked_messages', 'Messages that wait for their time.');
+  const dead = meters.gauge('nexus_dead_letters', 'Dead letters that wait for a decision.');
+  const age = meters.gauge('nexus_dead_letters_oldest_seconds', 'Age of the oldest dead letter; 0 without one.');
+  return async () => {
+    up.set(bus.health().ok ? 1 : 0);
+    if (!bus.health().ok) return;
+    const counts = await bus.counts();
+    for (const [inbox, count] of Object.entries(counts.inboxes)) {
+      waiting.set({ inbox }, count.waiting);
+      held.set({ inbox }, count.held);
+    }
+    parked.set(counts.parked);
+    dead.set(counts.dead);
+    age.set(counts.oldest_dead_at === null ? 0 : Math.round((Date.now() - Date.parse(counts.oldest_dead_at)) / 1000));
+  };
 };

@@ -91,6 +91,14 @@ export type ConsumeOptions<S extends ServiceName, T> = {
   tools: T;
 };
 
+/** What waits where. `oldest_dead_at` is null where no dead letter waits for a decision. */
+export type Counts = {
+  dead: number;
+  oldest_dead_at: string | null;
+  parked: number;
+  inboxes: Record<string, { waiting: number; held: number }>;
+};
+
 export type BusHealth = { ok: boolean; says: string; since: string };
 
 export type Bus = {
@@ -120,7 +128,7 @@ export type Bus = {
   rememberOnce(name: string, value: string): Promise<string>;
   /** Share of maxmemory in use, 0 to 1; 0 where there is no limit. */
   memoryShare(): Promise<number>;
-  counts(): Promise<{ dead: number; parked: number; inboxes: Record<string, { waiting: number; held: number }> }>;
+  counts(): Promise<Counts>;
   health(): BusHealth;
   /** Drains, says goodbye and closes every connection. */
   close(graceMs?: number): Promise<void>;
@@ -349,7 +357,7 @@ const memoryShare = async (redis: Redis): Promise<number> => {
 };
 
 /** Backlog is length minus pending, exact because settling deletes (rule 8). */
-const readCounts: (redis: Redis, keys: Keys) => ReturnType<Bus['counts']> = async (redis, keys) => {
+const readCounts = async (redis: Redis, keys: Keys): Promise<Counts> => {
   const inboxes: Record<string, { waiting: number; held: number }> = {};
   const services: ServiceName[] = ['orchestrator', 'project-manager', 'worker-agent', 'quality-checker', 'finalizer'];
   for (const service of services) {
@@ -361,5 +369,11 @@ const readCounts: (redis: Redis, keys: Keys) => ReturnType<Bus['counts']> = asyn
     }
     inboxes[service] = { waiting: length - held, held };
   }
-  return { dead: await redis.zcard(keys.deadOrder), parked: await countParked(redis, keys), inboxes };
+  const [, diedAt] = await redis.zrange(keys.deadOrder, '0', '0', 'WITHSCORES');
+  return {
+    dead: await redis.zcard(keys.deadOrder),
+    oldest_dead_at: diedAt === undefined ? null : new Date(Number(diedAt)).toISOString(),
+    parked: await countParked(redis, keys),
+    inboxes,
+  };
 };

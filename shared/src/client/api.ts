@@ -298,6 +298,12 @@ export const system = z
     control: controlState.omit({ instances: true }),
     instances: z.array(presence),
     open_tasks: z.int(),
+    backlog: z.object({
+      dead: z.int(),
+      oldest_dead_at: timestamp.nullable(),
+      parked: z.int(),
+      inboxes: z.record(z.string(), z.object({ waiting: z.int(), held: z.int() })),
+    }),
     rehearsal: z.boolean(),
   })
   .meta({ id: 'System' });
