@@ -1,6 +1,6 @@
 /**
- * The dependency rule of `tidy.ts`: which module may import which, which library is whose, and which
- * service writes which ledger document.
+ * The dependency rule of `tidy.ts`: which module may import which, which library is whose, which service writes which
+ * ledger document, and who runs git.
  */
 import { writers } from '@nexus/shared/ledger/write';
 import { type Finding, imports, ours } from './look.ts';
@@ -18,6 +18,7 @@ const levels: Record<string, { level: number; beside?: string[] }> = {
   git: { level: 2, beside: ['process'] },
   ledger: { level: 3 },
   catalog: { level: 3 },
+  project: { level: 3 },
   service: { level: 3 },
   client: { level: 3 },
 };
@@ -92,4 +93,13 @@ export function writesForeign(line: string, path: string): string | null {
     if (found) return `${found} is for ${owner} alone`;
   }
   return null;
+}
+
+/** Git runs in its module, and where an agent is played, who calls it as any agent would. */
+const runGit = ['shared/src/git/', 'services/worker-agent/player.ts'];
+
+export function runsGit(line: string, path: string): string | null {
+  if (runGit.some((prefix) => path.startsWith(prefix))) return null;
+  const found = /(?:^\s*|\[|\bspawn\w*\(|\bexec\w*\()['"]git['"],(?! '--version')/.test(line);
+  return found ? 'runs git' : null;
 }

@@ -43,6 +43,14 @@ const samples: Record<string, Sample> = {
     at: 'shared/src/bus/claims.ts:1',
     good: [['shared/src/bus/scripts/take-6.lua', "redis.call('XCLAIM', KEYS[1])"]],
   },
+  'git by its door': {
+    bad: [['services/finalizer/release.ts', `const made = await run({ command: [${word("'gi", "t'")}, 'init'] });`]],
+    at: 'services/finalizer/release.ts:1',
+    good: [
+      ['shared/src/git/run-git.ts', `const command = [${word("'gi", "t'")}, ...args];`],
+      ['services/cli/doctor.ts', `await outputOf([${word("'gi", "t'")}, '--version'])`],
+    ],
+  },
   environment: {
     bad: [['services/gateway/main.ts', '// process.env in a comment\nconst port = process.env.PORT;']],
     at: 'services/gateway/main.ts:2',

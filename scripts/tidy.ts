@@ -11,7 +11,7 @@
 import { posix } from 'node:path';
 import { deadFiles, longFiles, longFunctions, longLines, luaFaults } from './file-rules.ts';
 import { code, comments, type Finding, files, imports, ours } from './look.ts';
-import { climbs, importsService, leavesModule, moduleOf, strangers, writesForeign } from './module-rules.ts';
+import { climbs, importsService, leavesModule, moduleOf, runsGit, strangers, writesForeign } from './module-rules.ts';
 import { root } from './parts.ts';
 import { isLua, isScript, isTest, readTree, type Tree } from './source.ts';
 import { untestedCodes, untestedRules } from './tested.ts';
@@ -61,6 +61,11 @@ export const rules: Rule[] = [
           (isLua(path) || isScript(path)) && !/^(take|renew|settle)-/.test(posix.basename(path)) && ours(path),
         (line) => /\bX(?:AUTO)?CLAIM\b/i.exec(line)?.[0] ?? null,
       ),
+  },
+  {
+    name: 'git by its door',
+    right: 'ask @nexus/shared/git, which knows the environment, the limits and the errors of git',
+    find: (tree) => code(tree, ({ path }) => ours(path) && isScript(path), runsGit),
   },
   {
     name: 'environment',

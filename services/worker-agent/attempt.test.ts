@@ -6,9 +6,9 @@ import { readEvidence, refs } from '@nexus/shared/git';
 import { catalog as kinds, type PayloadOf } from '@nexus/shared/messages';
 import { listMarked } from '@nexus/shared/process';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { closeTemplates, openRig, type Rig, taskId } from '../../test/tools/worker.ts';
 import type { Order } from './attempt.ts';
 import { onSubtaskDispatched } from './on-subtask-dispatched.ts';
-import { closeTemplates, openRig, type Rig, taskId } from './testing.ts';
 
 let rig: Rig;
 beforeEach(async () => {

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { fail } from '@nexus/shared/errors';
 import { refs } from '@nexus/shared/git';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { author, closeTemplates, openRig, type Rig, taskId } from '../../test/tools/worker.ts';
 import { openCheckpoints, saveForGood } from './checkpoint.ts';
 import { setUp, setupCommands } from './setup.ts';
-import { author, closeTemplates, openRig, type Rig, taskId } from './testing.ts';
 import { markSaved, openWorkspace, removeWorkspace, rescue, sweepWorkspaces, type Workspace } from './workspace.ts';
 
 let rig: Rig;

@@ -13,8 +13,8 @@
  *
  * The journey of a change: `createHub` → `cloneAt` (a private clone, rule 26) → `mergeInto` (what was there before) →
  * the agent works, `snapshot` + `pushRef` keep checkpoints → `commitAll` + `pushRef` (attempt) → in another clone
- * `mergeCandidate` (the commit that the gate tests) → `pushMerge` (that very commit, one atomic push) → `pushResult`, or, where there is
- * no repository yet, `makeRepository`.
+ * `mergeCandidate` (the commit that the gate tests) → `pushMerge` (that very commit, one atomic push) → `pushResult`,
+ * or `makeRepository` where the person has none.
  *
  * Promised: no prompt, no hook, no configuration of the person or the machine, a time limit on everything, credentials
  * neither in arguments nor in messages. The person's work tree, index and checked-out branch are never touched.

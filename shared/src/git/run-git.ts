@@ -142,8 +142,8 @@ export const withScratch = async <T>(
 };
 
 /**
- * The same with what leads to a commit of the hub in it, borrowed from a folder and fetched from behind a URL. No setting
- * in the hub then meets what is pushed from here, or the credentials for it.
+ * The same with what leads to a commit of the hub in it, borrowed from a folder or fetched from behind a URL. What is
+ * pushed from here, and the credentials for it, meet no setting of the hub.
  */
 export const withHub = <T>(
   { hub, commit, signal }: { hub: string; commit: string; signal?: AbortSignal | undefined },

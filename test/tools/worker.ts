@@ -13,10 +13,10 @@ import { fail } from '@nexus/shared/errors';
 import { cloneAt, commitAll, createHub, hubPath, pushRef, refs } from '@nexus/shared/git';
 import type { TaskRequest } from '@nexus/shared/messages/domain';
 import { openRedactor, silentLog } from '@nexus/shared/telemetry';
-import type { Order, WorkerTools } from './attempt.ts';
-import { config } from './config.ts';
-import { openRunning } from './running.ts';
-import { loadRuntimes } from './runtimes.ts';
+import type { Order, WorkerTools } from '../../services/worker-agent/attempt.ts';
+import { config } from '../../services/worker-agent/config.ts';
+import { openRunning } from '../../services/worker-agent/running.ts';
+import { loadRuntimes } from '../../services/worker-agent/runtimes.ts';
 
 export const taskId = 'a-task';
 export const author = { name: 'Somebody', email: 'somebody@example.org' };
