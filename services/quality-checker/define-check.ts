@@ -8,9 +8,8 @@
 import { readdir } from 'node:fs/promises';
 import { fail } from '@nexus/shared/errors';
 import type { CheckRequest } from '@nexus/shared/messages/domain';
+import type { Manifest } from '@nexus/shared/project';
 import { z } from 'zod';
-
-export type Manifest = { scripts: Record<string, string>; [field: string]: unknown };
 
 /** A project as a check sees it. Paths are those of tracked files, relative to `folder`, with `/`. */
 export type Project = {

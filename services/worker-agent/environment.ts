@@ -3,8 +3,8 @@ import type { AgentDefinition } from '@nexus/shared/catalog';
 import { inheritedEnvironment } from '@nexus/shared/config';
 import type { Author } from '@nexus/shared/git';
 import type { PayloadOf } from '@nexus/shared/messages';
+import { cacheEnv } from '@nexus/shared/process';
 import type { WorkerConfig } from './config.ts';
-import { cacheEnv } from './setup.ts';
 
 /** An agent signs with its own name, under an address that is nobody's. */
 export const authorOf = (agent: Pick<AgentDefinition, 'agent_id' | 'name'>): Author => ({

@@ -9,8 +9,8 @@
  */
 import { isFailure } from '@nexus/shared/errors';
 import { fetchCommits, mergeInto, readEvidence } from '@nexus/shared/git';
+import { readWip } from '@nexus/shared/ledger';
 import type { Attempt } from './attempt.ts';
-import { readWip } from './checkpoint.ts';
 import { keepOut } from './excluded.ts';
 import { buildPrompt } from './prompt.ts';
 import { type Left, readLeft } from './report.ts';
@@ -79,8 +79,8 @@ const bring = async (attempt: Attempt, { folder }: Workspace): Promise<Brought> 
   const ids = { home: tools.config.home, taskId: order.task_id, subtaskId: order.subtask_id };
   const rescued = await rescue({ ...ids, token: tools.claim.token, author, signal: tools.signal });
   for (const commit of rescued) attempt.note(`found the work of a worker that was gone: ${commit}`);
-  const remembered = await readWip(tools, order.task_id, order.subtask_id);
-  const found = [...rescued, remembered, order.hand_over?.commit].filter((commit) => typeof commit === 'string');
+  const remembered = await readWip(tools.store, tools.keys, order.task_id, order.subtask_id);
+  const found = [...rescued, remembered.commit, order.hand_over?.commit].filter((commit) => typeof commit === 'string');
   const commits = [...new Set(found)];
   if (commits.length === 0) return { commits, conflicts: [] };
   await fetchCommits({ folder, hub, commits, signal: tools.signal });
@@ -100,7 +100,7 @@ const bring = async (attempt: Attempt, { folder }: Workspace): Promise<Brought> 
 
 const makeRunnable = async (attempt: Attempt, { folder }: Workspace) => {
   const { request, tools, env, mark, doing } = attempt;
-  const commands = setupCommands(folder, request.setup);
+  const commands = await setupCommands(folder, request.setup);
   if (commands.length === 0) return { failure: null, log: '' };
   const onCommand = (command: string) => doing(`sets up: ${command}`);
   const { setupTimeout: timeoutMs } = tools.config;

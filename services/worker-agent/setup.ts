@@ -1,37 +1,22 @@
 /**
- * Set-up: makes a fresh clone runnable, by the task's own `setup` commands, else by the lock file of a Node
- * project; nothing else is guessed. Caches are shared between workspaces by the environment.
+ * Set-up: makes a fresh clone runnable, by the task's own `setup` commands, else as the project says, just as the
+ * gate does it; nothing else is guessed. Caches are shared between workspaces by the environment.
  */
 import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type ErrorCode, fail, isFailure } from '@nexus/shared/errors';
 import { run } from '@nexus/shared/process';
+import { packageManagerOf, readManifest } from '@nexus/shared/project';
 
 export type SetupFailure = { code: ErrorCode; says: string };
 
-/** Where package managers keep what they have fetched: one folder for all workspaces of a home. */
-export const cacheEnv = (home: string): Record<string, string> => {
-  const cache = (name: string) => resolve(home, 'caches', name);
-  return {
-    npm_config_cache: cache('npm'),
-    npm_config_audit: 'false',
-    npm_config_fund: 'false',
-    npm_config_update_notifier: 'false',
-    npm_config_store_dir: cache('pnpm'),
-    YARN_CACHE_FOLDER: cache('yarn'),
-    PIP_CACHE_DIR: cache('pip'),
-  };
-};
-
 /** The commands that make a clone runnable, in order; empty where there is nothing to do. */
-export const setupCommands = (folder: string, asked: readonly string[] | undefined): string[] => {
+export const setupCommands = async (folder: string, asked: readonly string[] | undefined): Promise<string[]> => {
   if (asked) return [...asked];
+  const read = (path: string) => readFile(join(folder, path), 'utf8').catch(() => '');
   const has = (name: string) => existsSync(join(folder, name));
-  if (!has('package.json')) return [];
-  if (has('package-lock.json') || has('npm-shrinkwrap.json')) return ['npm ci'];
-  if (has('pnpm-lock.yaml')) return ['pnpm install --frozen-lockfile'];
-  if (has('yarn.lock')) return [has('.yarnrc.yml') ? 'yarn install --immutable' : 'yarn install --frozen-lockfile'];
-  return [];
+  return (await packageManagerOf(readManifest(await read('package.json')), has, read)).setup;
 };
 
 /** Runs them one after the other until one fails. `log` holds what all of them printed. */

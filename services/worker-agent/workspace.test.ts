@@ -166,16 +166,18 @@ describe('a checkpoint', () => {
 describe('set-up', () => {
   const commandsWith = async (files: string[], asked?: string[]) => {
     const { folder } = await open(`s${files.length}`);
-    for (const file of files) writeFileSync(join(folder, file), '{}');
+    const manifest = JSON.stringify({ devDependencies: { tape: '5' } });
+    for (const file of files) writeFileSync(join(folder, file), file === 'package.json' ? manifest : yarnOne);
     return setupCommands(folder, asked);
   };
+
+  const yarnOne = '# yarn lockfile v1';
 
   test.each([
     [['package.json', 'package-lock.json'], ['npm ci']],
     [['package.json', 'pnpm-lock.yaml'], ['pnpm install --frozen-lockfile']],
     [['package.json', 'yarn.lock'], ['yarn install --frozen-lockfile']],
-    [['package.json', 'yarn.lock', '.yarnrc.yml'], ['yarn install --immutable']],
-    [['package.json'], []],
+    [['package.json'], ['npm install --no-package-lock']],
     [['package-lock.json'], []],
     [[], []],
   ])('of %j is %j', async (files, commands) => {

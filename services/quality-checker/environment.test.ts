@@ -1,0 +1,10 @@
+import { delimiter, dirname } from 'node:path';
+import { expect, test } from 'vitest';
+import { checkEnvironment } from './environment.ts';
+
+test('checks run with the person’s own Node; ours is the last on the search path', () => {
+  const path = checkEnvironment('/home/of').PATH?.split(delimiter) ?? [];
+  expect(path.at(-1)).toBe(dirname(process.execPath));
+  expect(path.indexOf('/usr/bin')).toBeLessThan(path.length - 1);
+  expect(path.filter((folder) => folder.endsWith('node_modules/.bin'))).toEqual([]);
+});

@@ -1,0 +1,75 @@
+/**
+ * What a Node project says of itself: its manifest, its package manager, and the command that makes a fresh clone of
+ * it runnable. Worker and gate both ask here, so an agent finds the same installation that it is judged by.
+ *
+ *   set-up   what the lock file wants, else an install by the manager that the manifest names, else by npm;
+ *            none where nothing is depended on
+ *
+ * A new package manager is one line of `managers`.
+ */
+
+/** package.json, as far as anybody here asks for it. */
+export type Manifest = { scripts: Record<string, string>; [field: string]: unknown };
+
+export type PackageManager = {
+  /** What runs a script of the manifest: `npm run`, `pnpm run`, `yarn run`, `bun run`. */
+  runner: string;
+  /** The commands that make a fresh clone runnable. */
+  setup: string[];
+};
+
+/** The text of package.json, read; null where it is none. */
+export const readManifest = (text: string): Manifest | null => {
+  try {
+    const content: unknown = JSON.parse(text);
+    if (content === null || typeof content !== 'object' || Array.isArray(content)) return null;
+    const scripts = Object.entries((content as { scripts?: object }).scripts ?? {});
+    return { ...content, scripts: Object.fromEntries(scripts.filter(([, command]) => typeof command === 'string')) };
+  } catch {
+    return null;
+  }
+};
+
+/** How the project is installed and its scripts are run. `read` gives the text of a file, or nothing. */
+export const packageManagerOf = async (
+  manifest: Manifest | null,
+  has: (name: string) => boolean,
+  read: (path: string) => Promise<string>,
+): Promise<PackageManager> => {
+  const manager = managers.find(({ lock }) => has(lock)) ?? managerOf(manifest);
+  const { runner } = manager;
+  if (manifest === null || !needsInstall(manifest)) return { runner, setup: [] };
+  const yarnOne = manager.lock === 'yarn.lock' && (await read('yarn.lock')).includes('# yarn lockfile v1');
+  return { runner, setup: [yarnOne ? 'yarn install --frozen-lockfile' : manager.install] };
+};
+
+/** The files that decide how a project is set up and which checks it declares. */
+export const decidesSetup = (path: string): boolean =>
+  /(?:^|\/)(?:package\.json|\.npmrc|\.yarnrc\.yml|pnpm-workspace\.yaml)$/.test(path) ||
+  managers.some(({ lock }) => path === lock || path.endsWith(`/${lock}`));
+
+type Manager = { lock: string; runner: string; install: string };
+
+const managers: Manager[] = [
+  { lock: 'package-lock.json', runner: 'npm run', install: 'npm ci' },
+  { lock: 'npm-shrinkwrap.json', runner: 'npm run', install: 'npm ci' },
+  { lock: 'pnpm-lock.yaml', runner: 'pnpm run', install: 'pnpm install --frozen-lockfile' },
+  { lock: 'yarn.lock', runner: 'yarn run', install: 'yarn install --immutable' },
+  { lock: 'bun.lock', runner: 'bun run', install: 'bun install --frozen-lockfile' },
+  { lock: 'bun.lockb', runner: 'bun run', install: 'bun install --frozen-lockfile' },
+];
+
+/** Without a lock file the manifest may name its manager; it installs what it finds. */
+const managerOf = (manifest: Manifest | null): Manager => {
+  const named = /^(pnpm|yarn|bun)@/.exec(String(manifest?.packageManager ?? ''))?.[1];
+  const install = named === undefined ? 'npm install --no-package-lock' : `${named} install`;
+  return { lock: '', runner: `${named ?? 'npm'} run`, install };
+};
+
+const dependencyFields = ['dependencies', 'devDependencies', 'optionalDependencies', 'peerDependencies', 'workspaces'];
+const installScripts = ['preinstall', 'install', 'postinstall', 'prepare'];
+
+/** A project without dependencies needs no network and no seconds. */
+const needsInstall = (manifest: Manifest): boolean =>
+  dependencyFields.some((field) => Object.keys((manifest[field] as object | undefined) ?? {}).length > 0) ||
+  installScripts.some((name) => manifest.scripts[name] !== undefined);
