@@ -95,11 +95,12 @@ const bury = (view: View, reason: string, now: number): Decision => {
 };
 
 /** The task is gone, and the board with it; slots that it still held are free. */
-const discard = (view: View): Decision => ({
-  ...nothing(),
-  discard: view.board !== null,
-  load: -(view.board?.head.dispatched.length ?? 0),
-});
+const discard = (view: View): Decision => {
+  if (view.board === null) return nothing();
+  // All of them, because what is remembered of their attempts goes, too.
+  if (view.read !== 'all') throw new Missing('all');
+  return { ...nothing(), discard: true, load: -view.board.head.dispatched.length };
+};
 
 /** What follows from any change: the next candidate goes to the gate, free slots are filled, or all is done. */
 const advance = (draft: Draft): Decision => {

@@ -7,7 +7,7 @@ import {
   type Outcome,
 } from '@nexus/shared/bus';
 import { readBoard, readLoad, readStats } from '@nexus/shared/ledger';
-import { writeBoard, writeTask } from '@nexus/shared/ledger/write';
+import { writeBoard, writeTask, writeWip } from '@nexus/shared/ledger/write';
 import { silentLog } from '@nexus/shared/telemetry';
 import { expect, test } from 'vitest';
 import {
@@ -159,15 +159,17 @@ test('a crowd of results on one board keeps nobody from deciding', async () => {
   expect(reads).toBeLessThan(12);
 });
 
-test('a board that is discarded goes only at the revision that was looked at, with its slots', async () => {
+test('a board that is discarded goes only at the revision that was looked at, with its slots and checkpoints', async () => {
   const { store, handle, deliver } = await openFleet();
   await deliver(planAccepted('task', nodes));
+  store.settle(writeWip(keys, 'task', 'look', 0, 'a-commit'));
   const discarding = await handle({ type: 'board.discarded', payload: { task_id: 'task' } });
   await deliver(attemptFinished(of('look'), { outcome: 'failed', code: 'COMMAND_MISSING' }));
   if (discarding.is !== 'done') throw new Error('it is done');
   expect(store.settle(discarding.write)).toBe(false);
   await deliver({ type: 'board.discarded', payload: { task_id: 'task' } });
   expect(store.hashes.has(keys.board('task'))).toBe(false);
+  expect(store.hashes.has(keys.attempt('task', 'look'))).toBe(false);
   expect(await readLoad(store, keys)).toEqual(new Map());
 });
 

@@ -97,7 +97,10 @@ const boardWrites = (view: View, decision: Decision, { keys }: HandlerTools): Le
   const { head, subtasks, removed, discard } = decision;
   const revision = view.board?.revision ?? 0;
   // Also the removal is guarded, by a patch that changes nothing: what the board holds is counted back with it.
-  if (discard) return [...writeBoard(keys, view.taskId, revision, {}), ...removeBoard(keys, view.taskId)];
+  if (discard) {
+    const subtasks = view.board?.subtasks.keys() ?? [];
+    return [...writeBoard(keys, view.taskId, revision, {}), ...removeBoard(keys, view.taskId, subtasks)];
+  }
   if (head === undefined && subtasks.length === 0 && removed.length === 0) return [];
   return writeBoard(keys, view.taskId, revision, { ...(head ? { head } : {}), subtasks, removed });
 };

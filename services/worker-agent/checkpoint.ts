@@ -10,6 +10,8 @@
  */
 import type { HandlerTools } from '@nexus/shared/bus';
 import { type Author, diffStat, pushRef, refs, snapshot } from '@nexus/shared/git';
+import { readWip } from '@nexus/shared/ledger';
+import { writeWip } from '@nexus/shared/ledger/write';
 import { letIn } from './excluded.ts';
 import { markSaved, type Workspace } from './workspace.ts';
 
@@ -23,12 +25,6 @@ export type Checkpoints = {
 };
 
 type Tools = Pick<HandlerTools, 'checkpoint' | 'store' | 'keys'>;
-
-/** What an interrupted attempt of a subtask goes on from, as its worker has named it in the ledger; null if nothing. */
-export const readWip = async (tools: Tools, taskId: string, subtaskId: string): Promise<string | null> => {
-  const [wip] = await tools.store.readFields(tools.keys.attempt(taskId, subtaskId), ['wip']);
-  return wip ?? null;
-};
 
 /** Opens the checkpoints of a workspace. */
 export const openCheckpoints = (options: {
@@ -85,8 +81,7 @@ const sameFiles = async (folder: string, one: string, other: string): Promise<bo
 
 /** Names the commit in the ledger, under the revision that stands there. */
 const remember = async (tools: Tools, { note }: Workspace, commit: string): Promise<void> => {
-  const key = tools.keys.attempt(note.task_id, note.subtask_id);
-  const [revision] = await tools.store.readFields(key, ['revision']);
-  const set = { wip: commit, attempt: String(note.attempt) };
-  await tools.checkpoint([{ op: 'patch', key, revision: Number(revision ?? 0), set }]);
+  const { keys, store, checkpoint } = tools;
+  const { revision } = await readWip(store, keys, note.task_id, note.subtask_id);
+  await checkpoint(writeWip(keys, note.task_id, note.subtask_id, revision, commit));
 };

@@ -9,6 +9,7 @@
  *
  *   task    hash: revision, status, head, request, plan, result
  *   board   hash: revision, head, s:<subtask>: a field each, so that a transition touches few (rule 12)
+ *   attempt hash: revision, wip: the commit that an interrupted attempt goes on from
  *   report  hash: revision, markdown, json
  *   load    hash: task → slots held          stats  hash of a day: counter → number
  */
@@ -111,6 +112,18 @@ export const readBoardParts = async (
     if (name !== undefined && !isAbsent(text)) subtasks.set(name, parse(key, subtaskField(name), subtask, text));
   }
   return { revision: revisionOf(key, revision), head: parse(key, 'head', boardHead, head), subtasks };
+};
+
+/** The commit that an interrupted attempt at a subtask goes on from; null and revision 0 where there is none. */
+export const readWip = async (
+  store: Store,
+  keys: Keys,
+  id: string,
+  subtask: string,
+): Promise<{ revision: number; commit: string | null }> => {
+  const key = keys.attempt(id, subtask);
+  const [revision, wip] = await store.readFields(key, ['revision', 'wip']);
+  return { revision: isAbsent(revision) ? 0 : revisionOf(key, revision), commit: wip ?? null };
 };
 
 /** The ids of tasks, newest first; `open`: only those that have not ended. */

@@ -22,6 +22,7 @@ import { subtaskField } from './ledger.ts';
 export const writers = {
   task: { service: 'orchestrator', builders: ['writeTask', 'removeTask', 'removeRequest'] },
   board: { service: 'project-manager', builders: ['writeBoard', 'removeBoard'] },
+  attempt: { service: 'worker-agent', builders: ['writeWip', 'removeWip'] },
   load: { service: 'project-manager', builders: ['countLoad'] },
   stats: { service: 'project-manager', builders: ['countStat'] },
   report: { service: 'finalizer', builders: ['writeReport', 'removeReport'] },
@@ -76,8 +77,21 @@ export const writeBoard = (
   return [{ op: 'patch', key: keys.board(id), revision, set, del: (parts.removed ?? []).map(subtaskField) }];
 };
 
-/** Removes a board. */
-export const removeBoard = (keys: Keys, id: string): LedgerWrite[] => [{ op: 'remove', key: keys.board(id) }];
+/** Removes a board, with what is remembered of interrupted attempts at its subtasks: nobody goes on from that. */
+export const removeBoard = (keys: Keys, id: string, subtasks: Iterable<string>): LedgerWrite[] => [
+  { op: 'remove', key: keys.board(id) },
+  ...Array.from(subtasks, (subtask) => removeWip(keys, id, subtask)).flat(),
+];
+
+/** Names the commit that an interrupted attempt goes on from; decided on `revision` (0: none was named). */
+export const writeWip = (keys: Keys, id: string, subtask: string, revision: number, commit: string): LedgerWrite[] => [
+  { op: 'patch', key: keys.attempt(id, subtask), revision, set: { wip: commit } },
+];
+
+/** Forgets it: the attempt has ended, and its message tells what there is. */
+export const removeWip = (keys: Keys, id: string, subtask: string): LedgerWrite[] => [
+  { op: 'remove', key: keys.attempt(id, subtask) },
+];
 
 /** Writes a task's report; `revision` is that of the report it replaces, 0 where there is none. */
 export const writeReport = (keys: Keys, id: string, markdown: string, json: unknown, revision = 0): LedgerWrite[] => [
