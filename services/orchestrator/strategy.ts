@@ -39,7 +39,8 @@ export const planRequest = (catalog: Catalog, request: TaskRequest, warnings: re
   const subtasks = subtasksOf(catalog, workflow, request.analyst);
   const why = request.workflow === undefined ? `chosen by the words of the request` : `as asked for`;
   const grows = subtasks.some((node) => node.grows) ? ' What the planner plans is added while the work goes on.' : '';
-  const approach = `The workflow "${workflow.name}", ${why}: ${workflow.description} Steps: ${stepsOf(subtasks)}.${grows}`;
+  const steps = `Steps: ${stepsOf(subtasks)}.${grows}`;
+  const approach = `The workflow "${workflow.name}", ${why}: ${workflow.description} ${steps}`;
   return { ...rest, approach, workflow: workflow.name, subtasks };
 };
 

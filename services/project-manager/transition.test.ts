@@ -159,7 +159,7 @@ test('a crowd of results on one board keeps nobody from deciding', async () => {
   expect(reads).toBeLessThan(12);
 });
 
-test('a board that is discarded goes only at the revision that was looked at, with its slots and checkpoints', async () => {
+test('a discarded board goes only at the revision that was looked at, with its slots and checkpoints', async () => {
   const { store, handle, deliver } = await openFleet();
   await deliver(planAccepted('task', nodes));
   store.settle(writeWip(keys, 'task', 'look', 0, 'a-commit'));

@@ -58,9 +58,8 @@ const backlogLines = ({ backlog }: System, now: number): string[] => {
   const lines = waiting.map(([service, inbox]) => `${inbox.waiting} waiting for ${service}, ${inbox.held} held`);
   if (backlog.parked > 0) lines.push(`${backlog.parked} parked until their time`);
   if (backlog.dead > 0) {
-    lines.push(
-      `${backlog.dead} dead ${backlog.dead === 1 ? 'letter' : 'letters'}, the oldest died ${ago(backlog.oldest_dead_at, now)}: nexus dlq ls`,
-    );
+    const letters = backlog.dead === 1 ? 'letter' : 'letters';
+    lines.push(`${backlog.dead} dead ${letters}, the oldest died ${ago(backlog.oldest_dead_at, now)}: nexus dlq ls`);
   }
   return lines;
 };

@@ -5,7 +5,7 @@ import { deferred, eventually } from '../../tools/eventually.ts';
 import { consumeAll, deletion, discard, dispatch } from '../../tools/messages.ts';
 import { startRedis, testFabric } from '../../tools/redis.ts';
 
-/** Pretends that a consumer died: an entry pending at a name that no connection bears, with a beat that stands still. */
+/** Pretends that a consumer died: an entry pending at a name that no connection bears, its beat standing still. */
 const leaveBehind = async (
   fabric: ReturnType<typeof testFabric>,
   inbox: string,
@@ -109,7 +109,7 @@ test('rule 3: an entry that was delivered here but never arrived is found and ha
   await eventually('it is found', () => handled.length === 1);
 });
 
-test('rule 6: an entry that killed two processes runs alone, and a death while alone makes it a dead letter', async () => {
+test('rule 6: an entry with two deaths runs alone, and a death while alone makes it a dead letter', async () => {
   const fabric = testFabric();
   const bus = await fabric.open('finalizer');
   const inbox = bus.keys.inbox('finalizer', 'NORMAL');
@@ -125,7 +125,7 @@ test('rule 6: an entry that killed two processes runs alone, and a death while a
   expect(await fabric.redis.exists(bus.keys.deaths)).toBe(0);
 });
 
-test('rule 6: an entry with two deaths waits until it is alone, and deaths are forgotten once it is settled', async () => {
+test('rule 6: an entry with two deaths waits until it is alone; deaths are forgotten once it is settled', async () => {
   const fabric = testFabric();
   const bus = await fabric.open('finalizer');
   const inbox = bus.keys.inbox('finalizer', 'NORMAL');

@@ -69,7 +69,7 @@ test('rule 7: nothing is taken while the fleet is stopped or paused', async () =
   expect(bus.control.known().epoch).toBe(0);
 });
 
-test('rule 18: the bare word on the channel stops every process, and a second word in a row is obeyed too', async () => {
+test('rule 18: the bare word on the channel stops every process, and a second word is obeyed too', async () => {
   const fabric = testFabric();
   const [one, two] = [await fabric.open('finalizer'), await fabric.open('worker-agent')];
   await fabric.redis.publish(fabric.config.controlChannel, 'STOP_ALL');

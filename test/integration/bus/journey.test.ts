@@ -106,7 +106,7 @@ test('rule 11: a guarded write on a revision that moved runs the handler again a
   expect((await bus.store.readHash(key)).revision).toBe('8');
 });
 
-test('rule 15: a failed handler is parked with its history, tried again, and is a dead letter after three retries', async () => {
+test('rule 15: a failed handler is parked with its history, and a dead letter after three retries', async () => {
   const fabric = testFabric();
   const bus = await fabric.open('orchestrator');
   const attempts: number[] = [];

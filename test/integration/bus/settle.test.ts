@@ -66,7 +66,7 @@ test('rule 9: in one batch each entry is all or nothing, and a bad one leaves no
   redis.disconnect();
 });
 
-test('rule 9: two entries of one batch may write one document, each on the revision that the other leaves', async () => {
+test('rule 9: two entries of a batch may write one document, each on the revision that the other leaves', async () => {
   const { bus, redis, settler, settlement } = await holding(2);
   const patch = (revision: number) => ({
     op: 'patch' as const,

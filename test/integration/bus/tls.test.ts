@@ -20,7 +20,7 @@ const makeCertificate = (): { cert: string; key: string } => {
   return { cert, key };
 };
 
-test('a service reaches Redis by rediss:// with a password, and refuses a certificate that it does not know', async () => {
+test('a service reaches Redis by rediss:// with a password, and refuses a certificate it does not know', async () => {
   const { cert, key } = makeCertificate();
   const tlsPort = await freePort();
   const tls = [
