@@ -12,7 +12,8 @@ export const isSourceFile = (path: string): boolean => /\.[cm]?[jt]sx?$/.test(pa
 
 /**
  * Which of these failing tests the candidate itself brought: those of test files that it added, and those whose title
- * stands in a test file that it changed and did not stand there before. In doubt a test is not new.
+ * stands in a test file that it changed and did not stand there before. A title that stands nowhere was made by the
+ * runner (`should be equal`); then that of the test around it counts. In doubt a test is not new.
  */
 export const ownTests = async (options: {
   folder: string;
@@ -28,14 +29,15 @@ export const ownTests = async (options: {
   const own = new Set<string>();
   for (const name of new Set(options.failing)) {
     const [first = '', ...rest] = name.split(nameSeparator);
-    const title = rest.at(-1) ?? first;
     const file = touched.find(({ path }) => path === first);
     if (file?.how === 'added') own.add(name);
     if (file?.how === 'added' || (file && rest.length === 0)) continue;
     const candidates = file ? [file] : /\.[cm]?[jt]sx?$/.test(first) ? [] : touched;
     for (const { path, how } of candidates) {
-      const before = how === 'added' ? '' : await textAt(from, path);
-      if (!before.includes(title) && (await textAt(to, path)).includes(title)) own.add(name);
+      const after = await textAt(to, path);
+      const title = (file ? rest : [first, ...rest]).findLast((part) => after.includes(part));
+      if (title === undefined) continue;
+      if (how === 'added' || !(await textAt(from, path)).includes(title)) own.add(name);
     }
   }
   return own;

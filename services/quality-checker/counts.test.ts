@@ -61,12 +61,120 @@ test('TAP of another producer', () => {
     'TAP version 13\n# adds\nok 1 one\nnot ok 2 should be equal\n  ---\n    operator: equal\n  ...\n\n1..2\n# tests 2\n# pass  1\n# fail  1\n';
   expect(countTests(tape, folder)).toEqual({
     tests: { total: 2, passed: 1, failed: 1, skipped: 0 },
-    failing: ['should be equal'],
+    failing: ['adds > should be equal'],
   });
   const bare = '1..3\nok 1 - a\nnot ok 2 - b\nok 3 - c # SKIP no network\n';
   expect(countTests(bare, folder)).toEqual({
     tests: { total: 3, passed: 1, failed: 1, skipped: 1 },
     failing: ['b'],
+  });
+});
+
+test('tape names file, test and assertion, and a run that did not come to its end is a failure of its own', () => {
+  const text = `TAP version 13
+# parse args
+ok 1 no
+not ok 2 multi
+  ---
+    operator: deepEqual
+    at: Test.<anonymous> (${folder}/test/index.js:8:4)
+    stack: |-
+      Error: multi
+          at Test.assert [as _assert] (${folder}/node_modules/tape/lib/test.js:228:54)
+  ...
+# SKIP other
+`;
+  const failing = ['test/index.js > parse args > multi'];
+  const cut = countTests(text, folder);
+  expect(cut.failing).toEqual([...failing, 'the run ended before all of its tests had run']);
+  expect(countTests(`${text}\n1..2\n# tests 2\n# pass  1\n# fail  1\n`, folder)).toEqual({
+    tests: { total: 2, passed: 1, failed: 1, skipped: 0 },
+    failing,
+  });
+});
+
+test('tap-spec', () => {
+  const passed = '\n  flags\n\n    ✔ should be equal\n\n\n  total:     84\n  passing:   84\n  duration:  44ms\n\n';
+  expect(countTests(passed, folder)).toEqual({ tests: { total: 84, passed: 84, failed: 0, skipped: 0 }, failing: [] });
+  const text = `  flags
+
+    ✖ should be equivalent
+    -----------------------
+      operator: deepEqual
+      at: Test.<anonymous> (/x/test/index.js:67:4)
+
+  Failed Tests: There were 3 failures
+
+    comprehensive
+
+      ✖ should be equivalent
+
+
+    flags
+
+      ✖ should be equivalent
+      ✖ named
+
+
+  total:     85
+  passing:   82
+  failing:   3
+  duration:  38ms
+`;
+  expect(countTests(text, folder)).toEqual({
+    tests: { total: 85, passed: 82, failed: 3, skipped: 0 },
+    failing: ['comprehensive > should be equivalent', 'flags > should be equivalent', 'flags > named'],
+  });
+});
+
+test('ava 3 and 6', () => {
+  expect(countTests('  ✔ counter (139ms)\n  ─\n\n  20 tests passed\n', folder)).toEqual({
+    tests: { total: 20, passed: 20, failed: 0, skipped: 0 },
+    failing: [],
+  });
+  const three = '  ✖ main \n  ✔ lowercase (12ms)\n  ─\n\n  main\n\n  Difference:\n\n  1 test failed\n';
+  const linter = '  index.js:5:4\n  ✖  5:4  Missing semicolon.  semi\n\n  1 error\n';
+  expect(countTests(three + linter, folder)).toEqual({
+    tests: { total: 2, passed: 1, failed: 1, skipped: 0 },
+    failing: ['main'],
+  });
+  const six = `  - [skip] later
+  - [todo] some day
+  ✔ adds
+  ✘ [fail]: a › fails › oddly (1.2s)
+  ✔ [expected fail] known
+  ─
+  1 test failed
+  1 known failure
+  1 test skipped
+  1 test todo
+`;
+  expect(countTests(six, folder)).toEqual({
+    tests: { total: 5, passed: 2, failed: 1, skipped: 2 },
+    failing: ['a > fails > oddly'],
+  });
+});
+
+test('uvu', () => {
+  const text = `a.js
+ sums — ✘   (1 / 2)
+
+   FAIL  sums  "fails oddly"
+    Expected values to be strictly equal:  (is)
+
+b.js
+— ✘   (1 / 2)
+
+   FAIL  "plain bad"
+
+  Total:     4
+  Passed:    2
+  Skipped:   1
+  Duration:  9.52ms
+`;
+  expect(countTests(text, folder)).toEqual({
+    tests: { total: 5, passed: 2, failed: 2, skipped: 1 },
+    failing: ['sums > fails oddly', 'plain bad'],
   });
 });
 

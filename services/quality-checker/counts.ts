@@ -2,8 +2,8 @@
  * Test counts and the names of failing tests, read from the runner's own output. What cannot be read is
  * null: a count is never invented.
  *
- * Known: `node --test` (spec and TAP), other TAP, vitest, jest, mocha; and, for the types check, tsc. A command
- * that runs several of them, or one several times, gets the sum.
+ * Known: `node --test` (spec and TAP), tape and other TAP, tap-spec, vitest, jest, mocha, ava, uvu; and, for the types
+ * check, tsc. A command that runs several of them, or one several times, gets the sum.
  *
  * Names are made to be the same from run to run, so that two runs can be compared: `file > suite > test` as far as
  * the runner tells, without line numbers or durations. A file that could not even be loaded is named by its path.
@@ -22,7 +22,7 @@ export const nameSeparator = ' > ';
 /** Reads the output of a command that may have run tests in `folder`. */
 export const countTests = (output: string, folder: string): Counted => {
   const text = stripVTControlCharacters(output).replaceAll('\r\n', '\n');
-  const found = [readSpec, readTap, readVitest, readJest, readMocha]
+  const found = [readSpec, readTap, readTapSpec, readVitest, readJest, readMocha, readAva, readUvu]
     .map((read) => read(text, folder))
     .filter((one) => one !== null);
   const counted = found.map(({ tests }) => tests).filter((tests) => tests !== null);
@@ -73,8 +73,12 @@ const nodeSummary = (text: string, sign: string): Counts | null => {
   };
 };
 
-const footer = (text: string, sign: string, word: string): number | null => {
-  const found = [...text.matchAll(new RegExp(`^${sign} ${word} +(\\d+)$`, 'gm'))];
+const footer = (text: string, sign: string, word: string): number | null =>
+  sumOf(text, new RegExp(`^${sign} ${word} +(\\d+)$`, 'gm'));
+
+/** The sum of all numbers that a pattern finds; null if it finds none. */
+const sumOf = (text: string, pattern: RegExp): number | null => {
+  const found = [...text.matchAll(pattern)];
   return found.length === 0 ? null : found.reduce((total, match) => total + Number(match[1]), 0);
 };
 
@@ -86,6 +90,8 @@ const readTap: Reader = (text, folder) => {
   if (!/^(?:TAP version \d+|1\.\.\d+)$/m.test(text)) return null;
   const points = tapPoints(text.split('\n'));
   const failing = points.filter((point) => point.failed && !point.parent).map((point) => tapName(point, folder));
+  // A run that ended before its plan has failed in a way that no point tells of.
+  if (!/^1\.\.\d+$/m.test(text)) failing.push('the run ended before all of its tests had run');
   const summary = nodeSummary(text, '#');
   if (summary !== null) return { tests: summary, failing };
   const top = points.filter(({ indent }) => indent === 0);
@@ -100,12 +106,17 @@ type TapPoint = {
   skipped: boolean;
   parent: boolean;
   title: string;
+  /** The file of the test, as far as the producer tells. */
   location: string | null;
+  /** tape: the comment above, which is the name of the test; its points are assertions. */
+  section: string;
 };
 
 const tapPoints = (lines: string[]): TapPoint[] => {
   const points: TapPoint[] = [];
+  let section = '';
   for (const [index, line] of lines.entries()) {
+    section = /^# (?!Subtest: )(.+)$/.exec(line)?.[1] ?? section;
     const match = /^( *)(not )?ok \d+ *(?:- )?(.*?)(?: # (SKIP|TODO)\b.*)?$/i.exec(line);
     if (!match) continue;
     const yaml = tapYaml(lines, index + 1);
@@ -115,12 +126,15 @@ const tapPoints = (lines: string[]): TapPoint[] => {
       skipped: match[4] !== undefined,
       parent: yaml.includes("failureType: 'subtestsFailed'"),
       title: (match[3] ?? '').replaceAll(/\\([#\\])/g, '$1'),
-      location:
-        /^location: '(.+):\d+:\d+'$/.exec(yaml.find((entry) => entry.startsWith('location: ')) ?? '')?.[1] ?? null,
+      location: yaml.map((entry) => tapPlace.exec(entry)?.[1]).find((path) => path !== undefined) ?? null,
+      section: yaml.some((entry) => entry.startsWith('location: ')) ? '' : section,
     });
   }
   return points;
 };
+
+/** `location: '/a/b.js:1:2'` of node, `at: Test.<anonymous> (/a/b.js:1:2)` of tape. */
+const tapPlace = /^(?:location: '|at: (?:.* \()?)(.+?):\d+:\d+['")]*$/;
 
 /** The lines of the YAML block of a point, without their indentation. */
 const tapYaml = (lines: string[], from: number): string[] => {
@@ -129,8 +143,27 @@ const tapYaml = (lines: string[], from: number): string[] => {
   return lines.slice(from + 1, end < 0 ? from + 1 : end).map((line) => line.trim());
 };
 
-const tapName = ({ location, title }: TapPoint, folder: string): string =>
-  location === null ? title : named(relative(location, folder), title, folder);
+const tapName = ({ location, section, title }: TapPoint, folder: string): string => {
+  const full = section === '' ? title : `${section}${nameSeparator}${title}`;
+  return location === null ? full : named(relative(location, folder), full, folder);
+};
+
+/** tap-spec makes `total:`, `passing:` and `failing:` of TAP, and a chapter of failures below the names of tests. */
+const readTapSpec: Reader = (text) => {
+  const of = (word: string) => sumOf(text, new RegExp(`^ {2}${word}: +(\\d+)$`, 'gm'));
+  const [total, passed] = [of('total'), of('passing')];
+  if (total === null || passed === null) return null;
+  const failing: string[] = [];
+  for (const chapter of text.split(/^ {2}Failed Tests: .*$/m).slice(1)) {
+    let section = '';
+    for (const line of (chapter.split(/^ {2}total: /m)[0] ?? '').split('\n')) {
+      section = /^ {4}(\S.*)$/.exec(line)?.[1] ?? section;
+      const title = /^ {6}✖ (.+)$/.exec(line)?.[1];
+      if (title !== undefined) failing.push(section === '' ? title : `${section}${nameSeparator}${title}`);
+    }
+  }
+  return { tests: { total, passed, failed: of('failing') ?? 0, skipped: 0 }, failing };
+};
 
 /** vitest: `Tests  1 failed | 5 passed | 1 skipped (7)`, and a line ` FAIL  file > suite > test` for each. */
 const readVitest: Reader = (text, folder) => {
@@ -174,10 +207,7 @@ const countWords = (summary: string): Counts => {
 
 /** mocha: `5 passing (10ms)`, and a numbered list in which suites and test stand one below the other. */
 const readMocha: Reader = (text) => {
-  const of = (word: string) => {
-    const found = [...text.matchAll(new RegExp(`^ +(\\d+) ${word}(?: \\([\\d.]+m?s\\))?$`, 'gm'))];
-    return found.length === 0 ? null : found.reduce((total, match) => total + Number(match[1]), 0);
-  };
+  const of = (word: string) => sumOf(text, new RegExp(`^ +(\\d+) ${word}(?: \\([\\d.]+m?s\\))?$`, 'gm'));
   const passed = of('passing');
   if (passed === null) return null;
   const failed = of('failing') ?? 0;
@@ -195,6 +225,39 @@ const mochaNames = (text: string): string[] => {
         .join(nameSeparator),
     ),
   );
+};
+
+/** ava: `20 tests passed`, `1 test failed`, and a line `✖ title` (or `✘ [fail]: title`) for each that failed. */
+const readAva: Reader = (text) => {
+  const of = (word: string) => sumOf(text, new RegExp(`^ {2}(\\d+) (?:tests? )?${word}$`, 'gm'));
+  const [passed, failed] = [of('passed'), of('failed')];
+  const crashed = (of('uncaught exceptions?') ?? 0) + (of('unhandled rejections?') ?? 0);
+  if (passed === null && failed === null) return null;
+  const skipped = (of('skipped') ?? 0) + (of('todo') ?? 0);
+  const known = of('known failures?') ?? 0;
+  const tests = { passed: (passed ?? 0) + known, failed: (failed ?? 0) + crashed, skipped };
+  // Without a failure ava says only how many passed; with one it does not say that, but lists them.
+  if (passed === null) tests.passed += [...text.matchAll(/^ {2}✔ (?!\[expected fail\])/gm)].length;
+  const failing = [...text.matchAll(/^ {2}(?:✖|✘ \[fail\]:) (?! )(.+?) *$/gm)].map((match) => avaName(match[1] ?? ''));
+  return { tests: { total: tests.passed + tests.failed + skipped, ...tests }, failing };
+};
+
+const avaName = (title: string): string =>
+  title
+    .replace(/ \([\d.]+m?s\)$/, '')
+    .split(' › ')
+    .join(nameSeparator);
+
+/** uvu: `Total:`, `Passed:` and `Skipped:`, and `FAIL  suite  "title"` for each that failed. */
+const readUvu: Reader = (text) => {
+  const of = (word: string) => sumOf(text, new RegExp(`^ {2}${word}: +(\\d+)$`, 'gm'));
+  const [total, passed, skipped] = [of('Total'), of('Passed'), of('Skipped')];
+  if (total === null || passed === null || skipped === null) return null;
+  const failing = [...text.matchAll(/^ {2,3}FAIL +(?:(\S.*?) +)?"(.+)"$/gm)].map(([, suite, title]) =>
+    suite ? `${suite}${nameSeparator}${title}` : (title ?? ''),
+  );
+  // Its total leaves out what was skipped.
+  return { tests: { total: total + skipped, passed, failed: total - passed, skipped }, failing };
 };
 
 /** `file > title`, or the file alone where the title says nothing else: it could not be loaded. */

@@ -55,6 +55,27 @@ test('names that are not all there count as unknown', () => {
   expect(nameOf([cut], null, { allowedRed: ['a'] })).toBe('failed');
 });
 
+test('what failed is said before that it kept other tests from running', () => {
+  const two = check({ tests: counts(40) });
+  const { verdict, says, alarms } = judged([red(['a'])], [two]);
+  expect([verdict, alarms]).toEqual(['failed', ['"tests" ran 20 tests, 40 before.']]);
+  expect(says).toBe('"tests" (`npm test`): It ended with 1. Failing: a.');
+});
+
+test('a failure that is excused may not hide other tests', () => {
+  const own = { ownTests: new Set(['a']), kind: 'tests_first' } as const;
+  const { verdict, says } = judged([red(['a'])], [check({ tests: counts(40) })], own);
+  expect(verdict).toBe('failed');
+  expect(says).toContain('Tests that may fail must not keep others from running');
+});
+
+test('who writes tests first is told when nobody can say which of them failed', () => {
+  const nameless = check({ state: 'failed', exit_code: 1, why: 'It ended with 1.' });
+  const told = 'mark the new ones as to be done';
+  expect(judged([nameless], [check()], { kind: 'tests_first' }).says).toContain(told);
+  expect(judged([nameless], [check()]).says).not.toContain(told);
+});
+
 test('a failure without names is excused by one without names, never by one with names', () => {
   const lint = check({ name: 'lint', state: 'failed', exit_code: 1 });
   expect(judged([lint], [lint])).toMatchObject({ verdict: 'unproven', checks: [{ failing_before: true }] });

@@ -116,9 +116,12 @@ const fewerTests = (check: Check, before: Check | undefined, evidence: Evidence)
 const ranOf = (tests: NonNullable<Check['tests']>): number => tests.total - tests.skipped;
 
 const ruleFailed = (check: Check, before: Check | undefined, evidence: Evidence): Ruling => {
+  const ruling = namesAreKnown(check) ? ruleByNames(check, before, evidence) : ruleByCounts(check, before, evidence);
   const fewer = fewerTests(check, before, evidence);
-  if (fewer) return { ...fewer, check, says: `${fewer.says} ${describe(check, check.failing)}` };
-  return namesAreKnown(check) ? ruleByNames(check, before, evidence) : ruleByCounts(check, before);
+  if (!fewer) return ruling;
+  // What failed comes first: a suite of several parts stops at it, so that fewer tests may be all its doing.
+  if (ruling.is === 'blamed') return { ...ruling, alarm: fewer.alarm ?? '' };
+  return { ...fewer, check, says: `${fewer.says} ${keepsOthers} ${describe(check, check.failing)}` };
 };
 
 const ruleByNames = (check: Check, before: Check | undefined, evidence: Evidence): Ruling => {
@@ -134,7 +137,7 @@ const ruleByNames = (check: Check, before: Check | undefined, evidence: Evidence
     else if (place >= 0) known.push(...failedBefore.splice(place, 1));
     else guilty.push(name);
   }
-  const worse = before?.state === 'failed' && !namesAreKnown(before) ? ruleByCounts(check, before) : null;
+  const worse = before?.state === 'failed' && !namesAreKnown(before) ? ruleByCounts(check, before, evidence) : null;
   if (guilty.length === 0 || worse?.is === 'excused') {
     const alarm = known.length > 0 ? alreadyFailing(check, known) : (worse?.alarm ?? null);
     const failingBefore = stillRed.length === 0 && (known.length > 0 || worse !== null);
@@ -155,14 +158,21 @@ const mayBeRed = (name: string, { kind, allowedRed, ownTests }: Evidence): boole
   (kind === 'tests_first' && ownTests.has(name));
 
 /** Without names, only a commit before that was no better excuses. */
-const ruleByCounts = (check: Check, before: Check | undefined): Ruling => {
-  const guilty = { check, is: 'blamed', says: describe(check, check.failing) } as const;
+const ruleByCounts = (check: Check, before: Check | undefined, { kind }: Evidence): Ruling => {
+  const unread = kind === 'tests_first' && check.failing.length === 0 ? ` ${cannotTell}` : '';
+  const guilty = { check, is: 'blamed', says: `${describe(check, check.failing)}${unread}` } as const;
   if (before?.state !== 'failed') return guilty;
   const lostNames = check.failing.length === 0 && namesAreKnown(before);
   const moreFail = check.tests !== null && before.tests !== null && check.tests.failed > before.tests.failed;
   if (lostNames || moreFail) return guilty;
   return { check: { ...check, failing_before: true }, is: 'excused', alarm: alreadyFailing(check, check.failing) };
 };
+
+const keepsOthers = 'Tests that may fail must not keep others from running: mark them as to be done, or to be skipped.';
+
+const cannotTell =
+  'Its output does not name the tests that failed, so none can be let through as written first: mark the new ones as ' +
+  'to be done, or to be skipped, until there is code for them.';
 
 /** True if the failing tests are all named: the exit was the runner's own, and there are as many names as failures. */
 const namesAreKnown = ({ exit_code, failing, tests }: Check): boolean =>
