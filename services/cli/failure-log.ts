@@ -1,6 +1,7 @@
 /** The last words of the agents whose subtasks failed: what one wants to read first when a task has failed. */
 import type { Client, TaskDetail } from '@nexus/shared/client';
 import { oneLine } from './output.ts';
+import { placeOf } from './verbs/logs.ts';
 
 const lineCount = 20;
 /** How test runners and programs begin the line that says what went wrong. */
@@ -14,7 +15,7 @@ export const failureLog = async (client: Pick<Client, 'logs'>, task: TaskDetail)
       const { logs } = await client.logs(task.task_id, { subtask: id }).catch(() => ({ logs: [] }));
       const last = logs.findLast(({ text, evidence }) => text !== null && evidence.path.endsWith('.log'));
       const lines = tellingLines((last?.text ?? '').trimEnd().split('\n'));
-      return last ? ['', `The last words of ${id} (${last.evidence.path}):`, ...lines.map(quoted)] : [];
+      return last ? ['', `The last words of ${id} (${placeOf(last.evidence)}):`, ...lines.map(quoted)] : [];
     }),
   );
   return told.flat();

@@ -20,12 +20,18 @@ import { testFabric } from '../tools/redis.ts';
 const task = 'leave-evidence-abcdef';
 const at = new Date().toISOString();
 
+const entryOf = (attempt: number, outcome: string) => ({
+  ...{ attempt, outcome, agent_id: 'builder', instance_id: null, code: null, says: '', commit: null, began_at: null },
+  ...{ ended_at: at, duration_ms: 1, cost: { usd: null, tokens: null } },
+});
+
 const subtaskOf = (order: number, id: string, ref: string): Subtask =>
   subtask.parse({
     ...{ id, title: `Do ${id}`, role: 'builder', goal: 'g', agent_id: 'builder', state: 'merged', order },
     ...{ dependents: [], waiting_for: [], attempt: 1, failures: 0, sent_back: 0, plan_rejections: 0, gate_broken: 0 },
     ...{ instance_id: null, began_at: null, ended_at: at, commit: null, merged_commit: null, report: null },
-    ...{ hand_over: null, red: [], checks: [], history: [], reason: null, evidence: [{ ref, path: 'output.log' }] },
+    ...{ hand_over: null, red: [], checks: [], reason: null, evidence: [{ ref, path: 'output.log' }] },
+    history: [entryOf(1, 'finished'), entryOf(1, 'gate_failed'), entryOf(2, 'lost')],
   });
 
 const headOf = (base: string): BoardHead => ({
@@ -35,7 +41,7 @@ const headOf = (base: string): BoardHead => ({
   cost: { usd: null, tokens: null },
 });
 
-test('the logs of attempts are shown from their end, all other evidence where it is asked for', async () => {
+test('the logs of attempts and of what the gate said to them are shown from their end, all other evidence where it is asked for', async () => {
   const home = mkdtempSync(join(tmpdir(), 'nexus-evidence-'));
   onTestFinished(() => rmSync(home, { recursive: true, force: true }));
   const hub = hubPath(home, task);
@@ -43,6 +49,10 @@ test('the logs of attempts are shown from their end, all other evidence where it
   const ref = refs(task).evidence('store-1');
   const output = `${'early '.repeat(100)}and the énd`;
   await commitEvidence({ hub, ref, message: 'evidence', files: { 'output.log': output, 'prompt.md': 'Do it.' } });
+
+  const gate = refs(task).evidence('gate-store-1');
+  const judged = { 'c1/tests.log': 'red', 'c1/before/tests.log': 'green', 'c1/verdict.json': '{}' };
+  await commitEvidence({ hub, ref: gate, message: 'evidence', files: judged });
 
   const fabric = testFabric();
   const bus = await fabric.open('gateway', { observer: true });
@@ -68,9 +78,10 @@ test('the logs of attempts are shown from their end, all other evidence where it
   ]);
   expect(shown).toEqual([
     ['store', 'output.log', output, false],
+    ['store', 'c1/tests.log', 'red', false],
     ['serve', 'output.log', null, false],
   ]);
-  expect(first.logs[1]?.says).toContain('refs/nexus/gone');
+  expect(first.logs[2]?.says).toContain('refs/nexus/gone');
 
   const end = await client.logs(task, { subtask: 'store', bytesMax: 8 });
   expect(end.logs[0]).toMatchObject({ text: 'the énd', truncated: true });
@@ -79,6 +90,9 @@ test('the logs of attempts are shown from their end, all other evidence where it
   expect(all.logs.map(({ evidence, text }) => [evidence.path, text])).toEqual([
     ['output.log', output],
     ['prompt.md', 'Do it.'],
+    ['c1/before/tests.log', 'green'],
+    ['c1/tests.log', 'red'],
+    ['c1/verdict.json', '{}'],
   ]);
   await expect(client.logs(task, { subtask: 'nothing' })).rejects.toMatchObject({ code: 'SUBTASK_UNKNOWN' });
   expect((await client.subtask(task, 'store')).evidence).toEqual([{ ref, path: 'output.log' }]);

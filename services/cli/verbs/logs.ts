@@ -65,9 +65,16 @@ export const outputLines = ({ subtask_id = '', text = '' }: LiveEvent, paint: Pa
 export const logLines = ({ task_id, logs }: TaskLogs, paint: Paint): string[] => {
   if (logs.length === 0) return [`No agent of ${task_id} has left a log yet. While it runs: nexus logs ${task_id} -f`];
   return logs.flatMap(({ subtask_id, title, agent_id, evidence, text, truncated, says }) => [
-    paint('bold', `— ${subtask_id}: ${title} (${agent_id}), ${evidence.path}`),
+    paint('bold', `— ${subtask_id}: ${title} (${agent_id}), ${placeOf(evidence)}`),
     ...(truncated ? [paint('dim', '… the beginning is left out')] : []),
     text?.trimEnd() ?? says,
     '',
   ]);
+};
+
+/** Which attempt a file of evidence belongs to, and whether an agent left it or the gate. */
+export const placeOf = ({ ref, path }: TaskLogs['logs'][number]['evidence']): string => {
+  const [, gate, attempt] = /\/evidence\/(gate-)?.*-(\d+)$/.exec(ref) ?? [];
+  if (attempt === undefined) return path;
+  return gate ? `gate of attempt ${attempt}: ${path.replace(/^[^/]*\//, '')}` : `attempt ${attempt}: ${path}`;
 };

@@ -1,7 +1,7 @@
 /** What a task leaves behind: its report, and the logs of its attempts. */
 import { taskLogs } from '@nexus/shared/client/api';
 import { fail } from '@nexus/shared/errors';
-import { hubLocation, listEvidence, readEvidence } from '@nexus/shared/git';
+import { hubLocation, listEvidence, readEvidence, refs } from '@nexus/shared/git';
 import { readBoard, readReport } from '@nexus/shared/ledger';
 import { type EvidenceRef, type Subtask, subtaskId } from '@nexus/shared/messages/domain';
 import { z } from 'zod';
@@ -99,18 +99,34 @@ const readLogs = async (fleet: Fleet, id: string, asked: Asked) => {
   return { task_id: id, logs };
 };
 
-/** What each attempt left, oldest first, then the logs of the checks: those that are logs, or named, or all. */
+/**
+ * What each attempt left, and what the gate said to it, oldest first: what is a log, or named, or all. Of the commit
+ * before a candidate only the latest checks are named; they are the same for many.
+ */
 const filesOf = async (fleet: Fleet, id: string, subtask: Subtask, all: boolean): Promise<EvidenceRef[]> => {
   const named = [...subtask.evidence, ...subtask.checks.flatMap(({ log }) => (log === null ? [] : [log]))];
   const found = new Map<string, EvidenceRef>();
   const keep = (evidence: EvidenceRef) => found.set(`${evidence.ref} ${evidence.path}`, evidence);
-  for (const ref of new Set(subtask.evidence.map((evidence) => evidence.ref))) {
+  for (const ref of refsOf(id, subtask)) {
     // A hub that cannot be read is told for each named file, below.
     const paths = await listEvidence({ hub: hubLocation(fleet.config, id), ref }).catch(() => []);
-    for (const path of paths) if (all || path.endsWith('.log')) keep({ ref, path });
+    for (const path of paths) if (all || (path.endsWith('.log') && !path.includes('/before/'))) keep({ ref, path });
+    for (const evidence of named) if (evidence.ref === ref) keep(evidence);
   }
   for (const evidence of named) keep(evidence);
   return [...found.values()];
+};
+
+/** Each ref of evidence, a gate's behind that of the attempt that it judged. */
+const refsOf = (id: string, subtask: Subtask): Set<string> => {
+  const gates = new Map<string, string>();
+  for (const { attempt, outcome } of subtask.history) {
+    if (!outcome.startsWith('gate_')) continue;
+    const key = `${subtask.id}-${attempt}`;
+    gates.set(refs(id).evidence(key), refs(id).evidence(`gate-${key}`));
+  }
+  const known = subtask.evidence.flatMap(({ ref }) => [ref, gates.get(ref)]);
+  return new Set([...known, ...gates.values()].filter((ref) => ref !== undefined));
 };
 
 /** The end of a file of evidence. One that cannot be read says why, and the others are still shown. */
