@@ -7,10 +7,11 @@
  * The merge commit is the same whenever it is made of the same two commits by the same message, so a second delivery
  * pushes what is already there.
  */
-import { mkdir, readdir, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { fail, isFailure } from '@nexus/shared/errors';
+import { isFailure } from '@nexus/shared/errors';
 import { cloneAt, fetchCommits, mergeCandidate, mergeInto, pushRef, readRef } from '@nexus/shared/git';
+import { openGround } from '@nexus/shared/project';
 import { tailOf } from './run-checks.ts';
 
 export type Workshop = {
@@ -24,10 +25,7 @@ export type Candidate =
   | { merged: string; folder: string }
   | { merged: null; files: string[]; says: string; logTail: string };
 
-/**
- * Makes the folder of a claim. Its manifest says nothing, so that no project above it lends its own to a checkout.
- * Throws `DISK_FULL` rather than letting a check fail for want of room.
- */
+/** Makes the folder of a claim. Throws `DISK_FULL` rather than letting a check fail for want of room. */
 export const openWorkshop = async (options: {
   home: string;
   token: string;
@@ -36,15 +34,9 @@ export const openWorkshop = async (options: {
   signal: AbortSignal;
 }): Promise<Workshop> => {
   const { hub, signal } = options;
+  await openGround(gatesOf(options.home), options.diskReserve);
   const folder = join(gatesOf(options.home), options.token);
   await mkdir(folder, { recursive: true });
-  const { bavail, bsize } = await statfs(folder);
-  if (bavail * bsize < options.diskReserve) {
-    await rm(folder, { recursive: true, force: true });
-    const [freeMb, needMb] = [bavail * bsize, options.diskReserve].map((bytes) => Math.floor(bytes / 1e6));
-    throw fail('DISK_FULL', { folder, freeMb: freeMb ?? 0, needMb: needMb ?? 0 });
-  }
-  await writeFile(join(folder, 'package.json'), '{ "private": true }\n');
   return { folder, hub, signal };
 };
 
@@ -55,7 +47,7 @@ export const sweepWorkshops = async (home: string, now: number): Promise<number>
   for (const name of names) {
     const folder = join(gatesOf(home), name);
     const made = await stat(folder).catch(() => null);
-    if (made === null || now - made.mtimeMs < leftAfterMs) continue;
+    if (!made?.isDirectory() || now - made.mtimeMs < leftAfterMs) continue;
     await rm(folder, { recursive: true, force: true });
     removed += 1;
   }

@@ -3,7 +3,8 @@
  * is the one on our search path, as agents and the person have it; ours comes last, for where there is no other.
  */
 import { delimiter, dirname } from 'node:path';
-import { allowedEnv, cacheEnv } from '@nexus/shared/process';
+import { allowedEnv } from '@nexus/shared/process';
+import { cacheEnvironment } from '@nexus/shared/project';
 
 /** The environment of everything that the gate runs. */
 export const checkEnvironment = (home: string): Record<string, string> => {
@@ -11,7 +12,7 @@ export const checkEnvironment = (home: string): Record<string, string> => {
   return {
     ...inherited,
     PATH: [inherited.PATH ?? '', dirname(process.execPath)].filter((part) => part !== '').join(delimiter),
-    ...cacheEnv(home),
+    ...cacheEnvironment(home),
     CI: 'true',
     GIT_TERMINAL_PROMPT: '0',
   };

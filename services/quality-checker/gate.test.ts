@@ -118,9 +118,12 @@ const verdictOf = (outcome: Outcome): Verdict => {
 
 const gate = async (payload: Partial<PayloadOf<'candidate.submitted'>>): Promise<Verdict> => {
   const verdict = verdictOf(await onCandidateSubmitted(submitted(payload), toolsFor()));
-  expect(readdirSync(join(home, 'gates'))).toEqual([]);
+  expect(checkouts()).toEqual([]);
   return verdict;
 };
+
+/** What lies among the gates beside the manifest that keeps them apart. */
+const checkouts = (): string[] => readdirSync(join(home, 'gates')).filter((name) => name !== 'package.json');
 
 const nodeTest = (...tests: [name: string, body: string][]): string =>
   `import { test } from 'node:test';\nimport assert from 'node:assert';\n` +
@@ -317,7 +320,7 @@ test('a gate does not begin where the disk is full', async () => {
   const full = { ...tools, config: { ...tools.config, diskReserve: Number.MAX_SAFE_INTEGER } };
   const tried = Promise.resolve(onCandidateSubmitted(submitted({}), full));
   await expect(tried).rejects.toMatchObject({ code: 'DISK_FULL' });
-  expect(readdirSync(join(home, 'gates'))).toEqual([]);
+  expect(checkouts()).toEqual([]);
 });
 
 test('what a killed checker left behind goes after a day, and nothing younger', async () => {
@@ -325,7 +328,7 @@ test('what a killed checker left behind goes after a day, and nothing younger', 
   const yesterday = new Date(Date.now() - 25 * 3_600_000);
   await utimes(join(home, 'gates', 'old'), yesterday, yesterday);
   expect(await sweepWorkshops(home, Date.now())).toBe(1);
-  expect(readdirSync(join(home, 'gates'))).toEqual(['young']);
+  expect(checkouts()).toEqual(['young']);
 });
 
 test('a gate that is stopped ends its processes and gives the candidate back', async () => {

@@ -9,11 +9,12 @@
  */
 import type { Check, CheckState } from '@nexus/shared/messages/domain';
 import { type ProcessResult, run } from '@nexus/shared/process';
+import { setUp } from '@nexus/shared/project';
 import { type Counted, countTests, readTypeErrors } from './counts.ts';
 import type { PlannedCheck } from './define-check.ts';
 import type { GatePlan } from './detect.ts';
 
-/** The name under which a set-up that failed is listed; one that worked is not, since it proves nothing. */
+/** The name under which a set-up that failed is listed. */
 export const setUpName = 'set-up';
 
 export type Runner = {
@@ -32,7 +33,7 @@ export type Ran = { check: Check; log: string };
 
 /** Runs set-up and checks. Throws the reason of the signal when that aborts, and only then. */
 export const runChecks = async (plan: GatePlan, runner: Runner): Promise<Ran[]> => {
-  const broken = await setUp(plan.setup, runner);
+  const broken = await brokenSetUp(plan.setup, runner);
   if (broken) {
     const why = `Not run: the set-up failed at \`${broken.check.command}\`.`;
     const skipped = plan.checks.map(({ name, command }) => listed({ name, command, why }, runner));
@@ -45,17 +46,18 @@ export const runChecks = async (plan: GatePlan, runner: Runner): Promise<Ran[]> 
   return ran;
 };
 
-const setUp = async (commands: readonly string[], runner: Runner): Promise<Ran | null> => {
-  let log = '';
-  for (const command of commands) {
-    runner.started(setUpName, command);
-    const result = await runCommand(command, runner.limits.setupTimeoutMs, runner);
-    log += `$ ${command}\n${result.output}\n`;
-    const why = result.exitCode === 0 && !result.timedOut ? '' : `The set-up ${endingOf(result, runner)}.`;
-    if (why === '') continue;
-    return finish({ name: setUpName, command, state: 'broken', why, result, log, counted: nothing }, runner);
-  }
-  return null;
+/** A set-up that failed is listed as a check that is broken; one that worked is not, since it proves nothing. */
+const brokenSetUp = async (commands: readonly string[], runner: Runner): Promise<Ran | null> => {
+  const { folder, environment: env, mark, signal, limits } = runner;
+  const { failed, log } = await setUp({
+    ...{ folder, commands, env, mark, signal },
+    timeoutMs: limits.setupTimeoutMs,
+    outputBytesMax: limits.checkOutputMax,
+    onCommand: (command) => runner.started(setUpName, command),
+  });
+  if (failed === null) return null;
+  const why = `The set-up ${endingOf(failed.result, runner)}.`;
+  return finish({ name: setUpName, state: 'broken', why, ...failed, log, counted: nothing }, runner);
 };
 
 const runCheck = async (planned: PlannedCheck, command: string, runner: Runner): Promise<Ran> => {

@@ -1,9 +1,11 @@
 /** The settings of a worker. */
 import { catalogConfig } from '@nexus/shared/catalog';
 import { type ConfigOf, defineConfig, type FabricConfig, is, setting } from '@nexus/shared/config';
+import { projectConfig } from '@nexus/shared/project';
 
 export const config = defineConfig({
   ...catalogConfig,
+  ...projectConfig,
   slots: setting('NEXUS_SLOTS', is.count(1, 256), 'How many attempts a worker runs side by side.', { default: '4' }),
   agentCommand: setting(
     'NEXUS_AGENT_COMMAND',
@@ -34,18 +36,12 @@ export const config = defineConfig({
     'So much of an agent’s output is kept as evidence: its beginning and its end.',
     { default: '2MB' },
   ),
-  setupTimeout: setting('NEXUS_SETUP_TIMEOUT', is.duration, 'A set-up command that takes longer is ended.', {
-    default: '10m',
-  }),
   checkpointEvery: setting(
     'NEXUS_CHECKPOINT_EVERY',
     is.duration,
     'How often the work of a running agent is saved, so that a crash of the machine costs no more.',
     { default: '60s' },
   ),
-  diskReserve: setting('NEXUS_DISK_RESERVE', is.bytes, 'An attempt begins only with so much free disk.', {
-    default: '500MB',
-  }),
   keepFailed: setting(
     'NEXUS_KEEP_FAILED',
     is.duration,

@@ -3,7 +3,7 @@ import type { AgentDefinition } from '@nexus/shared/catalog';
 import { inheritedEnvironment } from '@nexus/shared/config';
 import type { Author } from '@nexus/shared/git';
 import type { PayloadOf } from '@nexus/shared/messages';
-import { cacheEnv } from '@nexus/shared/process';
+import { cacheEnvironment } from '@nexus/shared/project';
 import type { WorkerConfig } from './config.ts';
 
 /** An agent signs with its own name, under an address that is nobody's. */
@@ -20,7 +20,7 @@ export const agentEnvironment = (
 ): Record<string, string> => {
   const { name, email } = authorOf(agent);
   return {
-    ...cacheEnv(config.home),
+    ...cacheEnvironment(config.home),
     ...inheritedEnvironment(config.agentEnvironment),
     NEXUS_TASK: order.task_id,
     NEXUS_SUBTASK: order.subtask_id,

@@ -7,15 +7,20 @@
  * worker left, the checkpoint that the ledger names, and the hand-over of the order. Each comes in by a
  * merge, and what conflicts is left for the agent to resolve.
  */
-import { isFailure } from '@nexus/shared/errors';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type ErrorCode, fail, isFailure } from '@nexus/shared/errors';
 import { fetchCommits, mergeInto, readEvidence } from '@nexus/shared/git';
 import { readWip } from '@nexus/shared/ledger';
+import { packageManagerOf, readManifest, type SetUp, setUp } from '@nexus/shared/project';
 import type { Attempt } from './attempt.ts';
 import { keepOut } from './excluded.ts';
 import { buildPrompt } from './prompt.ts';
 import { type Left, readLeft } from './report.ts';
-import { type SetupFailure, setUp, setupCommands } from './setup.ts';
 import { openWorkspace, rescue, type Workspace } from './workspace.ts';
+
+type SetupFailure = { code: ErrorCode; says: string };
 
 export type Brought = { commits: string[]; conflicts: string[] };
 
@@ -100,13 +105,33 @@ const bring = async (attempt: Attempt, { folder }: Workspace): Promise<Brought> 
 
 const makeRunnable = async (attempt: Attempt, { folder }: Workspace) => {
   const { request, tools, env, mark, doing } = attempt;
-  const commands = await setupCommands(folder, request.setup);
+  const commands = request.setup ?? (await setupOf(folder));
   if (commands.length === 0) return { failure: null, log: '' };
-  const onCommand = (command: string) => doing(`sets up: ${command}`);
-  const { setupTimeout: timeoutMs } = tools.config;
-  const result = await setUp({ folder, commands, env, mark, timeoutMs, signal: tools.signal, onCommand });
+  const { failed, log } = await setUp({
+    ...{ folder, commands, env, mark, signal: tools.signal },
+    timeoutMs: tools.config.setupTimeoutMs,
+    outputBytesMax: setupOutputMax,
+    onCommand: (command) => doing(`sets up: ${command}`),
+  });
   await keepOut(folder);
-  return result;
+  return { failure: failed && failureOf(failed), log };
+};
+
+const setupOutputMax = 50_000_000;
+
+/** What the project says itself; nothing else is guessed. */
+const setupOf = async (folder: string): Promise<string[]> => {
+  const read = (path: string) => readFile(join(folder, path), 'utf8').catch(() => '');
+  const has = (name: string) => existsSync(join(folder, name));
+  return (await packageManagerOf(readManifest(await read('package.json')), has, read)).setup;
+};
+
+const failureOf = ({ command, result }: NonNullable<SetUp['failed']>): SetupFailure => {
+  const ended = result.outputLimited ? 'too much output' : (result.exitCode ?? result.signal ?? 'nothing');
+  const exit = result.timedOut ? `no end after ${result.durationMs} ms` : ended;
+  const message = result.output.trim().split('\n').slice(-5).join('\n').slice(-500);
+  const { code, message: says } = fail('WORKSPACE_SETUP', { command, exit, message });
+  return { code, says };
 };
 
 /** The whole documents of the subtasks before, where they can be read; their summaries stand in the order. */

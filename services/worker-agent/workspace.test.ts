@@ -5,7 +5,6 @@ import { refs } from '@nexus/shared/git';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { author, closeTemplates, openRig, type Rig, taskId } from '../../test/tools/worker.ts';
 import { openCheckpoints, saveForGood } from './checkpoint.ts';
-import { setUp, setupCommands } from './setup.ts';
 import { markSaved, openWorkspace, removeWorkspace, rescue, sweepWorkspaces, type Workspace } from './workspace.ts';
 
 let rig: Rig;
@@ -160,39 +159,5 @@ describe('a checkpoint', () => {
     await expect(checkpoints.save()).rejects.toMatchObject({ code: 'CLAIM_LOST' });
     expect(remembered()).toBeUndefined();
     expect(refsBelow(`refs/nexus/${taskId}/wip/storage`)).not.toBe('');
-  });
-});
-
-describe('set-up', () => {
-  const commandsWith = async (files: string[], asked?: string[]) => {
-    const { folder } = await open(`s${files.length}`);
-    const manifest = JSON.stringify({ devDependencies: { tape: '5' } });
-    for (const file of files) writeFileSync(join(folder, file), file === 'package.json' ? manifest : yarnOne);
-    return setupCommands(folder, asked);
-  };
-
-  const yarnOne = '# yarn lockfile v1';
-
-  test.each([
-    [['package.json', 'package-lock.json'], ['npm ci']],
-    [['package.json', 'pnpm-lock.yaml'], ['pnpm install --frozen-lockfile']],
-    [['package.json', 'yarn.lock'], ['yarn install --frozen-lockfile']],
-    [['package.json'], ['npm install --no-package-lock']],
-    [['package-lock.json'], []],
-    [[], []],
-  ])('of %j is %j', async (files, commands) => {
-    expect(await commandsWith(files)).toEqual(commands);
-  });
-
-  test('is what the task asks for, also if that is nothing', async () => {
-    expect(await commandsWith(['package.json', 'package-lock.json'], ['make deps'])).toEqual(['make deps']);
-    expect(await commandsWith(['package.json', 'package-lock.json', 'x'], [])).toEqual([]);
-  });
-
-  test('ends a command that never does', async () => {
-    const { folder } = await open('t1');
-    const base = { folder, env: {}, mark: `test-${process.pid}-setup`, signal, onCommand: () => undefined };
-    const { failure } = await setUp({ ...base, commands: ['sleep 300'], timeoutMs: 100 });
-    expect(failure).toMatchObject({ code: 'WORKSPACE_SETUP', says: expect.stringContaining('timed out after 100 ms') });
   });
 });

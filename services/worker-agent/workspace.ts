@@ -11,11 +11,11 @@
  * Only what is saved, or whose hub is gone, is ever removed.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, rmdir, stat, statfs, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
-import { fail } from '@nexus/shared/errors';
+import { readdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { type Author, cloneAt, pushRef, readRef, refs, snapshot } from '@nexus/shared/git';
 import { endMarked } from '@nexus/shared/process';
+import { openGround } from '@nexus/shared/project';
 import { z } from 'zod';
 import { excludeFor, letIn } from './excluded.ts';
 
@@ -48,8 +48,7 @@ export const openWorkspace = async (options: {
 }): Promise<Workspace> => {
   const { note, signal } = options;
   const folder = folderOf(options.home, note);
-  await mkdir(dirname(folder), { recursive: true });
-  await checkDisk(dirname(folder), options.diskReserve);
+  await openGround(workspacesOf(options.home), options.diskReserve);
   if (existsSync(folder)) {
     throw new Error(`The workspace ${folder} exists already, though its claim token is new: two claims share a token.`);
   }
@@ -183,12 +182,4 @@ const saveOrGone = async (workspace: Workspace, author: Author): Promise<boolean
     // Not reachable now: the next sweep tries again, and the folder stays until then.
     return false;
   }
-};
-
-/** Half a clone and half a commit are worse than no attempt: without a reserve nothing begins. */
-const checkDisk = async (folder: string, reserve: number): Promise<void> => {
-  const { bavail, bsize } = await statfs(folder);
-  const free = bavail * bsize;
-  if (free >= reserve) return;
-  throw fail('DISK_FULL', { folder, freeMb: Math.floor(free / 1e6), needMb: Math.ceil(reserve / 1e6) });
 };

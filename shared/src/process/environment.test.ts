@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { allowedEnv, cacheEnv, withoutOurs } from './environment.ts';
+import { allowedEnv, withoutOurs } from './environment.ts';
 
 test('a program does not meet the tools of our own installation on its search path', () => {
   const path = '/opt/nexus/node_modules/.bin:/opt/node_modules/.bin:/x/node-gyp-bin:/home/me/bin:/usr/bin';
@@ -12,10 +12,4 @@ test('folders of other installations stay on the search path', () => {
 
 test('what a caller adds wins over what is inherited', () => {
   expect(allowedEnv({ PATH: '/only/this', CI: 'true' })).toMatchObject({ PATH: '/only/this', CI: 'true' });
-});
-
-test('the caches of all package managers lie in the home, and none of them asks anything', () => {
-  const { npm_config_store_dir, ...found } = cacheEnv('/home/of');
-  expect(npm_config_store_dir).toBe('/home/of/caches/pnpm');
-  expect(found).toMatchObject({ npm_config_cache: '/home/of/caches/npm', COREPACK_ENABLE_DOWNLOAD_PROMPT: '0' });
 });

@@ -1,5 +1,5 @@
 /** What a started program may know of our environment. */
-import { delimiter, dirname, join, resolve } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inheritedEnvironment } from '@nexus/shared/config';
 
@@ -30,21 +30,6 @@ export const withoutOurs = (path: string, installation: string = root): string =
   }
   const kept = path.split(delimiter).filter((folder) => !ours.has(folder) && !folder.endsWith('node-gyp-bin'));
   return kept.join(delimiter);
-};
-
-/** Where package managers keep what they have fetched: one folder for all clones of a home. They ask nobody anything. */
-export const cacheEnv = (home: string): Record<string, string> => {
-  const cache = (name: string) => resolve(home, 'caches', name);
-  return {
-    npm_config_cache: cache('npm'),
-    npm_config_audit: 'false',
-    npm_config_fund: 'false',
-    npm_config_update_notifier: 'false',
-    npm_config_store_dir: cache('pnpm'),
-    YARN_CACHE_FOLDER: cache('yarn'),
-    PIP_CACHE_DIR: cache('pip'),
-    COREPACK_ENABLE_DOWNLOAD_PROMPT: '0',
-  };
 };
 
 const root = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '');

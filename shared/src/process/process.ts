@@ -14,7 +14,7 @@
  * Read: `run.ts` (one command from start to result), `environment.ts` (what it may know), `marked.mjs` (finding and
  * ending a tree), `leash.mjs` (what outlives us), `find-program.ts` (is it there at all).
  */
-export { allowedEnv, cacheEnv } from './environment.ts';
+export { allowedEnv } from './environment.ts';
 export { findProgram } from './find-program.ts';
 // biome-ignore lint/correctness/useImportExtensions: plain JavaScript with its types beside it
 export { endMarked, listMarked, type MarkedProcess } from './marked.mjs';

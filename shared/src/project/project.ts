@@ -1,12 +1,27 @@
 /**
- * What a Node project says of itself: its manifest, its package manager, and the command that makes a fresh clone of
- * it runnable. Worker and gate both ask here, so an agent finds the same installation that it is judged by.
+ * Projects: what one says of itself (its manifest, its package manager, the commands that make a fresh clone of it
+ * runnable), how those are carried out, and the ground on which its clones stand. Worker and gate both ask here, so an
+ * agent finds the same installation that it is judged by.
  *
  *   set-up   what the lock file wants, else an install by the manager that the manifest names, else by npm;
  *            none where nothing is depended on
  *
- * A new package manager is one line of `managers`.
+ * A new package manager is one line of `managers`. Read on: `ground.ts`, `set-up.ts`.
  */
+import { defineConfig, is, setting } from '@nexus/shared/config';
+
+export { cacheEnvironment, openGround } from './ground.ts';
+export { type SetUp, setUp } from './set-up.ts';
+
+/** The settings of every service that makes clones: to be spread into its own. */
+export const projectConfig = defineConfig({
+  setupTimeoutMs: setting('NEXUS_SETUP_TIMEOUT', is.duration, 'A set-up command that takes longer is ended.', {
+    default: '10m',
+  }),
+  diskReserve: setting('NEXUS_DISK_RESERVE', is.bytes, 'An attempt or a gate begins only with so much free disk.', {
+    default: '500MB',
+  }),
+});
 
 /** package.json, as far as anybody here asks for it. */
 export type Manifest = { scripts: Record<string, string>; [field: string]: unknown };
