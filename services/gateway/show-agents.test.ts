@@ -59,6 +59,13 @@ test('an agent is active while attempts of it run, idle while one could, and in 
   expect(shown).toMatchObject({ total_agents: 3, active_agents: 1, system_health: 'good' });
 });
 
+test('where tasks have to bring their command, agents are idle and all is well', () => {
+  const presences = fleet({ runtimes: [{ ...command, usable: false }] });
+  const shown = showAgents(seen({ presences }));
+  expect(shown.agents.map(({ status }) => status)).toEqual(['idle', 'idle', 'error']);
+  expect([shown.system_health, shown.says]).toEqual(['good', expect.stringContaining('each task has to bring one')]);
+});
+
 test('health has a score only where there is history', () => {
   const stats = new Map([
     ['agent:one:completed', 2],

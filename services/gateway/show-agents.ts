@@ -34,14 +34,19 @@ export const showAgents = (seen: Seen): AgentList => {
   };
 };
 
-/** A definition is never busy: active means that attempts of it run; error, that no worker could run one. */
+/**
+ * A definition is never busy: active means that attempts of it run; error, that no worker could run one, not even
+ * with a command that a task brings.
+ */
 const showAgent = (agent: AgentDefinition, workers: Presence[], stats: ReadonlyMap<string, number>): AgentShown => {
   const running = workers.flatMap(({ instance_id, running: runs }) =>
     runs.filter(({ agent_id }) => agent_id === agent.agent_id).map((run) => ({ ...run, instance_id })),
   );
   const completed = stats.get(`agent:${agent.agent_id}:completed`) ?? 0;
   const failed = stats.get(`agent:${agent.agent_id}:failed`) ?? 0;
-  const able = workers.some((worker) => usable(worker, agent.runtime?.name).length > 0);
+  const able = workers.some(
+    (worker) => [...usable(worker, agent.runtime?.name), ...lent(worker, agent.runtime?.name)][0],
+  );
   return {
     agent_id: agent.agent_id,
     name: agent.name,
@@ -59,6 +64,10 @@ const showAgent = (agent: AgentDefinition, workers: Presence[], stats: ReadonlyM
 const usable = (worker: Presence, name: string | undefined) =>
   worker.runtimes.filter((runtime) => runtime.usable && (name === undefined || runtime.name === name));
 
+/** The runtime `command` runs what a task brings, also where no command is set for the fleet. */
+const lent = (worker: Presence, name: string | undefined) =>
+  worker.runtimes.filter((runtime) => runtime.name === 'command' && (name === undefined || name === 'command'));
+
 type Health = { health: AgentList['system_health']; says: string };
 
 const healthOf = (seen: Seen, workers: Presence[]): Health => {
@@ -66,7 +75,8 @@ const healthOf = (seen: Seen, workers: Presence[]): Health => {
   const alive = new Set(seen.presences.map(({ service }) => service));
   const missing = serviceName.options.filter((service) => !alive.has(service));
   if (missing.length > 0) return { health: 'bad', says: `Not alive: ${missing.join(', ')}.` };
-  if (!workers.some((worker) => usable(worker, undefined).length > 0)) {
+  const own = workers.some((worker) => usable(worker, undefined).length > 0);
+  if (!own && !workers.some((worker) => lent(worker, undefined).length > 0)) {
     return { health: 'degraded', says: 'No worker has a usable runtime; `nexus doctor` says what is missing.' };
   }
   const survivors = seen.presences.flatMap((presence) => presence.survivors);
@@ -74,5 +84,6 @@ const healthOf = (seen: Seen, workers: Presence[]): Health => {
     return { health: 'degraded', says: `Processes outlived a stop: ${survivors.join(', ')}.` };
   }
   if (seen.control !== 'running') return { health: 'degraded', says: `The fleet is ${seen.control}.` };
-  return { health: 'good', says: 'Every service is alive and workers can run agents.' };
+  if (own) return { health: 'good', says: 'Every service is alive and workers can run agents.' };
+  return { health: 'good', says: 'Every service is alive. No agent command is set: each task has to bring one.' };
 };

@@ -13,6 +13,8 @@ export const addAgents = (program: Command, act: Act): void => {
     .action(act(listAgents));
 };
 
+const lent = 'command, where a task brings it';
+
 const listAgents = async ({ client, output }: Tools): Promise<undefined> => {
   const list = await (await client()).agents();
   output.document(list);
@@ -43,7 +45,7 @@ export const agentLines = ({
     worker.runtimes
       .filter(({ usable }) => usable)
       .map(({ name }) => name)
-      .join(', ') || 'none usable: nexus doctor',
+      .join(', ') || (worker.runtimes.some(({ name }) => name === 'command') ? lent : 'none usable: nexus doctor'),
   ]);
   return [
     `${active_agents} of ${total_agents} agents at work; health ${system_health}: ${says}`,
