@@ -60,10 +60,10 @@ const idle = (payload: Finished): Finished => ({
 });
 
 const finished = (draft: Draft, part: Subtask, payload: Finished): void => {
-  draft.stat(`agent:${payload.agent_id}:completed`);
   if (part.grows && payload.plan && !takePlan(draft, part, payload.plan, payload.commit)) return;
   const { commit, report } = payload;
   if (part.kind === 'report' || commit === null) {
+    draft.stat(`agent:${payload.agent_id}:completed`);
     const ended = draft.change(part.id, { state: 'reported', commit, report, hand_over: null, ended_at: draft.at });
     release(draft, ended);
   } else {

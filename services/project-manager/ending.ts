@@ -53,7 +53,11 @@ export const cancelBoard = (draft: Draft, why: string): void => {
 const closeAll = (draft: Draft, outcome: 'failed' | 'cancelled', reason: string): void => {
   for (const part of draft.all()) {
     if (endedSubtask(part.state)) continue;
-    draft.change(part.id, { state: 'cancelled', ended_at: draft.at, reason: `The board was ${outcome}.` });
+    draft.change(part.id, {
+      state: 'cancelled',
+      ended_at: draft.at,
+      reason: `The task ${outcome === 'failed' ? 'failed' : 'was cancelled'} before.`,
+    });
   }
   draft.takeSlots(-draft.head.dispatched.length);
   draft.changeHead({ outcome, reason, ready: [], dispatched: [], queue: [], at_gate: null });

@@ -51,16 +51,36 @@ test('a failed check sends the commit back to its own subtask, which is told wha
   game.finish('n1');
   const mine = check({ name: 'test', state: 'failed', exit_code: 1, failing: ['adds two', 'adds three'] });
   const old = check({ name: 'lint', state: 'failed', failing_before: true });
-  game.verdict('n0', { verdict: 'failed', checks: [mine, old], says: 'It is red.', log_tail: 'not ok 1' });
+  game.verdict('n0', { verdict: 'failed', checks: [mine, old], says: 'It is red: adds two.', log_tail: 'not ok 1' });
   expect(game.part('n0')).toMatchObject({ state: 'ready', sent_back: 1, failures: 0, attempt: 2 });
   expect(game.last('subtask.dispatched', 'n0').hand_over).toEqual({
     why: 'gate_failed',
-    says: 'It is red. Failed: test (`npm test`, exit code 1), failing: adds two, adds three.',
+    says: 'It is red: adds two.',
     commit: commitOf('n01'),
     log_tail: 'not ok 1',
     files: [],
   });
   expect(game.head()).toMatchObject({ at_gate: 'n1', queue: [], sent_back: 1 });
+});
+
+test('a gate that says nothing is quoted by its checks', () => {
+  const game = play(wide(1));
+  game.finish('n0');
+  const mine = check({ name: 'test', state: 'failed', exit_code: 1, failing: ['adds two', 'adds three'] });
+  game.verdict('n0', { verdict: 'failed', checks: [mine], says: '' });
+  const { hand_over } = game.last('subtask.dispatched', 'n0');
+  expect(hand_over?.says).toBe('Failed: test (`npm test`, exit code 1), failing: adds two, adds three.');
+});
+
+test('an agent has done what was merged or reported, not what was sent back', () => {
+  const game = play(wide(1));
+  game.finish('n0');
+  game.verdict('n0', { verdict: 'failed', checks: [check({ state: 'failed' })], says: 'Red.' });
+  expect(game.ledger.stats.get('agent:builder:completed')).toBeUndefined();
+  game.finish('n0');
+  game.verdict('n0', { tested_commit: commitOf('tested') });
+  game.merge('n0', { commit: commitOf('tested') });
+  expect(game.ledger.stats.get('agent:builder:completed')).toBe(1);
 });
 
 test('a conflict sends back with the files in which it is', () => {

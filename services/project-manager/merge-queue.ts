@@ -44,7 +44,8 @@ export const verdictReached = (draft: Draft, payload: Verdict): void => {
     gate_runs: head.gate_runs + payload.gate_runs,
     before: payload.before ? payload.before.map((check) => shortened(check, 0)) : head.before,
   });
-  const says = [payload.says, ...payload.alarms].filter((text) => text !== '').join(' ');
+  const alarms = payload.alarms.filter((alarm) => !payload.says.includes(alarm));
+  const says = [payload.says, ...alarms].filter((text) => text !== '').join(' ');
   const part = draft.change(candidate.id, {
     checks: payload.checks.map((check) => shortened(check, check.state === 'passed' ? 0 : keptLogChars)),
     history: remember(draft, candidate, { outcome: `gate_${payload.verdict}`, says, commit: payload.tested_commit }),
@@ -140,6 +141,7 @@ const mergeAgain = (draft: Draft, part: Subtask, problem: string): void => {
 };
 
 const merged = (draft: Draft, candidate: Subtask, commit: string): void => {
+  draft.stat(`agent:${candidate.agent_id}:completed`);
   const proven = candidate.checks.some(({ state }) => state === 'passed' || state === 'failed');
   const part = draft.change(candidate.id, {
     state: 'merged',
@@ -197,7 +199,7 @@ const conflictOf = (part: Subtask, payload: Verdict): HandOver => ({
 
 const failureOf = (part: Subtask, payload: Verdict): HandOver => {
   const blamed = payload.checks.filter((check) => check.state === 'failed' && !check.failing_before).map(described);
-  const says = [payload.says, ...(blamed.length > 0 ? [`Failed: ${blamed.join('; ')}.`] : [])].join(' ').trim();
+  const says = payload.says.trim() || `Failed: ${blamed.join('; ')}.`;
   return { why: 'gate_failed', says: says.slice(0, 4000), commit: part.commit, log_tail: payload.log_tail, files: [] };
 };
 

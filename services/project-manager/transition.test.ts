@@ -83,7 +83,7 @@ test('a handler reads the ledger, and answers with the board, its follow-ups and
   expect(candidate).toMatchObject({ type: 'candidate.submitted', payload: { checks: taskFacts.checks } });
   expect((await readBoard(store, keys, 'task'))?.head).toMatchObject({ counts: { reported: 1, checking: 1 } });
   expect(await readLoad(store, keys)).toEqual(new Map());
-  expect(await readStats(store, keys, '2026-01-02')).toEqual(new Map([['agent:builder:completed', 2]]));
+  expect(await readStats(store, keys, '2026-01-02')).toEqual(new Map([['agent:builder:completed', 1]]));
   expect(told.map(({ subtask_id, text }) => `${subtask_id} ${text}`)).toEqual([
     ...['look ready', 'build blocked', 'look working', 'look reported', 'build ready', 'build checking'],
   ]);
