@@ -1,7 +1,9 @@
 /** The gateway's own settings. */
+import { catalogConfig } from '@nexus/shared/catalog';
 import { defineConfig, is, setting } from '@nexus/shared/config';
 
 export const gatewayConfig = defineConfig({
+  ...catalogConfig,
   port: setting('NEXUS_PORT', is.port, 'The port of the HTTP API; 0 takes any free one.', { default: '8080' }),
   host: setting('NEXUS_HOST', is.text, 'The address to listen on; 0.0.0.0 is every one.', { default: '127.0.0.1' }),
   hosts: setting(
@@ -29,9 +31,6 @@ export const gatewayConfig = defineConfig({
     secret: true,
   }),
   tokenRead: setting('NEXUS_TOKEN_READ', is.optionalText, 'A token that may only look.', { secret: true }),
-  rehearsal: setting('NEXUS_REHEARSAL', is.flag, 'on: tasks may carry a scenario that scripted agents play.', {
-    default: 'off',
-  }),
   repositoriesRoot: setting(
     'NEXUS_REPOSITORIES_ROOT',
     is.optionalText,

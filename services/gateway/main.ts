@@ -4,8 +4,7 @@
  * It owns no document of the ledger: it reads them, and asks for changes by messages.
  */
 import { readFileSync } from 'node:fs';
-import { catalogConfig, foldersOf, openCatalog } from '@nexus/shared/catalog';
-import { defineConfig } from '@nexus/shared/config';
+import { foldersOf, openCatalog } from '@nexus/shared/catalog';
 import { fail } from '@nexus/shared/errors';
 import { defineService, serve } from '@nexus/shared/service';
 import { checkAuthConfig } from './auth.ts';
@@ -17,7 +16,7 @@ const { version } = JSON.parse(readFileSync(new URL('./package.json', import.met
 
 export const service = defineService({
   name: 'gateway',
-  config: defineConfig({ ...gatewayConfig, ...catalogConfig }),
+  config: gatewayConfig,
   mode: 'none',
   slots: () => 0,
   open: async ({ config, bus, log, meters }) => {

@@ -7,7 +7,7 @@ import type { Bus } from '@nexus/shared/bus';
 import { keysOf } from '@nexus/shared/bus';
 import { openCatalog } from '@nexus/shared/catalog';
 import { controlCommand, problem, taskAccepted } from '@nexus/shared/client/api';
-import { loadConfig } from '@nexus/shared/config';
+import { fabricConfig, loadConfig } from '@nexus/shared/config';
 import { type Presence, taskRequest } from '@nexus/shared/messages/domain';
 import { openMeters, silentLog } from '@nexus/shared/telemetry';
 import { Validator } from '@seriousme/openapi-schema-validator';
@@ -81,7 +81,10 @@ const serve = async ({ env = {}, presences = [able], state = 'running', memory =
     },
     health: () => ({ ok: true, says: 'Redis answers.', since: '2026-11-20T10:00:00.000Z' }),
   } as unknown as Bus;
-  const config = { ...loadConfig(gatewayConfig, { NEXUS_TOKEN: token, ...env }), home: '/nowhere' };
+  const config = loadConfig(
+    { ...fabricConfig, ...gatewayConfig },
+    { NEXUS_TOKEN: token, NEXUS_HOME: '/nowhere', ...env },
+  );
   const app = await composeServer({
     bus,
     catalog,

@@ -18,9 +18,6 @@ export const config = defineConfig({
     'The runtime of attempts for which nobody asked for one; `auto` takes the first usable.',
     { default: 'auto' },
   ),
-  rehearsal: setting('NEXUS_REHEARSAL', is.flag, 'Whether tasks may bring a scenario that scripted agents play.', {
-    default: 'off',
-  }),
   agentEnvironment: setting(
     'NEXUS_AGENT_ENV',
     is.list,

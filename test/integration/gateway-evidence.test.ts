@@ -41,7 +41,7 @@ const headOf = (base: string): BoardHead => ({
   cost: { usd: null, tokens: null },
 });
 
-test('the logs of attempts and of what the gate said to them are shown from their end, all other evidence where it is asked for', async () => {
+test('logs of attempts and gates are shown from their end, all other evidence where it is asked for', async () => {
   const home = mkdtempSync(join(tmpdir(), 'nexus-evidence-'));
   onTestFinished(() => rmSync(home, { recursive: true, force: true }));
   const hub = hubPath(home, task);
@@ -56,7 +56,7 @@ test('the logs of attempts and of what the gate said to them are shown from thei
 
   const fabric = testFabric();
   const bus = await fabric.open('gateway', { observer: true });
-  const config = { ...loadConfig(gatewayConfig, { NEXUS_TOKEN: 't' }), home };
+  const config = { ...fabric.config, ...loadConfig(gatewayConfig, { NEXUS_TOKEN: 't' }), home };
   const app = await composeServer({
     ...{ bus, catalog: await openCatalog(), config, version: '0', log: silentLog(), meters: openMeters('gateway') },
     closing: new AbortController().signal,

@@ -34,7 +34,7 @@ const serve = async (env: Record<string, string> = {}, options: { worker?: boole
   const app = await composeServer({
     bus,
     catalog,
-    config: { ...loadConfig(gatewayConfig, { NEXUS_TOKEN: token, ...env }), home: fabric.config.home },
+    config: { ...fabric.config, ...loadConfig(gatewayConfig, { NEXUS_TOKEN: token, ...env }) },
     version: '0.0.0-test',
     log: silentLog(),
     meters: openMeters('gateway'),

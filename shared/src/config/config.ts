@@ -170,7 +170,7 @@ const readBytes = (text: string): number | undefined => {
   return match ? Number(match[1]) * unitsBytes[(match[2] ?? 'b') as keyof typeof unitsBytes] : undefined;
 };
 
-/** Settings that every process shares: where Redis is, and which fabric on it. */
+/** Settings that every process shares: where Redis is, which fabric on it, where its files lie, what it allows. */
 export const fabricConfig = defineConfig({
   redisUrl: setting(
     'REDIS_URL',
@@ -209,6 +209,14 @@ export const fabricConfig = defineConfig({
     },
   ),
   home: setting('NEXUS_HOME', is.text, 'The folder for hubs, clones and caches.', { default: '.nexus' }),
+  hubs: setting(
+    'NEXUS_HUBS',
+    is.optionalText,
+    'The folder for hubs, where services on several machines share one; without it `hubs` in NEXUS_HOME.',
+  ),
+  rehearsal: setting('NEXUS_REHEARSAL', is.flag, 'on: tasks may bring a scenario that scripted agents play.', {
+    default: 'off',
+  }),
   logLevel: setting(
     'NEXUS_LOG_LEVEL',
     is.oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent'),
