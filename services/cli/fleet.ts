@@ -19,6 +19,7 @@ import type { Client } from '@nexus/shared/client';
 import { inheritedEnvironment } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { serviceName } from '@nexus/shared/messages/domain';
+import { codeCache, fillCodeCache } from './code-cache.ts';
 import { projectRoot } from './config.ts';
 import { CommandFailure } from './exit-codes.ts';
 import { type FleetProcess, type FleetState, lives } from './fleet-state.ts';
@@ -60,6 +61,8 @@ export const launchFleet = async (options: LaunchOptions): Promise<Fleet> => {
   const logs = join(options.home, 'logs');
   mkdirSync(logs, { recursive: true });
   const plans = await planProcesses(options, logs);
+  const scripts = new Set(plans.map((plan) => scriptOf(plan, options)));
+  if (options.servicesFolder === undefined) await fillCodeCache(cacheOf(options), [...scripts], nodeFlags);
   const started = plans.map((plan) => start(plan, options));
   const fleet = fleetOf(started, options);
   try {
@@ -141,15 +144,19 @@ const planProcesses = async ({ workers, port }: LaunchOptions, logs: string): Pr
   );
 };
 
+/**
+ * A service makes few objects at a time: with a small space for new ones it keeps about 12 MB less, for a tenth more
+ * CPU time under a flood of messages that no fleet sees.
+ */
+const nodeFlags = ['--max-semi-space-size=4'];
+
 const start = (plan: Plan, options: LaunchOptions): Started => {
-  const folder = options.servicesFolder ?? join(projectRoot, 'services');
-  const script = join(folder, plan.service, 'main.ts');
   const leash = options.attached
     ? ['--import', pathToFileURL(join(import.meta.dirname, 'follow-parent.mjs')).href]
     : [];
   const log = openSync(plan.log, 'a');
   // A session of its own: Ctrl-C on the terminal reaches us, and we end the services in order.
-  const child = spawn(process.execPath, [...leash, script], {
+  const child = spawn(process.execPath, [...nodeFlags, ...leash, scriptOf(plan, options)], {
     detached: true,
     stdio: ['ignore', log, log, ...(options.attached ? (['pipe'] as const) : [])],
     env: environmentOf(plan, options),
@@ -161,11 +168,23 @@ const start = (plan: Plan, options: LaunchOptions): Started => {
   return { process: process_, child, ended: null };
 };
 
+const scriptOf = ({ service }: Plan, { servicesFolder = join(projectRoot, 'services') }: LaunchOptions): string =>
+  join(servicesFolder, service, 'main.ts');
+
+const cacheOf = ({ environment = {} }: LaunchOptions): string =>
+  environment.NODE_COMPILE_CACHE ?? inheritedEnvironment(['NODE_COMPILE_CACHE']).NODE_COMPILE_CACHE ?? codeCache;
+
 const forFinalizer = ['NEXUS_GIT_CREDENTIALS', 'NEXUS_GIT_CREDENTIALS_FILE'];
 const forGateway = ['NEXUS_TOKEN', 'NEXUS_TOKEN_OPERATE', 'NEXUS_TOKEN_READ'].flatMap((name) => [name, `${name}_FILE`]);
 
-const environmentOf = ({ service, port }: Plan, { home, prefix, environment = {} }: LaunchOptions) => {
-  const merged: Record<string, string> = { ...inheritedEnvironment(['*']), NEXUS_PREFIX: prefix, ...environment };
+const environmentOf = ({ service, port }: Plan, options: LaunchOptions) => {
+  const { home, prefix, environment } = options;
+  const merged: Record<string, string> = {
+    ...inheritedEnvironment(['*']),
+    NEXUS_PREFIX: prefix,
+    NODE_COMPILE_CACHE: cacheOf(options),
+    ...environment,
+  };
   const denied = [
     ...(service === 'gateway' ? [] : forGateway),
     ...(service === 'gateway' || service === 'finalizer' ? [] : forFinalizer),
