@@ -9,7 +9,7 @@ export const endLines = (task: TaskDetail, paint: Paint): string[] => {
   const tookMs = task.ended_at === null ? 0 : Date.parse(task.ended_at) - Date.parse(task.created_at);
   const colour = task.status === 'completed' ? 'green' : 'red';
   const head = `${paint(colour, words(task.status))} after ${duration(tookMs)}: ${oneLine(task.title)}`;
-  return [head, ...reasonLines(task), ...resultLines(task), ...moreLines(task)];
+  return [head, ...reasonLines(task), ...resultLines(task), ...keptLines(task), ...moreLines(task)];
 };
 
 /** What each subtask has built, in its agent's own words; nothing of a task that was not completed. */
@@ -78,6 +78,18 @@ const resultLines = ({ result, attempts, sent_back, subtasks }: TaskDetail): str
   ];
   return ['', ...rows.filter(([, value]) => value !== null).map(([name, value]) => `  ${name.padEnd(8)} ${value}`)];
 };
+
+/** The tested merges of a task that came to no good end lie in its hub: the line that fetches them as a branch. */
+const keptLines = ({ kept, merged, subtasks, task_id, repository }: TaskDetail): string[] => {
+  if (!kept) return [];
+  const into = repository !== null && existsSync(repository) ? `-C ${word(repository)} ` : '';
+  return [
+    `  kept     ${merged} of ${subtasks.length} subtasks were tested and merged, but not released. To have them:`,
+    `           git ${into}fetch ${word(kept.hub)} ${kept.ref}:refs/heads/nexus/${task_id}`,
+  ];
+};
+
+const word = (text: string): string => (/^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 const moreLines = ({ task_id, report_url, status }: TaskDetail): string[] => [
   ...(report_url === null ? [] : [`  report   nexus task ${task_id} --report`]),

@@ -85,6 +85,7 @@ const ended = {
     look: 'git diff main...nexus/shop-abc123',
     start: 'npm start',
   },
+  kept: null,
 };
 
 const submitting: Answer = ({ method, path }, response) => {
@@ -177,6 +178,14 @@ test('a task that failed ends with exit code 1 and its reason', async () => {
   expect(code).toBe(exitCodes.failed.code);
   expect(out).toContain('SUBTASK_FAILED: store failed');
   expect(out).toContain('nexus logs shop-abc123');
+});
+
+test('of a task that failed, the line is printed that brings what was merged', async () => {
+  const kept = { hub: '/home of/x.git', ref: 'refs/nexus/shop-abc123/integration', commit: 'f'.repeat(40) };
+  const failed = { ...ended, status: 'failed', reason: 'no', result: null, kept, repository: home };
+  const { url } = await gateway((_call, response) => response.end(JSON.stringify(failed)));
+  const { out } = await nexus(['task', 'shop-abc123'], url);
+  expect(out).toContain(`git -C ${home} fetch '/home of/x.git' ${kept.ref}:refs/heads/nexus/shop-abc123`);
 });
 
 test('what the fleet refuses is exit code 3 with its sentence; no fleet is 69 and how to start one', async () => {

@@ -5,6 +5,7 @@ import { showTask } from './show-task.ts';
 
 const at = '2026-11-20T10:00:00.000Z';
 const running = { state: 'running', scopes: {} };
+const left = { hub: '/hub', hasReport: false };
 
 const subtask = (id: string, state: SubtaskState, agent_id: string, over: Partial<Subtask> = {}): Subtask => ({
   id,
@@ -92,7 +93,7 @@ describe('a task as people see it', () => {
       subtask('i', 'merged', 'four'),
       subtask('j', 'cancelled', 'five'),
     ]);
-    const shown = showTask(taskOf('in_progress'), board, running, [], false);
+    const shown = showTask(taskOf('in_progress'), board, running, [], left);
     expect(shown.assigned_agents).toEqual({
       one: 'in_progress',
       two: 'failed',
@@ -105,7 +106,7 @@ describe('a task as people see it', () => {
 
   test('progress is 100 only when the task is completed', () => {
     const progress = (status: TaskView['head']['status'], states: SubtaskState[]) =>
-      showTask(taskOf(status), boardOf(states.map((state, n) => subtask(`s${n}`, state, 'a'))), running, [], false)
+      showTask(taskOf(status), boardOf(states.map((state, n) => subtask(`s${n}`, state, 'a'))), running, [], left)
         .progress_percentage;
     expect(progress('in_progress', ['merged', 'merged'])).toBe(99);
     expect(progress('releasing', ['merged', 'reported'])).toBe(99);
@@ -113,12 +114,12 @@ describe('a task as people see it', () => {
     expect(progress('in_progress', ['working', 'ready'])).toBe(0);
     expect(progress('failed', ['merged', 'failed'])).toBe(50);
     expect(progress('completed', ['merged'])).toBe(100);
-    expect(showTask(taskOf('planning'), null, running, [], false).progress_percentage).toBe(0);
+    expect(showTask(taskOf('planning'), null, running, [], left).progress_percentage).toBe(0);
   });
 
   test('stopped is shown while control holds the fleet or the task, and never of an ended task', () => {
     const status = (stored: TaskView['head']['status'], held: Parameters<typeof showTask>[2]) =>
-      showTask(taskOf(stored), null, held, [], false).status;
+      showTask(taskOf(stored), null, held, [], left).status;
     expect(status('in_progress', { state: 'stopped', scopes: {} })).toBe('stopped');
     expect(status('in_progress', { state: 'running', scopes: { 'task:do-it-abcdef': 'paused' } })).toBe('stopped');
     expect(status('in_progress', { state: 'running', scopes: { 'task:other': 'stopped' } })).toBe('in_progress');
@@ -139,8 +140,18 @@ describe('a task as people see it', () => {
         { ...run, attempt: 2, doing: 'writes tests' },
       ],
     } as unknown as Presence;
-    const shown = showTask(taskOf('in_progress'), board, running, [presence], false);
+    const shown = showTask(taskOf('in_progress'), board, running, [presence], left);
     expect(shown.current_phase).toBe('working on Title of a; checking Title of b');
     expect(shown.subtasks.map(({ doing }) => doing)).toEqual(['writes tests', null, null]);
+  });
+
+  test('what was merged of a task that came to no good end is kept, and it is said where', () => {
+    const board = boardOf([subtask('a', 'merged', 'one'), subtask('b', 'failed', 'one')]);
+    const head = { ...board.head, merged: 1, integration: 'c'.repeat(40) };
+    const kept = (status: TaskView['head']['status'], merged = 1) =>
+      showTask(taskOf(status), { ...board, head: { ...head, merged } }, running, [], left).kept;
+    const where = { hub: '/hub', ref: 'refs/nexus/do-it-abcdef/integration', commit: 'c'.repeat(40) };
+    expect([kept('failed'), kept('cancelled')]).toEqual([where, where]);
+    expect([kept('failed', 0), kept('completed'), kept('in_progress')]).toEqual([null, null, null]);
   });
 });

@@ -5,6 +5,7 @@
  * is not proven yet; it is 100 only when the task is completed.
  */
 import type { ShareState, ShownStatus, SubtaskShort, TaskDetail, TaskShort } from '@nexus/shared/client/api';
+import { refs } from '@nexus/shared/git';
 import type { BoardView, TaskView } from '@nexus/shared/ledger';
 import {
   type BoardHead,
@@ -35,7 +36,7 @@ export const showTask = (
   board: BoardView | null,
   held: Held,
   presences: readonly Presence[],
-  hasReport: boolean,
+  { hub, hasReport }: { hub: string; hasReport: boolean },
 ): TaskDetail => {
   const { head, request, result } = task;
   const subtasks = [...(board?.subtasks.values() ?? [])];
@@ -60,6 +61,7 @@ export const showTask = (
     base_commit: head.base_commit,
     warnings: head.warnings,
     result,
+    kept: keptOf(head, board, hub),
     actor: head.actor,
     tracking_url: trackingUrl(head.task_id),
     report_url: hasReport ? `${trackingUrl(head.task_id)}/report` : null,
@@ -96,6 +98,7 @@ export const showAccepted = (taskId: string, acceptedAt: string, held: Held): Ta
   base_commit: null,
   warnings: [],
   result: null,
+  kept: null,
   actor: null,
   tracking_url: trackingUrl(taskId),
   report_url: null,
@@ -110,6 +113,12 @@ export const shownStatus = (head: Pick<TaskHead, 'task_id' | 'status'>, held: He
 const holding = ['stopped', 'paused'];
 const isHeld = (taskId: string, { state, scopes }: Held): boolean =>
   holding.includes(state) || holding.includes(scopes[`task:${taskId}`] ?? '');
+
+/** What was merged has passed its gate: worth having, though the task did not come to its end. */
+const keptOf = ({ task_id, status }: TaskHead, board: BoardView | null, hub: string): TaskDetail['kept'] => {
+  if (status === 'completed' || !endedTask(status) || board === null || board.head.merged === 0) return null;
+  return { hub, ref: refs(task_id).integration, commit: board.head.integration };
+};
 
 /** What a worker last told of the attempt that it runs right now. */
 export const doingOf = (presences: readonly Presence[], taskId: string, subtask: Subtask): string | null =>

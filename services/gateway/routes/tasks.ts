@@ -10,6 +10,7 @@ import {
   taskList,
 } from '@nexus/shared/client/api';
 import { fail } from '@nexus/shared/errors';
+import { hubLocation } from '@nexus/shared/git';
 import {
   listTasks,
   readBoard,
@@ -181,7 +182,7 @@ export const knownStatus = async ({ bus }: Fleet, id: string): Promise<TaskStatu
   throw fail('TASK_UNKNOWN', { task: id });
 };
 
-const readDetail = async ({ bus }: Fleet, id: string): Promise<TaskDetail> => {
+const readDetail = async ({ bus, config }: Fleet, id: string): Promise<TaskDetail> => {
   const { store, keys } = bus;
   const [task, board, control, presences, report] = await Promise.all([
     readTask(store, keys, id),
@@ -190,7 +191,10 @@ const readDetail = async ({ bus }: Fleet, id: string): Promise<TaskDetail> => {
     bus.presences(),
     readReport(store, keys, id),
   ]);
-  if (task !== null) return showTask(task, board, control, presences, report !== null);
+  if (task !== null) {
+    const left = { hub: hubLocation(config, id), hasReport: report !== null };
+    return showTask(task, board, control, presences, left);
+  }
   const acceptedAt = await readAcceptedAt(bus, id);
   if (acceptedAt === null) throw fail('TASK_UNKNOWN', { task: id });
   return showAccepted(id, acceptedAt, control);

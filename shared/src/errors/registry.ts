@@ -203,8 +203,8 @@ export const registry = {
   REPORT_MISSING: {
     outcome: 'dead',
     http: 404,
-    says: 'Task {task} has no report yet; it is {status}.',
-    operator: 'The report is written when the task is released.',
+    says: 'There is no report of task {task}: it is {status}, and the report is written when a task is released.',
+    operator: 'GET /api/tasks/{id} and its logs say what there is.',
   },
   TASK_ENDED: {
     outcome: 'dead',
