@@ -49,14 +49,15 @@ export const rates = (rounds: Round[]): number[] => rounds.map((round) => round.
 /** The product's rate as a ratio to another way's, round for round. */
 export const ratioTo = (rounds: Rounds, other: Way): number[] => ratios(rates(rounds.product), rates(rounds[other]));
 
-/** A line per way: its rate, and the CPU time of a message on each side and in the server. */
+/** A line per way: its rate, and the CPU time of a message (or a chain) on each side and in the server. */
 export const whereLines = (rounds: Rounds): string[] =>
   ways.map((way) => {
     const sides = Object.keys(rounds[way][0]?.cpu_us ?? {});
     const each = sides.map((side) => [side, median(rounds[way].map((round) => round.cpu_us[side] ?? 0))] as const);
     const whole = each.reduce((sum, [, us]) => sum + us, 0);
     const parts = each.map(([side, us]) => `${side} ${shown(us, 'us')}`).join(', ');
-    return `${way.padEnd(8)} ${shown(median(rates(rounds[way])), '/s').padStart(9)}   CPU ${shown(whole, 'us')}: ${parts}`;
+    const perSecond = shown(median(rates(rounds[way])), '/s').padStart(9);
+    return `${way.padEnd(8)} ${perSecond}   CPU ${shown(whole, 'us')} each: ${parts}`;
   });
 
 /** The medians of all rounds, for `--json`. */

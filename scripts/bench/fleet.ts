@@ -14,9 +14,8 @@ export const start: Part = async (bench) => {
     const opened = await openFleet(bench.server);
     ready.push(opened.readyMs / 1000);
     stopped.push((await opened.stop()) / 1000);
-    bench.say(
-      `start, round ${round} of ${bench.rounds}: ready after ${shown(ready.at(-1) ?? 0, 's')}, gone after ${shown(stopped.at(-1) ?? 0, 's')}`,
-    );
+    const [upAfter, goneAfter] = [shown(ready.at(-1) ?? 0, 's'), shown(stopped.at(-1) ?? 0, 's')];
+    bench.say(`start, round ${round} of ${bench.rounds}: ready after ${upAfter}, gone after ${goneAfter}`);
   }
   return {
     figures: [
@@ -53,10 +52,10 @@ export const idle: Part = async (bench) =>
         figure('idle memory of the largest service (PSS)', 'MB', [worst(({ memory }) => memory.pss)], { atMost: 90 }),
         figure('idle CPU of the busiest service', '%', [worst(({ cpu_percent }) => cpu_percent)], { atMost: 1 }),
       ],
-      where: found.map(
-        ({ name, memory, cpu_percent }) =>
-          `${name.padEnd(16)} PSS ${shown(memory.pss, 'MB')}, of its own ${shown(memory.own, 'MB')}, CPU ${shown(cpu_percent, '%')}`,
-      ),
+      where: found.map(({ name, memory, cpu_percent }) => {
+        const [pss, own] = [shown(memory.pss, 'MB'), shown(memory.own, 'MB')];
+        return `${name.padEnd(16)} PSS ${pss}, of its own ${own}, CPU ${shown(cpu_percent, '%')}`;
+      }),
       data: { services: found },
     };
   });
@@ -71,9 +70,8 @@ export const agents: Part = async (bench) => {
     const { firstMs, spanMs } = await withFleet(bench.server, 1, playAgents);
     firsts.push(firstMs / 1000);
     spans.push(spanMs / 1000);
-    bench.say(
-      `agents, round ${round} of ${bench.rounds}: the first after ${shown(firstMs / 1000, 's')}, three took ${shown(spanMs / 1000, 's')}`,
-    );
+    const [first, three] = [shown(firstMs / 1000, 's'), shown(spanMs / 1000, 's')];
+    bench.say(`agents, round ${round} of ${bench.rounds}: the first after ${first}, three took ${three}`);
   }
   return {
     figures: [

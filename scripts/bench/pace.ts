@@ -52,7 +52,7 @@ export type Arrivals = {
   report(beganAt?: number): { count: number; per_second: number; p50_ms: number; p99_ms: number };
 };
 
-/** Counts what arrives: how many a second, and how long each was under way. The first tenth warms up and is not timed. */
+/** Counts what arrives: how many a second, and how long each was under way, but for the first tenth, which warms up. */
 export const arrivals = (expected: number): Arrivals => {
   const took: number[] = [];
   const warming = expected / 10;

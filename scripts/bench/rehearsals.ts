@@ -52,7 +52,7 @@ export const crowd: Part = async (bench) =>
     return {
       figures: [figure(`${crowdSize} rehearsal tasks at once`, 's', [Math.max(...seconds)], { atMost: 300 })],
       where: [
-        `the first was completed after ${shown(Math.min(...seconds), 's')}, half of them after ${shown(median(seconds), 's')}`,
+        `the first after ${shown(Math.min(...seconds), 's')}, half of them after ${shown(median(seconds), 's')}`,
         `memory afterwards (PSS): ${memory.map(({ name, pss }) => `${name} ${shown(pss, 'MB')}`).join(', ')}`,
       ],
       data: { seconds, memory },
