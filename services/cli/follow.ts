@@ -117,7 +117,7 @@ const openReasons = (client: Pick<Client, 'subtask'>) => {
 };
 
 /** What the last entry says that is neither a finished attempt nor a gate that was passed. */
-export const lastSetback = ({ history }: Pick<SubtaskDetail, 'history'>): string | null =>
+const lastSetback = ({ history }: Pick<SubtaskDetail, 'history'>): string | null =>
   history.findLast(({ outcome }) => outcome !== 'finished' && outcome !== 'gate_passed')?.says ?? null;
 
 /** Listens to events until the signal aborts; a stream that breaks is opened again where it ended. */

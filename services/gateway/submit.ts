@@ -117,7 +117,7 @@ const checkMemory = async ({ bus, config }: Fleet): Promise<void> => {
  * Somebody must be able to do it: a worker that lives, with a runtime that is usable there. A command that
  * comes with the task is looked up where it runs, so here the runtime `command` only has to exist.
  */
-export const checkRuntime = (request: TaskRequest, workers: readonly Presence[]): void => {
+const checkRuntime = (request: TaskRequest, workers: readonly Presence[]): void => {
   if (workers.length === 0) throw fail('NO_WORKER');
   const runtimes = workers.flatMap((worker) => worker.runtimes);
   const names = [...new Set(runtimes.map(({ name }) => name))];

@@ -9,7 +9,7 @@ import { type Plan, type PlannedSubtask, plannedSubtask, type TaskRequest } from
 import { chooseWorkflow } from './choose.ts';
 
 /** The name under which a chain of roles stands in place of a workflow's. */
-export const chainName = 'roles';
+const chainName = 'roles';
 
 const planningRoles = ['planner', 'coordinator'];
 const reportingRoles = ['analyst', 'reviewer', 'orchestrator', 'test-validator'];

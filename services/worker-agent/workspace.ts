@@ -36,7 +36,7 @@ export type Note = z.infer<typeof noteSchema>;
 export type Workspace = { folder: string; note: Note };
 
 /** Where the workspaces of a home lie. */
-export const workspacesOf = (home: string): string => resolve(home, 'workspaces');
+const workspacesOf = (home: string): string => resolve(home, 'workspaces');
 
 /** Makes the clone of a delivery at its commit. Throws `DISK_FULL`, or `GIT_FAILED`; then nothing is left over. */
 export const openWorkspace = async (options: {

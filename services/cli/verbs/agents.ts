@@ -21,14 +21,7 @@ const listAgents = async ({ client, output }: Tools): Promise<undefined> => {
   output.say(...agentLines(list));
 };
 
-export const agentLines = ({
-  agents,
-  workers,
-  system_health,
-  says,
-  active_agents,
-  total_agents,
-}: AgentList): string[] => {
+const agentLines = ({ agents, workers, system_health, says, active_agents, total_agents }: AgentList): string[] => {
   const agentRows = agents.map((agent) => [
     agent.agent_id,
     agent.name,

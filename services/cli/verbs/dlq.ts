@@ -45,7 +45,7 @@ const drop = async ({ client, output }: Tools, id: string): Promise<undefined> =
   output.say(`${id} is gone.`);
 };
 
-export const letterLines = ({ dead_letters, next_offset }: DeadLetterList, now: number): string[] => {
+const letterLines = ({ dead_letters, next_offset }: DeadLetterList, now: number): string[] => {
   if (dead_letters.length === 0) return ['No dead letters.'];
   const rows = dead_letters.map((letter) => [
     letter.id,
@@ -60,7 +60,7 @@ export const letterLines = ({ dead_letters, next_offset }: DeadLetterList, now: 
 };
 
 /** A letter as a person reads it: cause first, then what to do, then the message itself. */
-export const letterText = (letter: DeadLetterDetail): string[] => [
+const letterText = (letter: DeadLetterDetail): string[] => [
   `${letter.code}: ${letter.says}`,
   '',
   ...table([

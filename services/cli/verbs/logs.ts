@@ -56,7 +56,7 @@ const follow = async ({ client, output, signal }: Tools, id: string, { subtask }
 };
 
 /** What an agent said, each line with the subtask before it. */
-export const outputLines = ({ subtask_id = '', text = '' }: LiveEvent, paint: Paint): string[] =>
+const outputLines = ({ subtask_id = '', text = '' }: LiveEvent, paint: Paint): string[] =>
   text
     .trimEnd()
     .split('\n')

@@ -112,7 +112,7 @@ const progressOptions = ({ config, output }: Tools) => {
 };
 
 /** The body of `POST /api/tasks` that a command line stands for. Files are read here; all else the gateway checks. */
-export const requestOf = (request: string, options: RunOptions): TaskRequest => {
+const requestOf = (request: string, options: RunOptions): TaskRequest => {
   const { agentCommand, runtime, workflow, roles, mode, analyst, setup, base, deadline } = options;
   const fields = {
     repository: options.repo === undefined ? undefined : repositoryOf(options.repo),

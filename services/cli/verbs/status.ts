@@ -29,7 +29,7 @@ const status = async ({ client, config, output, url }: Tools): Promise<Exit> => 
   }
 };
 
-export const systemLines = (system: System, url: string, now: number) => {
+const systemLines = (system: System, url: string, now: number) => {
   const { control, fabric, instances, open_tasks, version } = system;
   const by = control.by === null ? '' : ` by ${control.by}, ${ago(control.at, now)}`;
   const rows = instances.map((one) => [

@@ -62,7 +62,7 @@ const demandAll = ({ all }: { all?: boolean }, verb: string): void => {
   });
 };
 
-export const stopLines = ({ epoch, through, confirmed, silent, survivors }: Confirmation): string[] => [
+const stopLines = ({ epoch, through, confirmed, silent, survivors }: Confirmation): string[] => [
   `The fleet is stopped (epoch ${epoch})${through === 'redis' ? ', told through Redis: no gateway answers' : ''}.`,
   confirmed.length === 0 && silent.length === 0
     ? '  no worker is alive, so nothing ran'

@@ -27,7 +27,7 @@ const listTasks = async ({ client, output }: Tools, { limit, status }: Options):
   output.say(...taskLines(answer, Date.now()));
 };
 
-export const taskLines = ({ tasks, next_offset }: TaskList, now: number): string[] => {
+const taskLines = ({ tasks, next_offset }: TaskList, now: number): string[] => {
   if (tasks.length === 0) return ['No tasks. Begin one: nexus run "what you want done"'];
   const rows = tasks.map((task) => [
     task.task_id,

@@ -72,7 +72,7 @@ const environmentOf = ({ rehearsal, agentCommand }: Options): Record<string, str
   ...(agentCommand === undefined ? {} : { NEXUS_AGENT_COMMAND: fullCommand(agentCommand) }),
 });
 
-export const upLines = ({ url, processes }: FleetState, home: string): string[] => [
+const upLines = ({ url, processes }: FleetState, home: string): string[] => [
   `The fleet is up: ${processes.map(({ name }) => name).join(', ')}`,
   `  API   ${url}   (documentation: ${url}/api/docs)`,
   `  logs  ${home}/logs`,

@@ -108,7 +108,7 @@ const drained = (response: ServerResponse, stallMs: number, signal: AbortSignal)
 
 type Entry = { id: string; at: number; kind: FleetEvent['kind']; body: unknown };
 
-export const showEvent = ({ id, at, kind, body }: Entry): FleetEvent => ({
+const showEvent = ({ id, at, kind, body }: Entry): FleetEvent => ({
   id,
   at: new Date(at).toISOString(),
   kind,

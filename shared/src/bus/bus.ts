@@ -45,25 +45,20 @@ import { type Draft, makePublisher, type Published } from './publish.ts';
 import { checkServer, ensureGroups, makeStore, openRedis, type Redis, type Store, shownUrl } from './redis.ts';
 import { makeSettler } from './settle.ts';
 
-export {
-  type Control,
-  type ControlState,
-  type ControlWord,
-  controlWords,
-  type FleetState,
-  type Scope,
+export type {
+  Control,
+  ControlState,
+  ControlWord,
+  FleetState,
+  Scope,
 } from './control.ts';
 export type { DeadLetters, Letter } from './dead.ts';
 export type { HandlerTools } from './delivery.ts';
 export {
   type Envelope,
-  encodeEnvelope,
   envelopeSchema,
   type Message,
   makeEnvelope,
-  protocolVersion,
-  uuidV7,
-  uuidV8,
 } from './envelope.ts';
 export type { JournalEntry, LiveEvent } from './journal.ts';
 export { type Keys, keysOf, prioritiesInOrder } from './keys.ts';

@@ -39,7 +39,7 @@ export type Heart = {
 type Peer = { counter: string; stoodStillSince: number; ownBeats: number };
 
 /** What can be judged about peers, apart from time and Redis: fed with each beat's reply, tested alone. */
-export const makeObserver = (self: string) => {
+const makeObserver = (self: string) => {
   let peers = new Map<string, Peer>();
   return {
     /** Begin at zero: the connection was broken. */

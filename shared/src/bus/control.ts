@@ -55,7 +55,7 @@ const spoken = z.object({
 });
 
 /** The field of a scope, such as `task:x`; '' for the fleet. Throws CONTROL_UNKNOWN where it names several. */
-export const scopeField = (scope: Scope | null | undefined): string => {
+const scopeField = (scope: Scope | null | undefined): string => {
   const named = Object.entries(scope ?? {}).filter(([, value]) => value !== undefined);
   if (named.length > 1) throw fail('CONTROL_UNKNOWN', { word: JSON.stringify(scope) });
   return named.map(([kind, id]) => `${kind}:${id}`).join('');

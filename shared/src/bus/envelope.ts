@@ -16,12 +16,12 @@ import type { FollowUp } from './outcome.ts';
 
 export const protocolVersion = '1.0';
 /** Larger things travel by reference (rule 14). */
-export const envelopeBytesMax = 64_000;
+const envelopeBytesMax = 64_000;
 
 const party = z.object({ service: z.string(), agent_id: z.string().optional(), instance_id: z.string().optional() });
 
 /** One earlier try of a message, kept when it is parked, for the dead letter and for people. */
-export const pastTry = z.object({ at: z.string(), instance_id: z.string(), code: z.string(), says: z.string() });
+const pastTry = z.object({ at: z.string(), instance_id: z.string(), code: z.string(), says: z.string() });
 
 export const envelopeSchema = z
   .object({

@@ -21,7 +21,6 @@ import { type AgentDefinition, readAgent } from './agent-definition.ts';
 import { readWorkflow, type Workflow } from './workflow-file.ts';
 
 export type { AgentDefinition } from './agent-definition.ts';
-export { readAgent } from './agent-definition.ts';
 export { type GraphNode, type GraphProblem, graphProblems } from './graph.ts';
 export { taskIdFor, validateRequest } from './request.ts';
 export type { Workflow } from './workflow-file.ts';

@@ -140,12 +140,9 @@ export const taskDetail = taskShort
     base_commit: z.string().nullable(),
     warnings: z.array(z.string()),
     result: taskResult.nullable(),
-    kept: z
-      .object({ hub: z.string(), ref: z.string(), commit: z.string() })
-      .nullable()
-      .meta({
-        description: 'Where the tested merges of a task lie that failed or was cancelled; null if there are none.',
-      }),
+    kept: z.object({ hub: z.string(), ref: z.string(), commit: z.string() }).nullable().meta({
+      description: 'Where the tested merges of a task lie that failed or was cancelled; null if there are none.',
+    }),
     actor: z.string().nullable(),
     tracking_url: z.string(),
     report_url: z.string().nullable().meta({ description: 'Null until there is a report.' }),

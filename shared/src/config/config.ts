@@ -116,16 +116,6 @@ export const inheritedEnvironment = (
   );
 };
 
-/** A definition with its values as a person may see them: secrets as `(set)` or `(not set)`. */
-export const printable = <D extends ConfigDefinition>(definition: D, config: ConfigOf<D>): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(definition).map(([key, declared]) => {
-      const value = config[key];
-      const shown = declared.secret ? (value ? '(set)' : '(not set)') : (JSON.stringify(value) ?? '(not set)');
-      return [declared.name, shown];
-    }),
-  );
-
 /** The text of a setting: its variable, for secrets also the file that `<NAME>_FILE` names, else the default. */
 const textOf = (declared: Setting<unknown>, environment: Environment, problems: string[]): string | undefined => {
   const direct = environment[declared.name];

@@ -80,7 +80,7 @@ export const healthOf = (options: Pick<HealthOptions, 'service' | 'instance_id' 
 };
 
 /** What keeps this process from being ready, by name. */
-export const missingOf = async (checks: ReadonlyMap<string, ReadyCheck>): Promise<Record<string, string>> => {
+const missingOf = async (checks: ReadonlyMap<string, ReadyCheck>): Promise<Record<string, string>> => {
   const missing: Record<string, string> = {};
   for (const [name, check] of checks) {
     const says = await check();

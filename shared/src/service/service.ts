@@ -93,7 +93,7 @@ export const defineService = <S extends ServiceName, C extends ConfigDefinition,
 ): ServiceDefinition<S, C, T> => definition;
 
 /** sysexits(3): what a supervisor can tell apart. */
-export const exitCodes = { configuration: 78, unavailable: 69, software: 70 } as const;
+const exitCodes = { configuration: 78, unavailable: 69, software: 70 } as const;
 
 /** Runs a service until a signal ends it. Never returns normally before that; exits the process. */
 export const serve = async <S extends ServiceName, C extends ConfigDefinition, T extends ServiceTools>(
