@@ -1,6 +1,7 @@
 /** How a task ended, for a person: what was built, where it lies, how to look at it and how to undo it. */
 import { existsSync } from 'node:fs';
 import type { TaskDetail } from '@nexus/shared/client';
+import { shellWord } from '@nexus/shared/process';
 import { cut, duration, oneLine, type Paint, table } from './output.ts';
 import { inOrder, words } from './progress.ts';
 
@@ -82,14 +83,12 @@ const resultLines = ({ result, attempts, sent_back, subtasks }: TaskDetail): str
 /** The tested merges of a task that came to no good end lie in its hub: the line that fetches them as a branch. */
 const keptLines = ({ kept, merged, subtasks, task_id, repository }: TaskDetail): string[] => {
   if (!kept) return [];
-  const into = repository !== null && existsSync(repository) ? `-C ${word(repository)} ` : '';
+  const into = repository !== null && existsSync(repository) ? `-C ${shellWord(repository)} ` : '';
   return [
     `  kept     ${merged} of ${subtasks.length} subtasks were tested and merged, but not released. To have them:`,
-    `           git ${into}fetch ${word(kept.hub)} ${kept.ref}:refs/heads/nexus/${task_id}`,
+    `           git ${into}fetch ${shellWord(kept.hub)} ${kept.ref}:refs/heads/nexus/${task_id}`,
   ];
 };
-
-const word = (text: string): string => (/^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 const moreLines = ({ task_id, report_url, status }: TaskDetail): string[] => [
   ...(report_url === null ? [] : [`  report   nexus task ${task_id} --report`]),

@@ -13,9 +13,9 @@ import { fail, toAppError } from '@nexus/shared/errors';
 import { hubLocation, readEvidence, refs } from '@nexus/shared/git';
 import type { PayloadOf } from '@nexus/shared/messages';
 import type { TaskResult } from '@nexus/shared/messages/domain';
-import { startCommand } from './commands.ts';
 import type { Release } from './define-target.ts';
 import { wasUnreached, withoutSecrets } from './repository.ts';
+import { startCommand } from './start-command.ts';
 import type { FinalizerTools } from './tools.ts';
 
 /** What `release.finished` says beside the task. */

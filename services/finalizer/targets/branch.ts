@@ -3,7 +3,7 @@
  * repository gets one of its own, made here.
  */
 import { makeRepository, pushResult } from '@nexus/shared/git';
-import { quoted } from '../commands.ts';
+import { shellWord } from '@nexus/shared/process';
 import { defineTarget } from '../define-target.ts';
 import { isLocal, withoutSecrets } from '../repository.ts';
 
@@ -16,13 +16,13 @@ export default defineTarget({
     const range = `${baseCommit.slice(0, 12)}..${branch}`;
     if (repository === null) {
       await makeRepository({ ...release, folder: release.output });
-      const at = `git -C ${quoted(release.output)}`;
+      const at = `git -C ${shellWord(release.output)}`;
       const undo = `${at} switch main && ${at} branch -D ${branch}`;
       return { branch, repository: release.output, look: `${at} log --stat ${range}`, undo, checkout: release.output };
     }
     await pushResult({ hub, commit, repository, branch, credentials, signal });
     const shown = withoutSecrets(repository);
-    const name = quoted(shown);
+    const name = shellWord(shown);
     if (isLocal(repository)) {
       const at = `git -C ${name}`;
       const look = `${at} log --stat ${range}`;

@@ -19,3 +19,4 @@ export { findProgram } from './find-program.ts';
 // biome-ignore lint/correctness/useImportExtensions: plain JavaScript with its types beside it
 export { endMarked, listMarked, type MarkedProcess } from './marked.mjs';
 export { type Command, type OutputStream, type ProcessResult, type RunOptions, run } from './run.ts';
+export { shellWord } from './shell-word.ts';

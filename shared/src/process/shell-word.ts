@@ -1,0 +1,3 @@
+/** A text as one word for a POSIX shell, quoted only where it has to be. */
+export const shellWord = (text: string): string =>
+  /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
