@@ -214,17 +214,8 @@ export class Attempt {
   /** What an outcome means: the one place that decides it. */
   async #settle(outcome: Outcome, durationMs: number): Promise<Settled> {
     const envelope = this.message ?? salvageEnvelope(this.delivery.body, this.#context.service, this.delivery.entryId);
-    const line = (what: string, code?: string): string =>
-      JSON.stringify({
-        id: envelope.message_id,
-        type: envelope.type,
-        task: envelope.conversation_thread,
-        outcome: what,
-        ...(code ? { code } : {}),
-        ms: Math.round(durationMs * 10) / 10,
-        by: this.#context.instanceId,
-      });
-    this.#context.measure(envelope.type, outcome.is, durationMs);
+    const line = (what: string, code?: string): string => journalLine(envelope, this.#context, what, durationMs, code);
+    this.#context.measure(this.message?.type ?? 'unreadable', outcome.is, durationMs);
     switch (outcome.is) {
       case 'done': {
         let publish: Outgoing[];
@@ -349,6 +340,17 @@ export class Attempt {
     }
   }
 }
+
+/** What the journal says of a delivery's end. Written out, for it is written for every message. */
+const journalLine = (of: Envelope, { instanceId }: AttemptContext, what: string, ms: number, code?: string): string => {
+  const [id, type, task] = [
+    JSON.stringify(of.message_id),
+    JSON.stringify(of.type),
+    JSON.stringify(of.conversation_thread),
+  ];
+  const reason = code === undefined ? '' : `,"code":"${code}"`;
+  return `{"id":${id},"type":${type},"task":${task},"outcome":"${what}"${reason},"ms":${ms.toFixed(1)},"by":"${instanceId}"}`;
+};
 
 /** What a failure means for its message, by the registry. */
 export const outcomeOf = (error: AppError): Outcome => {

@@ -197,13 +197,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
   const heart = options.observer
     ? null
     : await openHeart({ redis, keys, service, instanceId, control, inboxes, presence: self.toTell, log });
-  const measured = meters.counter('nexus_messages_total', 'Deliveries by kind and outcome.', ['type', 'outcome']);
-  const durations = meters.histogram(
-    'nexus_message_seconds',
-    'Time from delivery to settlement.',
-    [0.001, 0.01, 0.1, 1, 10, 60, 600, 3600],
-    ['type'],
-  );
+  const measure = makeMeasure(meters);
 
   return {
     instanceId,
@@ -239,10 +233,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
         retryBaseMs: limits.retryBaseMs,
         journalMax: limits.journalMax,
         scopesOf: (message) => scopesOf(message, service, instanceId),
-        measure: (type, outcome, durationMs) => {
-          measured.inc({ type, outcome });
-          durations.observe({ type }, durationMs / 1000);
-        },
+        measure,
       };
       self.change({ slots: consume.slots });
       consumer = new Consumer({
@@ -288,6 +279,24 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
       control.close();
       for (const one of connections) one.disconnect();
     },
+  };
+};
+
+/** Counts deliveries. The label sets are looked up once: prom-client hashes them at each call. */
+const makeMeasure = (meters: Meters): AttemptContext['measure'] => {
+  const buckets = [0.001, 0.01, 0.1, 1, 10, 60, 600, 3600];
+  const measured = meters.counter('nexus_messages_total', 'Deliveries by kind and outcome.', ['type', 'outcome']);
+  const durations = meters.histogram('nexus_message_seconds', 'Time from delivery to settlement.', buckets, ['type']);
+  const counters = new Map<string, { inc(): void }>();
+  const timers = new Map<string, { observe(seconds: number): void }>();
+  return (type, outcome, durationMs) => {
+    const name = `${type} ${outcome}`;
+    const counter = counters.get(name) ?? measured.labels({ type, outcome });
+    counters.set(name, counter);
+    const timer = timers.get(type) ?? durations.labels({ type });
+    timers.set(type, timer);
+    counter.inc();
+    timer.observe(durationMs / 1000);
   };
 };
 

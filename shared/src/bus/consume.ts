@@ -247,17 +247,23 @@ export class Consumer {
     const attempt = new Attempt(delivery, this.#options.context);
     const alone = delivery.deaths >= deathsAlone && !delivery.diedAlone;
     const key = attempt.serialKey;
-    const before = key === null ? undefined : this.#chains.get(key);
-    const work = alone ? this.#runAlone(attempt) : before ? before.then(() => attempt.run(false)) : attempt.run(false);
-    const done = work
-      .catch((error: Error) => this.#options.log.fatal({ err: error }, 'The fabric itself failed'))
-      .finally(() => {
-        this.#held.delete(name);
-        if (key !== null && this.#chains.get(key) === done) this.#chains.delete(key);
-        this.#wake?.();
-      });
+    const done = this.#work(attempt, alone, key === null ? undefined : this.#chains.get(key)).then(() => {
+      this.#held.delete(name);
+      if (key !== null && this.#chains.get(key) === done) this.#chains.delete(key);
+      this.#wake?.();
+    });
     if (key !== null) this.#chains.set(key, done);
     this.#held.set(name, { attempt, done });
+  }
+
+  /** Never throws: what fails in a handler is an outcome, and what fails in the fabric is said. */
+  async #work(attempt: Attempt, alone: boolean, before: Promise<void> | undefined): Promise<void> {
+    try {
+      if (before && !alone) await before;
+      await (alone ? this.#runAlone(attempt) : attempt.run(false));
+    } catch (error) {
+      this.#options.log.fatal({ err: error }, 'The fabric itself failed');
+    }
   }
 
   /**

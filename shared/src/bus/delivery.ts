@@ -39,26 +39,21 @@ export type HandlerTools = {
   tell(event: LiveEvent): void;
 };
 
-/** The tools of one delivery. Logger and signal are made only when a handler asks for them (rule 14). */
+/** The tools of one delivery. Nothing is made that a handler does not ask for (rule 14). */
 export class DeliveryTools {
   readonly #attempt: Attempt;
   readonly #context: AttemptContext;
   #log: Log | undefined;
-  readonly claim: HandlerTools['claim'];
   readonly store: Store;
   readonly keys: Keys;
+  readonly tell: HandlerTools['tell'];
 
   constructor(attempt: Attempt, context: AttemptContext) {
     this.#attempt = attempt;
     this.#context = context;
     this.store = context.store;
     this.keys = context.keys;
-    const { delivery } = attempt;
-    this.claim = {
-      instanceId: context.instanceId,
-      token: tokenOf(context.instanceId, delivery),
-      epoch: delivery.epoch,
-    };
+    this.tell = context.tell;
     Object.assign(this, context.tools);
   }
 
@@ -76,10 +71,23 @@ export class DeliveryTools {
     return this.#attempt.signal;
   }
 
-  now = (): number => Date.now() + this.#context.skewMs();
-  begin = (publish: FollowUp[] = []): Promise<void> => this.#attempt.begin(publish);
-  checkpoint = (write: LedgerWrite[]): Promise<void> => this.#attempt.checkpoint(write);
-  tell = (event: LiveEvent): void => this.#context.tell(event);
+  get claim(): HandlerTools['claim'] {
+    const { delivery } = this.#attempt;
+    const { instanceId } = this.#context;
+    return { instanceId, token: tokenOf(instanceId, delivery), epoch: delivery.epoch };
+  }
+
+  get now(): HandlerTools['now'] {
+    return () => Date.now() + this.#context.skewMs();
+  }
+
+  get begin(): HandlerTools['begin'] {
+    return (publish = []) => this.#attempt.begin(publish);
+  }
+
+  get checkpoint(): HandlerTools['checkpoint'] {
+    return (write) => this.#attempt.checkpoint(write);
+  }
 }
 
 /** (consumer name, delivery count, entry): names a claim in folders and refs. */

@@ -122,7 +122,8 @@ export const readEnvelope = (text: string | undefined, service: ServiceName, ent
   if (!isKind(envelope.type) || entryOf(envelope.type).to !== service) {
     throw fail('MESSAGE_UNKNOWN', { type: envelope.type, service, known: knownTo(service) });
   }
-  return { ...envelope, type: envelope.type, payload: parsePayload(envelope.type, envelope.payload) as never };
+  envelope.payload = parsePayload(envelope.type, envelope.payload);
+  return envelope as Message;
 };
 
 /** The best that can be read of an envelope that `readEnvelope` refused: for its dead letter. */
