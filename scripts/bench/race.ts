@@ -15,7 +15,7 @@ export type Report = { result: Record<string, unknown>; cpu_ms: Record<string, n
 
 export type Limits = Pick<RoleOptions, 'messages' | 'rate' | 'concurrency'>;
 
-/** No round of a benchmark takes longer than a minute; one that does hangs. */
+/** A round takes seconds; one that takes so long hangs. */
 const roundMs = 120_000;
 
 /** `ready` is called when all sides are, before any begins. */
@@ -29,7 +29,8 @@ export const race = async (
   const running = sides.map((side) => {
     const given: RoleOptions = { ...limits, redisUrl: server.url, prefix: '{bench}', stations: side.stations ?? [] };
     const child = fork(fileURLToPath(new URL('./player.ts', import.meta.url)), [side.role, JSON.stringify(given)]);
-    return { side, child, ready: once(child, 'message'), report: reportOf(child, side.role) };
+    const ended = once(child, 'exit');
+    return { side, child, ready: once(child, 'message'), report: reportOf(child, side.role), ended };
   });
   const late = setTimeout(() => {
     for (const { child } of running) child.kill('SIGKILL');
@@ -47,6 +48,8 @@ export const race = async (
       const name = running[at]?.side.role.replace(/^\w+-/, '') ?? '';
       cpu[name] = (cpu[name] ?? 0) + Number(report.cpu_ms ?? 0);
     }
+    // The next round has the machine for itself.
+    await Promise.all(running.map(({ ended }) => ended));
     return { result, cpu_ms: cpu };
   } finally {
     clearTimeout(late);
