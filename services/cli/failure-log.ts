@@ -1,5 +1,6 @@
 /** The last words of the agents whose subtasks failed: what one wants to read first when a task has failed. */
-import type { Client, TaskDetail } from '@nexus/shared/client';
+import type { Client, TaskDetail, TaskLogs } from '@nexus/shared/client';
+import type { Check } from '@nexus/shared/messages/domain';
 import { oneLine } from './output.ts';
 import { placeOf } from './verbs/logs.ts';
 
@@ -8,17 +9,32 @@ const lineCount = 20;
 const trouble = /^\s*(not ok|✖|×|FAIL|\w*Error\b)/;
 
 /** Lines to print below the end of a task; none if nothing failed, or if the gateway cannot tell. */
-export const failureLog = async (client: Pick<Client, 'logs'>, task: TaskDetail): Promise<string[]> => {
+export const failureLog = async (client: Pick<Client, 'logs' | 'subtask'>, task: TaskDetail): Promise<string[]> => {
   const failed = task.subtasks.filter(({ state }) => state === 'failed');
   const told = await Promise.all(
     failed.map(async ({ id }) => {
       const { logs } = await client.logs(task.task_id, { subtask: id }).catch(() => ({ logs: [] }));
-      const last = logs.findLast(({ text, evidence }) => text !== null && evidence.path.endsWith('.log'));
+      const subtask = await client.subtask(task.task_id, id).catch(() => null);
+      const last = tellingLog(logs, subtask?.checks ?? []);
       const lines = tellingLines((last?.text ?? '').trimEnd().split('\n'));
       return last ? ['', `The last words of ${id} (${placeOf(last.evidence)}):`, ...lines.map(quoted)] : [];
     }),
   );
   return told.flat();
+};
+
+type Log = TaskLogs['logs'][number];
+
+/** Of what was left last: the log of a check that failed, else what the agent said, else what set-up said. */
+export const tellingLog = (logs: readonly Log[], checks: readonly Check[]): Log | undefined => {
+  const readable = logs.filter(({ text, evidence }) => text !== null && evidence.path.endsWith('.log'));
+  const last = readable.filter(({ evidence }) => evidence.ref === readable.at(-1)?.evidence.ref);
+  const red = checks.filter(({ state, failing_before }) => ['failed', 'broken'].includes(state) && !failing_before);
+  return (
+    last.findLast(({ evidence: { ref, path } }) => red.some(({ log }) => log?.ref === ref && log.path === path)) ??
+    last.findLast(({ evidence }) => !evidence.path.endsWith('setup.log')) ??
+    last.at(-1)
+  );
 };
 
 /** The end; and where what went wrong stands further up, that first. */
