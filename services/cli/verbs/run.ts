@@ -63,7 +63,7 @@ Ctrl-C stops following, not the task: \`nexus cancel ID\` does that.
 
 Examples:
   nexus run "Create a simple hello world function" --agent-command ./my-agent
-  nexus run "Fix the parser for empty lines" --repo . --workflow bugfix --check "npm test"
+  nexus run "Fix the parser for empty lines" --repo . --workflow bug-fix --check "npm test"
   nexus run - --repo git@example.com:team/shop.git --detach < request.md`;
 
 const run = async (tools: Tools, words: string, options: RunOptions): Promise<Exit | undefined> => {

@@ -68,7 +68,17 @@ describe('a look at a repository', () => {
   test('starts at main when HEAD names a branch that does not exist yet', async () => {
     const { repository, second } = personal();
     plain(repository, 'symbolic-ref', 'HEAD', 'refs/heads/not-yet');
-    expect((await probeRepository({ repository })).head).toBe(second);
+    const { head, warnings } = await probeRepository({ repository });
+    expect(head).toBe(second);
+    expect(warnings[0]).toContain('the work begins from main');
+  });
+
+  test('takes results of earlier tasks for nobody’s work: beside them an empty repository is empty', async () => {
+    const { repository } = personal();
+    for (const name of ['one', 'two']) plain(repository, 'branch', `nexus/${name}`, 'main');
+    plain(repository, 'symbolic-ref', 'HEAD', 'refs/heads/not-yet');
+    plain(repository, 'branch', '-D', 'main');
+    expect(await probeRepository({ repository })).toMatchObject({ head: null, empty: true });
   });
 
   test('reads a repository that belongs to another user', async () => {

@@ -50,6 +50,10 @@ export const probeForStart = async (options: ProbeOptions): Promise<{ probe: Rep
   const warnings: string[] = [];
   if (start.commit === null)
     warnings.push('The repository has no commit yet; the work begins with a first, empty one.');
+  if (!asked.base && start.source !== null && start.source !== 'HEAD') {
+    const branch = start.source.replace('refs/heads/', '');
+    warnings.push(`Its current branch has no commit yet; the work begins from ${branch}.`);
+  }
   if (changes > 0) {
     const from = start.commit === null ? 'without them' : `from commit ${start.commit.slice(0, 10)}`;
     warnings.push(
@@ -143,7 +147,8 @@ const findStart = async (options: ProbeOptions, local: boolean, listed: Map<stri
 const startAtHead = ({ repository }: ProbeOptions, listed: Map<string, string>): Start => {
   const head = listed.get('HEAD');
   if (head) return { commit: head, source: 'HEAD' };
-  const branches = [...listed.keys()].filter((ref) => ref.startsWith('refs/heads/'));
+  // Results of earlier tasks are nobody's work yet: nothing is built on them unasked.
+  const branches = [...listed.keys()].filter((ref) => /^refs\/heads\/(?!nexus\/)/.test(ref));
   if (branches.length === 0) return { commit: null, source: null };
   const chosen = ['refs/heads/main', 'refs/heads/master'].find((ref) => listed.has(ref));
   const source = chosen ?? (branches.length === 1 ? branches[0] : undefined);
