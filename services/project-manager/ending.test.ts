@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { check, taskFacts } from '../../test/tools/board.ts';
 import { play } from '../../test/tools/play.ts';
 
 const nodes = [{ id: 'one' }, { id: 'two' }, { id: 'three', depends_on: ['one'] }, { id: 'four' }];
@@ -58,4 +59,20 @@ test('a task of reports alone completes on the commit that it began with', () =>
       ['tasks:completed', 1],
     ]),
   );
+});
+
+test('a result on which a check fails that the task asks for is no result: CHECKS_LEFT_RED', () => {
+  const game = play([{ id: 'one' }]);
+  const [asked] = taskFacts.checks;
+  const red = [
+    check({ name: asked?.name ?? '', state: 'failed', failing_before: true }),
+    check({ name: 'lint', state: 'failed' }),
+  ];
+  game.finish('one');
+  game.pass('one', { checks: red });
+  game.merge('one');
+  expect(game.last('board.completed')).toMatchObject({
+    outcome: 'failed',
+    reason: expect.stringMatching(new RegExp(`^CHECKS_LEFT_RED: .* fail: ${asked?.name} \\(`)),
+  });
 });

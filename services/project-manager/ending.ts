@@ -17,6 +17,12 @@ export const completeIfDone = (draft: Draft): void => {
     failBoard(draft, `${code}: ${message}`);
     return;
   }
+  const left = asked(draft);
+  if (left.length > 0) {
+    const { code, message } = fail('CHECKS_LEFT_RED', { checks: left.join(', ') });
+    failBoard(draft, `${code}: ${message}`);
+    return;
+  }
   draft.changeHead({ outcome: 'completed' });
   draft.stat('tasks:completed');
   draft.publish('board.completed', {
@@ -25,6 +31,14 @@ export const completeIfDone = (draft: Draft): void => {
     reason: null,
     commit: integration,
   });
+};
+
+/** The checks that the task asks for and that fail on the result, though they may have failed before it. */
+const asked = (draft: Draft): string[] => {
+  const failing = (draft.head.before ?? []).filter(({ state }) => state === 'failed');
+  if (failing.length === 0 || draft.head.merged === 0) return [];
+  const names = new Set(draft.task()?.checks.map(({ name }) => name));
+  return failing.filter(({ name }) => names.has(name)).map(({ name, command }) => `${name} (\`${command}\`)`);
 };
 
 /** A subtask has failed for good, and the board with it. */

@@ -63,6 +63,28 @@ test('a failed check sends the commit back to its own subtask, which is told wha
   expect(game.head()).toMatchObject({ at_gate: 'n1', queue: [], sent_back: 1 });
 });
 
+test('the gate is told which candidate is the last, behind which only reports follow', () => {
+  const review = { id: 'review', kind: 'report' as const, depends_on: ['one'] };
+  const game = play([
+    { id: 'one' },
+    { id: 'two' },
+    review,
+    { id: 'sum', kind: 'report' as const, depends_on: ['review'] },
+  ]);
+  game.finish('two');
+  expect(game.last('candidate.submitted', 'two').last).toBe(false);
+  game.pass('two');
+  game.merge('two');
+  game.finish('one');
+  expect(game.last('candidate.submitted', 'one').last).toBe(true);
+});
+
+test('on a wide board nobody looks for the last before few are left', () => {
+  const game = play(wide(20));
+  game.bringIn('n0');
+  expect(game.last('candidate.submitted', 'n0').last).toBe(false);
+});
+
 test('a gate that says nothing is quoted by its checks', () => {
   const game = play(wide(1));
   game.finish('n0');

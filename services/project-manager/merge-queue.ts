@@ -108,9 +108,27 @@ const submit = (draft: Draft, part: Subtask, delayMs?: number): void => {
       checks: task?.checks ?? [],
       before: draft.head.before,
       allowed_red: allowedRed(draft, part),
+      last: isLast(draft, part),
     },
     { key: `${part.id}-${attempt}`, ...(delayMs === undefined ? {} : { delayMs }) },
   );
+};
+
+const lookedAtMax = 8;
+
+/** True if nothing but reports that follow it is still to come. Few open subtasks are looked at, whatever the board. */
+const isLast = ({ head, parts }: Draft, candidate: Subtask): boolean => {
+  const { merged = 0, reported = 0 } = head.counts;
+  const others = head.total - merged - reported - 1;
+  if (others > lookedAtMax) return false;
+  const following = new Set<string>();
+  let next = candidate.dependents;
+  while (next.length > 0) {
+    const reports = parts(next).filter(({ id, kind }) => kind === 'report' && !following.has(id));
+    for (const { id } of reports) following.add(id);
+    next = reports.flatMap(({ dependents }) => dependents);
+  }
+  return following.size === others;
 };
 
 const merge = (draft: Draft, part: Subtask, testedCommit: string, delayMs?: number): void => {

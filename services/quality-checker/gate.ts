@@ -68,6 +68,7 @@ export const testCandidate = async (gate: Gate, merged: string, folder: string) 
     allowedRed: payload.allowed_red,
     ownTests: await ownTests({ folder, from: payload.integration, to: merged, changes, failing, signal }),
     asked: new Set(payload.checks.map(({ name }) => name)),
+    last: payload.last,
     ...factsOf(changes),
   });
   const logs = await keepEvidence(gate, merged, candidate, before.ran, verdict);

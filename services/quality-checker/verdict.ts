@@ -9,6 +9,8 @@
  *   broken   is nobody's fault, unless the candidate changed what the tool or set-up is made of and it worked before
  *   skipped  proves nothing; a check that ran before and now does not is the candidate's
  *
+ * A check that came with the task has to pass on the result: the last candidate is excused in none of them.
+ *
  * And of all: one that is the candidate's → failed. Else one broken that somebody waits for → broken. Else one that
  * passed → passed. Else → unproven.
  *
@@ -33,6 +35,8 @@ export type Evidence = {
   ownTests: ReadonlySet<string>;
   /** Names of the checks that came with the task. */
   asked: ReadonlySet<string>;
+  /** Nothing more comes after this candidate, so what came with the task has to pass now. */
+  last: boolean;
   /** The candidate changed what set-up and scripts are made of. */
   changesSetup: boolean;
   /** It deleted product code together with test files. */
@@ -116,6 +120,10 @@ const fewerTests = (check: Check, before: Check | undefined, evidence: Evidence)
 const ranOf = (tests: NonNullable<Check['tests']>): number => tests.total - tests.skipped;
 
 const ruleFailed = (check: Check, before: Check | undefined, evidence: Evidence): Ruling => {
+  if (evidence.last && evidence.asked.has(check.name)) {
+    const says = `${describe(check, check.failing)} The task asks for it to pass, whatever it did before.`;
+    return { check, is: 'blamed', says };
+  }
   const ruling = namesAreKnown(check) ? ruleByNames(check, before, evidence) : ruleByCounts(check, before, evidence);
   const fewer = fewerTests(check, before, evidence);
   if (!fewer) return ruling;

@@ -456,6 +456,12 @@ export const registry = {
     says: 'Tests that were written first are still red, and nobody is left to make them green: {tests}',
     operator: 'A plan that writes tests first needs a subtask behind them that implements what they ask for.',
   },
+  CHECKS_LEFT_RED: {
+    outcome: 'dead',
+    http: 500,
+    says: 'The task asks for these checks to pass, and on the result they fail: {checks}',
+    operator: 'If a check cannot pass, ask without it: what fails before a task and after it is only named then.',
+  },
   RELEASE_FAILED: {
     outcome: 'retry',
     http: 500,

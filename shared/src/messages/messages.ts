@@ -314,6 +314,7 @@ export const catalog = {
       checks: z.array(checkRequest).max(32),
       before: z.array(check).max(64).nullable(),
       allowed_red: z.array(z.string()).max(200),
+      last: z.boolean().default(false).meta({ description: 'No more code comes: what the task asks for must pass.' }),
     }),
     died: (payload, death) => ({
       type: 'verdict.reached',
