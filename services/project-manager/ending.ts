@@ -70,7 +70,7 @@ const closeAll = (draft: Draft, outcome: 'failed' | 'cancelled', reason: string)
     draft.change(part.id, {
       state: 'cancelled',
       ended_at: draft.at,
-      reason: `The task ${outcome === 'failed' ? 'failed' : 'was cancelled'} before.`,
+      reason: `The task ${outcome === 'failed' ? 'failed' : 'was cancelled'}.`,
     });
   }
   draft.takeSlots(-draft.head.dispatched.length);
