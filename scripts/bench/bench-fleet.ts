@@ -35,12 +35,13 @@ export const openFleet = async ({ url }: Server, workers = 1): Promise<BenchFlee
   const fleet = await launchFleet({ ...place, workers, attached: true, environment });
   const readyMs = performance.now() - began;
   fleet.onDeath((ended) => process.stderr.write(`${ended.name} ended:\n${ended.lines.join('\n')}\n`));
-  return {
+  const opened: BenchFleet = {
     fleet,
     client: openClient({ url: fleet.state.url, token }),
     folder,
     readyMs,
     stop: async () => {
+      running.delete(opened);
       const stopping = performance.now();
       const killed = await fleet.stop();
       const took = performance.now() - stopping;
@@ -49,6 +50,14 @@ export const openFleet = async ({ url }: Server, workers = 1): Promise<BenchFlee
       return took;
     },
   };
+  running.add(opened);
+  return opened;
+};
+
+const running = new Set<BenchFleet>();
+/** Ends what still runs: a benchmark that is interrupted leaves nothing behind. */
+export const endFleets = async (): Promise<void> => {
+  await Promise.allSettled([...running].map((one) => one.stop()));
 };
 
 /** Opens a fleet, waits until its workers have told what they can run, uses it, and ends it whatever happens. */

@@ -14,6 +14,7 @@
  */
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
+import { endFleets } from './bench-fleet.ts';
 import { board } from './board.ts';
 import { chainInFive, chainInOne } from './chain.ts';
 import { type Figure, figureLines, meetsBar } from './figures.ts';
@@ -54,7 +55,7 @@ const chosen = (names: string[]): [string, Part][] => {
   return all.filter(([name]) => names.length === 0 || wanted.includes(name));
 };
 
-const main = async (): Promise<boolean> => {
+const main = async (interrupted: Promise<never>): Promise<boolean> => {
   const parts = chosen(positionals);
   const figures: Figure[] = [];
   const data: Record<string, unknown> = {};
@@ -65,7 +66,7 @@ const main = async (): Promise<boolean> => {
       if (load > 1.5)
         progress(`this machine is busy (load ${load.toFixed(1)}): what follows is worse than it could be`);
       const limits = { rounds: Number(options.rounds), messages: Number(options.messages) };
-      const measured = await part({ server, ...limits, say: progress });
+      const measured = await Promise.race([part({ server, ...limits, say: progress }), interrupted]);
       say();
       for (const line of figureLines(measured.figures)) say(line);
       for (const line of measured.where) say(`        ${line}`);
@@ -74,6 +75,7 @@ const main = async (): Promise<boolean> => {
       data[name] = { load, figures: measured.figures, ...(measured.data as object) };
     }
   } finally {
+    await endFleets();
     await server.stop();
   }
   if (parts.length > 1) for (const line of ['All of it:', ...figureLines(figures)]) say(line);
@@ -81,4 +83,16 @@ const main = async (): Promise<boolean> => {
   return figures.every(meetsBar);
 };
 
-process.exitCode = (await main()) ? 0 : 1;
+const ending = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => ending.abort(signal));
+const interrupted = new Promise<never>((_, reject) => {
+  ending.signal.addEventListener('abort', () => reject(new Error(`ended by ${ending.signal.reason}`)));
+});
+
+try {
+  process.exit((await main(interrupted)) ? 0 : 1);
+} catch (error) {
+  if (!ending.signal.aborted) throw error;
+  say(`bench: ${(error as Error).message}`);
+  process.exit(130);
+}

@@ -37,6 +37,7 @@ const roles: Record<string, () => Promise<Role>> = {
 };
 
 if (import.meta.main) {
+  process.once('disconnect', () => process.exit(1));
   const [name = '', json = '{}'] = process.argv.slice(2);
   const open = roles[name];
   if (!open) throw new Error(`there is no role ${name}: ${Object.keys(roles).join(', ')}`);
