@@ -9,7 +9,7 @@ import type { Role, RoleOptions } from './player.ts';
 import type { Read } from './raw.ts';
 import { bodyFiller, documentAt, stationsMax } from './sample.ts';
 
-/** KEYS: the streams of all stations. ARGV: number of entries; of each: station, id, document key, document, message. */
+/** KEYS: the streams of all stations. ARGV: number of entries; of each station, id, document key, document, message. */
 const passOn = `
 local done = {}
 local at = 2

@@ -29,8 +29,10 @@ export const openServer = async (appendfsync = 'everysec'): Promise<Server> => {
   const folder = mkdtempSync(join(tmpdir(), 'nexus-bench-'));
   const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder];
   const durability = ['--save', '', '--appendonly', 'yes', '--appendfsync', appendfsync];
+  // A session of its own: Ctrl-C reaches us, and we end it when nobody needs it any more.
   const child = spawn('redis-server', [...place, ...durability, '--maxmemory-policy', 'noeviction'], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
   });
   await new Promise<void>((resolve, reject) => {
     child.once('error', (error) => reject(new Error('redis-server cannot be started', { cause: error })));
@@ -55,9 +57,11 @@ export const openServer = async (appendfsync = 'everysec'): Promise<Server> => {
     },
     stop: async () => {
       redis.disconnect();
-      const ended = once(child, 'exit');
-      child.kill('SIGTERM');
-      await ended;
+      if (child.exitCode === null && child.signalCode === null) {
+        const ended = once(child, 'exit');
+        child.kill('SIGTERM');
+        await ended;
+      }
       rmSync(folder, { recursive: true, force: true });
     },
   };
