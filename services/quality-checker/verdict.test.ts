@@ -55,6 +55,16 @@ test('names that are not all there count as unknown', () => {
   expect(nameOf([cut], null, { allowedRed: ['a'] })).toBe('failed');
 });
 
+test('a suite that failed before, but ran its tests, is not excused when it no longer comes to them', () => {
+  const ran = check({ state: 'failed', exit_code: 1, tests: counts(20), why: 'It ended with 1.' });
+  const stopped = check({ state: 'failed', exit_code: 1, why: 'It ended with 1.' });
+  expect(nameOf([ran], [ran])).toBe('passed');
+  const { verdict, says } = judged([stopped], [ran]);
+  expect(verdict).toBe('failed');
+  expect(says).toContain('"tests" ran 20 tests before; its output no longer says how many it ran.');
+  expect(nameOf([stopped], [stopped])).toBe('unproven');
+});
+
 test('what came with the task may fail as it did before, but not on the last candidate', () => {
   const asked = { asked: new Set(['tests']) };
   expect(nameOf([red(['a'])], [red(['a'])], asked)).toBe('passed');
