@@ -62,7 +62,8 @@ const resultLines = ({ result, attempts, sent_back, subtasks }: TaskDetail): str
   const { passed, failed, skipped, broken } = result.checks;
   const checks = [
     `${passed} passed`,
-    failed ? `${failed} failed` : '',
+    // A result with checks that fail is only released where they failed before it, too.
+    failed ? `${failed} failed, as before the task` : '',
     skipped ? `${skipped} skipped` : '',
     broken ? `${broken} broken` : '',
   ];

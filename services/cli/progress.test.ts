@@ -126,3 +126,11 @@ test('sent back, crashed and merged are told with their reason', () => {
   const end = task([subtask('a', { state: 'merged', attempt: 2, sent_back: 1, summary: 'All green.' }), subtask('b')]);
   expect(changeLines(after, end)).toContain('a (backend): merged (2): All green.');
 });
+
+test('while the fleet is stopped nothing is said to be done right now', () => {
+  const lines = picture(task([subtask('a', { state: 'working', began_at: at(2) })], { status: 'stopped' }), [
+    ['a', 'writes'],
+  ]);
+  expect(lines.join('\n')).toContain('held until the fleet is resumed');
+  expect(lines.join('\n')).not.toContain('writes');
+});

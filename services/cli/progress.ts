@@ -112,6 +112,7 @@ const timeOf = ({ began_at, ended_at, state }: SubtaskShort, now: number): strin
 };
 
 const doingNow = (subtask: SubtaskShort, { task, notes }: ProgressView): string => {
+  if (task.status === 'stopped' && !isDone(subtask.state)) return 'held until the fleet is resumed';
   const says: Partial<Record<SubtaskState, () => string | null>> = {
     blocked: () => waitsFor(subtask, task.subtasks),
     ready: () => (subtask.attempt > 0 ? whyAgain(subtask) : subtask.title),
