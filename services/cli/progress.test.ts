@@ -134,3 +134,9 @@ test('while the fleet is stopped nothing is said to be done right now', () => {
   expect(lines.join('\n')).toContain('held until the fleet is resumed');
   expect(lines.join('\n')).not.toContain('writes');
 });
+
+test('what was sent back for the last time is told once', () => {
+  const before = task([subtask('a', { state: 'checking', attempt: 4, sent_back: 3 })]);
+  const after = task([subtask('a', { state: 'failed', attempt: 4, sent_back: 4, reason: 'Again red.' })]);
+  expect(changeLines(before, after)).toEqual(['a (backend): failed (4): Again red.']);
+});

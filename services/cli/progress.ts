@@ -143,9 +143,11 @@ const isDone = (state: SubtaskState): boolean => state === 'merged' || state ===
 const subtaskChanges = (before: SubtaskShort | undefined, subtask: SubtaskShort): string[] => {
   const name = `${subtask.id} (${subtask.agent_id})`;
   const lines: string[] = [];
-  if (subtask.sent_back > (before?.sent_back ?? 0)) {
+  // What has failed for good says why in the line of its state.
+  const goesOn = subtask.state !== 'failed';
+  if (goesOn && subtask.sent_back > (before?.sent_back ?? 0)) {
     lines.push(`${name}: sent back${subtask.reason ? `: ${oneLine(subtask.reason)}` : ''}`);
-  } else if (subtask.failures > (before?.failures ?? 0) && subtask.state !== 'failed') {
+  } else if (goesOn && subtask.failures > (before?.failures ?? 0)) {
     lines.push(`${name}: failed, tried again${subtask.reason ? `: ${oneLine(subtask.reason)}` : ''}`);
   }
   const moved = before?.state !== subtask.state || before.attempt !== subtask.attempt;
