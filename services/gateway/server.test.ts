@@ -293,6 +293,7 @@ describe('access', () => {
       expect([url, await status(url)]).toEqual([url, 401]);
       expect(await status(url, { authorization: 'Bearer wrong' })).toBe(401);
     }
+    expect((await app.inject({ url: '/api/tasks' })).json().code).toBe('UNAUTHENTICATED');
     expect(await status('/metrics', bearer)).toBe(200);
     const refused = await app.inject({ url: '/api/tasks' });
     expect(refused.headers['www-authenticate']).toContain('Bearer');

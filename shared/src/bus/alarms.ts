@@ -63,7 +63,7 @@ const openQueue = async (options: AlarmOptions): Promise<Opened> => {
   const bullmq = await import('bullmq');
   const connections: Redis[] = [];
   const connect = (): Redis => {
-    const redis = openRedis(options.connection);
+    const redis = openRedis(options.connection, true);
     redis.on('error', () => undefined);
     connections.push(redis);
     return redis;

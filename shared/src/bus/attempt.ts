@@ -26,7 +26,7 @@ import type { Keys } from './keys.ts';
 import type { FollowUp, LedgerWrite, Outcome } from './outcome.ts';
 import { retryDelayMs } from './park.ts';
 import { journalText } from './publish.ts';
-import { callScript, type Redis, type Store } from './redis.ts';
+import { callScript, isConnectionError, type Redis, type Store } from './redis.ts';
 import type { Ending, Outgoing, Settled, Settlement, Settler } from './settle.ts';
 
 export type AnyHandler = (message: Message, tools: HandlerTools) => Outcome | Promise<Outcome>;
@@ -130,6 +130,8 @@ export class Attempt {
       if (alone) await this.begin([], true);
       return await handler(message, new DeliveryTools(this, context));
     } catch (error) {
+      // Nothing is known to be wrong with the message: it waits for Redis as it came.
+      if (isConnectionError(error)) return { is: 'give_back', why: 'Redis did not answer' };
       return outcomeOf(toAppError(error));
     }
   }

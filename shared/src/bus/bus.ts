@@ -42,7 +42,7 @@ import type { Outcome } from './outcome.ts';
 import { countParked } from './park.ts';
 import { makePresence, readPresences, type Told } from './presence.ts';
 import { type Draft, makePublisher, type Published } from './publish.ts';
-import { checkServer, ensureGroups, makeStore, openRedis, type Redis, type Store, shownUrl } from './redis.ts';
+import { checkServer, ensureGroups, makeStore, openRedis, patient, type Redis, type Store, shownUrl } from './redis.ts';
 import { makeSettler } from './settle.ts';
 
 export type {
@@ -215,7 +215,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
         instanceId,
         redis,
         keys,
-        store,
+        store: patient(store),
         settler: makeSettler({
           redis: connect(),
           keys,
@@ -268,7 +268,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
     },
     memoryShare: () => memoryShare(redis),
     counts: () => readCounts(redis, keys),
-    health: () => troubles.health(heart?.sinceBeatMs() ?? 0),
+    health: () => troubles.health(heart?.sinceBeatMs() ?? 0, consumer?.sinceTurnMs ?? 0),
     close: async (graceMs = 0) => {
       self.change({ state: 'draining' });
       await consumer?.close(graceMs);
@@ -307,19 +307,25 @@ const scopesOf = (message: Message, service: ServiceName, instanceId: string): s
   return agent === undefined ? scopes : [...scopes, `agent:${agent}`];
 };
 
-/** Waits for the first answer. A command that waits for a connection never fails by itself. */
+/** Waits for the first answer, so long at most. */
 const reach = async (redis: Redis, url: string, waitMs: number): Promise<void> => {
-  let last = `no answer within ${waitMs} ms`;
+  let last: Error = new Error(`no answer within ${waitMs} ms`);
   redis.on('error', (error: Error) => {
-    last = error.message || last;
+    last = error;
   });
   const late = new AbortController();
+  const over = sleep(waitMs, 'late', { signal: late.signal }).catch(() => 'late');
   try {
-    const answered = redis.ping().then(() => true);
-    const waited = sleep(waitMs, false, { signal: late.signal }).catch(() => false);
-    if (!(await Promise.race([answered, waited]))) throw new Error(last);
-  } catch (error) {
-    throw fail('REDIS_UNREACHABLE', { url: shownUrl(url), message: (error as Error).message }, { cause: error });
+    for (;;) {
+      const answered = redis.ping().then(
+        () => 'answered',
+        () => sleep(50).then(() => 'not yet'),
+      );
+      const came = await Promise.race([answered, over]);
+      if (came === 'answered') return;
+      if (came === 'late')
+        throw fail('REDIS_UNREACHABLE', { url: shownUrl(url), message: last.message }, { cause: last });
+    }
   } finally {
     late.abort();
   }
@@ -329,7 +335,7 @@ const reach = async (redis: Redis, url: string, waitMs: number): Promise<void> =
 const makeTroubles = (log: Log, url: string) => {
   let since: Date | null = null;
   let says = '';
-  const started = new Date();
+  let wellSince = new Date();
   return {
     met: (error: Error): void => {
       says = error.message || 'connection refused';
@@ -341,14 +347,15 @@ const makeTroubles = (log: Log, url: string) => {
       if (since === null) return;
       log.info({ seconds: Math.round((Date.now() - since.getTime()) / 1000) }, 'Redis answers again');
       since = null;
+      wellSince = new Date();
     },
-    health: (sinceBeatMs: number): BusHealth => {
+    health: (sinceBeatMs: number, sinceTurnMs: number): BusHealth => {
+      const before = (ms: number): string => new Date(Date.now() - ms).toISOString();
       if (since !== null) return { ok: false, says: `Redis does not answer: ${says}`, since: since.toISOString() };
-      if (sinceBeatMs > 5 * beatMs) {
-        const when = new Date(Date.now() - sinceBeatMs).toISOString();
-        return { ok: false, says: 'Redis has answered no beat', since: when };
-      }
-      return { ok: true, says: 'Redis answers', since: started.toISOString() };
+      if (sinceBeatMs > 5 * beatMs)
+        return { ok: false, says: 'Redis has answered no beat', since: before(sinceBeatMs) };
+      if (sinceTurnMs > 10_000) return { ok: false, says: 'Nothing has been read', since: before(sinceTurnMs) };
+      return { ok: true, says: 'Redis answers', since: wellSince.toISOString() };
     },
   };
 };

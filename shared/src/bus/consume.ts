@@ -58,7 +58,7 @@ export class Consumer {
   #turn = 0;
   #lookForIdle = false;
   #alone: Attempt | null = null;
-  #lastRenewMs = performance.now();
+  #lastTurnMs = performance.now();
   #wake: (() => void) | null = null;
   readonly #renewTimer: NodeJS.Timeout;
 
@@ -83,6 +83,11 @@ export class Consumer {
   /** Slots in use now. */
   get busy(): number {
     return this.#held.size;
+  }
+
+  /** Milliseconds since the loop last came round; a turn takes a second at most. 0 once it drains. */
+  get sinceTurnMs(): number {
+    return this.#mode === 'running' ? performance.now() - this.#lastTurnMs : 0;
   }
 
   /** True once nothing that a STOP concerns is running any more. */
@@ -135,6 +140,7 @@ export class Consumer {
         else if (this.#options.mode === 'take') await this.#takeTurn(free);
         else for (const delivery of await this.#block(free)) this.#start(delivery);
         troubles = 0;
+        this.#lastTurnMs = performance.now();
       } catch (error) {
         if (this.#mode !== 'running') return;
         troubles += 1;
@@ -351,16 +357,10 @@ export class Consumer {
       () => null,
     );
     if (results === null) return;
-    this.#lastRenewMs = performance.now();
     results.forEach((result, at) => {
       const attempt = attempts[at];
       if (attempt && result !== 'ok' && !attempt.ledgerOnly) attempt.abort(reasonOf(result, attempt));
     });
-  }
-
-  /** Milliseconds since claims were last renewed: how far behind this process may be. */
-  get sinceRenewMs(): number {
-    return performance.now() - this.#lastRenewMs;
   }
 
   async #mend(error: Error, troubles: number): Promise<void> {

@@ -120,9 +120,13 @@ export const openControl = async (options: Options): Promise<Control> => {
       return;
     await read();
     deaf = true;
-    await listening.unsubscribe(channel);
-    await listening.subscribe(channel);
-    deaf = false;
+    try {
+      await listening.unsubscribe(channel);
+      await listening.subscribe(channel);
+    } finally {
+      // Where the connection broke meanwhile, the new one has a subscription of its own.
+      deaf = false;
+    }
   };
 
   listening.on('message', (from: string, text: string) => {

@@ -10,7 +10,7 @@ import type { Kind, PayloadInput } from '@nexus/shared/messages';
 import type { Priority, ServiceName } from '@nexus/shared/messages/domain';
 import { type Envelope, encodeEnvelope, makeEnvelope } from './envelope.ts';
 import type { Keys } from './keys.ts';
-import { callScript, type Redis } from './redis.ts';
+import { callScript, isConnectionError, type Redis } from './redis.ts';
 
 export type Draft<K extends Kind = Kind> = {
   type: K;
@@ -176,8 +176,7 @@ const publishFailure = (error: unknown): AppError => {
   if (error instanceof AppError) return error;
   const message = error instanceof Error ? error.message : String(error);
   if (message.startsWith('OOM')) return fail('BUS_MEMORY', { percent: 100, percentMax: 100 }, { cause: error });
-  const lost = /closed|ECONN|LOADING|READONLY|MISCONF|NOREPLICAS|CLUSTERDOWN/.test(message);
-  return lost
-    ? fail('REDIS_UNREACHABLE', { url: 'the configured address', message }, { cause: error })
-    : toAppError(error);
+  const lost = isConnectionError(error) || /READONLY|MISCONF|NOREPLICAS|CLUSTERDOWN/.test(message);
+  if (!lost) return toAppError(error);
+  return fail('REDIS_UNREACHABLE', { url: 'the configured address', message }, { cause: error });
 };

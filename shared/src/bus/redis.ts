@@ -6,6 +6,7 @@
  * committed would answer "lost" the second time (rule 2). Whoever needs an answer asks again.
  */
 import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fail } from '@nexus/shared/errors';
 import { Redis } from 'ioredis';
 
@@ -26,13 +27,17 @@ export type Store = {
   ): Promise<{ member: string; score: number }[]>;
 };
 
-/** Opens one connection. It reconnects for ever, with a pause that grows to two seconds. */
-export const openRedis = (options: RedisOptions): Redis => {
+/**
+ * Opens one connection. It reconnects for ever, with a pause that grows to two seconds. A command that is under way
+ * when the socket closes fails at once, and so does one that waits when a new try fails: with `null` for
+ * maxRetriesPerRequest and no resending, ioredis would leave it without any answer. BullMQ wants its own way.
+ */
+export const openRedis = (options: RedisOptions, forBullmq = false): Redis => {
   const redis = new Redis(options.url, {
     connectionName: options.name,
     ...(options.password ? { password: options.password } : {}),
-    maxRetriesPerRequest: null,
-    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: forBullmq ? null : 0,
+    autoResendUnfulfilledCommands: forBullmq,
     enableReadyCheck: true,
     retryStrategy: (tries) => Math.min(2000, 50 * 2 ** Math.min(tries, 6)),
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
@@ -57,6 +62,34 @@ export const callScript = (
 
 /** The address without its password, for people. */
 export const shownUrl = (url: string): string => url.replace(/\/\/([^@/]*)@/, '//***@');
+
+/** True for what a lost or missing connection does to a command: nothing is known of its effect. */
+export const isConnectionError = (error: unknown): boolean =>
+  error instanceof Error &&
+  (error.name === 'MaxRetriesPerRequestError' ||
+    /Connection is closed|ECONN|EPIPE|ETIMEDOUT|^LOADING|^MASTERDOWN|Command aborted/.test(error.message));
+
+/** A store whose reads wait until Redis answers: what took an hour must not fail for a second's outage. */
+export const patient = (store: Store): Store => {
+  const waiting =
+    <A extends unknown[], R>(read: (...asked: A) => Promise<R>) =>
+    async (...asked: A): Promise<R> => {
+      for (let pauseMs = 50; ; pauseMs = Math.min(1000, 2 * pauseMs)) {
+        try {
+          return await read(...asked);
+        } catch (error) {
+          if (!isConnectionError(error)) throw error;
+          await sleep(pauseMs);
+        }
+      }
+    };
+  return {
+    readHash: waiting(store.readHash),
+    readFields: waiting(store.readFields),
+    readText: waiting(store.readText),
+    readIndex: waiting(store.readIndex),
+  };
+};
 
 export const makeStore = (redis: Redis): Store => ({
   readHash: (key) => redis.hgetall(key),

@@ -25,6 +25,18 @@ test('CONFIG_INVALID: a service with bad settings lists all of them and exits 78
   expect(stderr).toContain('What to do:');
 });
 
+test('NODE_TOO_OLD: a service started with an older Node says so, and how it is started right', () => {
+  const older = 'Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.1.0" } })';
+  const preload = ['--import', `data:text/javascript,${encodeURIComponent(older)}`];
+  const { status, stderr } = spawnSync(process.execPath, [...preload, main('finalizer')], {
+    encoding: 'utf8',
+    timeout: 20_000,
+  });
+  expect(stderr).toContain('finalizer cannot start (NODE_TOO_OLD): This is Node 20.1.0');
+  expect(stderr).toContain('npx nexus');
+  expect(status).toBe(70);
+});
+
 test('REDIS_UNREACHABLE: a service without a Redis says where it looked, and exits 69', () => {
   const { status, stderr } = start('finalizer', { REDIS_URL: 'redis://:hush@127.0.0.1:1', NEXUS_REDIS_WAIT: '500ms' });
   expect(stderr).toContain('Redis at redis://***@127.0.0.1:1 does not answer');

@@ -268,3 +268,60 @@ test('rule 8: the backlog is length minus pending', async () => {
   );
   expect((await bus.counts()).inboxes.orchestrator).toEqual({ waiting: 2, held: 1 });
 });
+
+test.each(['take', 'stream'] as const)(
+  'rule 2: a consumer in mode %s that waits for work goes on reading after Redis was killed',
+  async (mode) => {
+    const server = await startRedis({ extra: ['--appendfsync', 'always'] });
+    const fabric = testFabric(server.url);
+    const bus = await fabric.open('finalizer');
+    const handled = consumeAll(bus, 'finalizer', { mode, slots: 2 });
+    for (const round of [1, 2]) {
+      await bus.publish(discard(`round-${round}`));
+      await eventually('it is handled', () => handled.length === round);
+      process.kill(server.pid ?? 0, 'SIGKILL');
+      await eventually('health tells the truth', () => !bus.health().ok);
+      await expect(bus.publish(discard('too-early'))).rejects.toMatchObject({ code: 'REDIS_UNREACHABLE' });
+      const again = await startRedis({ port: server.port, folder: server.folder });
+      server.pid = again.pid;
+      await eventually('health is well again', () => bus.health().ok);
+    }
+    await bus.publish(discard('afterwards'));
+    await eventually('it goes on reading', () => handled.length === 3);
+    await bus.close();
+    fabric.redis.disconnect();
+    process.kill(server.pid ?? 0, 'SIGKILL');
+  },
+);
+
+test('a handler whose ledger read meets a lost connection waits for Redis and counts no attempt', async () => {
+  const server = await startRedis({ extra: ['--appendfsync', 'always'] });
+  const fabric = testFabric(server.url);
+  const bus = await fabric.open('orchestrator');
+  const hold = deferred();
+  const attempts: number[] = [];
+  consumeAll(bus, 'orchestrator', {
+    work: async (message, tools) => {
+      attempts.push(message.attempt);
+      await hold.promise;
+      await tools.store.readHash(tools.keys.task('patient'));
+      return done({
+        write: [{ op: 'patch', key: tools.keys.task('patient'), revision: 0, set: { status: 'accepted' } }],
+      });
+    },
+  });
+  await bus.publish(deletion('patient'));
+  await eventually('it runs', () => attempts.length === 1);
+  await server.stop();
+  await eventually('the connection is lost', () => !bus.health().ok);
+  hold.resolve();
+  const again = await startRedis({ port: server.port, folder: server.folder });
+  await eventually(
+    'it is settled',
+    async () => (await bus.store.readHash(bus.keys.task('patient'))).status === 'accepted',
+  );
+  expect(attempts).toEqual([1]);
+  await bus.close();
+  fabric.redis.disconnect();
+  await again.stop();
+});

@@ -193,3 +193,31 @@ test('rule 5: what was published before a group existed is delivered', async () 
   const handled = consumeAll(bus, 'orchestrator');
   await eventually('it is delivered', () => handled.length === 1);
 });
+
+test('rule 29: what was acknowledged is there after kill -9 of Redis', async () => {
+  const server = await startRedis({ extra: ['--appendfsync', 'everysec'] });
+  const fabric = testFabric(server.url);
+  const bus = await fabric.open('gateway', { observer: true });
+  const acknowledged: string[] = [];
+  const flood = async (lane: number): Promise<void> => {
+    for (let n = 0; ; n += 1) {
+      const { message_id } = await bus.publish(deletion(`flood-${lane}-${n}`));
+      acknowledged.push(message_id);
+    }
+  };
+  const lanes = Array.from({ length: 20 }, (_, lane) => flood(lane).catch(() => undefined));
+  await eventually('there is something to lose', () => acknowledged.length >= 1000);
+  process.kill(server.pid ?? 0, 'SIGKILL');
+  await server.stop();
+  const kept = [...acknowledged];
+  const again = await startRedis({ port: server.port, folder: server.folder });
+  const entries = await eventually('it answers', () =>
+    fabric.redis.xrange(bus.keys.inbox('orchestrator', 'NORMAL'), '-', '+'),
+  );
+  const there = new Set(entries.map(([, fields]) => JSON.parse(fields[1] ?? '{}').message_id));
+  expect(kept.filter((id) => !there.has(id))).toEqual([]);
+  await bus.close();
+  await again.stop();
+  await Promise.all(lanes);
+  fabric.redis.disconnect();
+});
