@@ -68,7 +68,7 @@ export const openAuth =
     if (key === undefined) {
       const wrong = request.headers.authorization !== undefined;
       reply.header('www-authenticate', `Bearer realm="nexus"${wrong ? ', error="invalid_token"' : ''}`);
-      throw fail('UNAUTHENTICATED');
+      throw wrong ? fail('TOKEN_UNKNOWN') : fail('UNAUTHENTICATED');
     }
     // A path that does not exist has no scope: whoever has a token may know that.
     const needed = scope ?? 'read';

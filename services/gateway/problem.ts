@@ -7,6 +7,7 @@
  */
 
 import type { Problem } from '@nexus/shared/client/api';
+import { isConnectionError } from '@nexus/shared/bus';
 import { type AppError, type ErrorCode, fail, toAppError } from '@nexus/shared/errors';
 import type { Log } from '@nexus/shared/telemetry';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
@@ -87,7 +88,7 @@ const sendProblem = (reply: FastifyReply, problem: Problem, code: ErrorCode): Fa
 };
 
 /** Seconds after which a refused caller may come again. */
-const retryAfter: Partial<Record<ErrorCode, number>> = { NO_WORKER: 10, BUS_FULL: 30, BUS_MEMORY: 60, DRAINING: 30 };
+const retryAfter: Partial<Record<ErrorCode, number>> = { NO_WORKER: 10, BUS_FULL: 30, BUS_MEMORY: 60, DRAINING: 30, REDIS_UNREACHABLE: 5 };
 
 /** Codes that are about one field of a task request. */
 const fields: Partial<Record<ErrorCode, string>> = {
@@ -137,6 +138,9 @@ const toOwnError = (thrown: unknown, request: FastifyRequest): AppError => {
         },
       );
     default:
+  }
+  if (isConnectionError(thrown)) {
+    return fail('REDIS_UNREACHABLE', { url: 'its address', message: told.message ?? '' }, { cause: thrown });
   }
   const error = toAppError(thrown);
   const refused = error.code === 'UNEXPECTED' && told.statusCode !== undefined && told.statusCode < 500;

@@ -294,6 +294,8 @@ describe('access', () => {
       expect(await status(url, { authorization: 'Bearer wrong' })).toBe(401);
     }
     expect((await app.inject({ url: '/api/tasks' })).json().code).toBe('UNAUTHENTICATED');
+    const foreign = { authorization: 'Bearer wrong' };
+    expect((await app.inject({ url: '/api/tasks', headers: foreign })).json().code).toBe('TOKEN_UNKNOWN');
     expect(await status('/metrics', bearer)).toBe(200);
     const refused = await app.inject({ url: '/api/tasks' });
     expect(refused.headers['www-authenticate']).toContain('Bearer');

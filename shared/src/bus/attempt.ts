@@ -20,6 +20,7 @@ import {
   type Message,
   readEnvelope,
   salvageEnvelope,
+  unreadableId,
 } from './envelope.ts';
 import type { LiveEvent } from './journal.ts';
 import type { Keys } from './keys.ts';
@@ -100,7 +101,7 @@ export class Attempt {
   async run(alone: boolean): Promise<void> {
     const began = performance.now();
     for (let reruns = 0; ; reruns += 1) {
-      const outcome = await this.#handle(alone);
+      const outcome = this.#bounded(await this.#handle(alone));
       const settled = await this.#settle(outcome, performance.now() - began);
       if (settled !== 'moved') {
         await this.#after(outcome, settled);
@@ -134,6 +135,13 @@ export class Attempt {
       if (isConnectionError(error)) return { is: 'give_back', why: 'Redis did not answer' };
       return outcomeOf(toAppError(error));
     }
+  }
+
+  /** A retry too many is a dead letter: decided here, so that meters, log and settlement agree. */
+  #bounded(outcome: Outcome): Outcome {
+    if (outcome.is !== 'retry' || this.message === null) return outcome;
+    const { attempt, type } = this.message;
+    return attempt > entryOf(type).retries ? exhausted(outcome, attempt) : outcome;
   }
 
   /** The signal that handlers see; made when first asked for. */
@@ -230,8 +238,6 @@ export class Attempt {
         return this.#send({ end: 'done' }, outcome.write, publish, epoch, line('done'));
       }
       case 'retry': {
-        const retries = isKind(envelope.type) ? entryOf(envelope.type).retries : 0;
-        if (envelope.attempt > retries) return this.#bury(envelope, exhausted(outcome, envelope.attempt), line);
         const delayMs = outcome.afterMs ?? retryDelayMs(envelope.attempt, this.#context.retryBaseMs);
         return this.#park(envelope, delayMs, line('retry', outcome.code), outcome);
       }
@@ -314,7 +320,7 @@ export class Attempt {
   async #after(outcome: Outcome, settled: Settled): Promise<void> {
     const { log, alarms } = this.#context;
     const about = {
-      message_id: this.message?.message_id,
+      message_id: this.message?.message_id ?? unreadableId(this.delivery.entryId),
       type: this.message?.type,
       task: this.message?.conversation_thread,
     };

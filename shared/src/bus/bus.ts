@@ -65,7 +65,7 @@ export { type Keys, keysOf, prioritiesInOrder } from './keys.ts';
 export { done, type FollowUp, followUp, giveBack, type LedgerWrite, type Outcome, postpone } from './outcome.ts';
 export type { Told } from './presence.ts';
 export type { Draft, Published } from './publish.ts';
-export type { Store } from './redis.ts';
+export { isConnectionError, type Store } from './redis.ts';
 export { describeServer, eraseFabric, type ServerDescription } from './server.ts';
 
 /** A handler: from a message and tools to an outcome. It never publishes, acknowledges or retries. */

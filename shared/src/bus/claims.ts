@@ -9,6 +9,7 @@
 import type { Presence, ServiceName } from '@nexus/shared/messages/domain';
 import type { Log } from '@nexus/shared/telemetry';
 import type { Control } from './control.ts';
+import { withoutField } from './envelope.ts';
 import type { Keys } from './keys.ts';
 import { callScript, type Redis } from './redis.ts';
 
@@ -208,8 +209,8 @@ export const findUnseen = async (
   return found;
 };
 
-/** The field `m` of an entry; '' where there is none. */
+/** The field `m` of an entry; without it all that the entry holds, so that its dead letter can show it. */
 export const bodyOf = (fields: readonly string[] | null): string => {
   for (let at = 0; fields !== null && at < fields.length; at += 2) if (fields[at] === 'm') return fields[at + 1] ?? '';
-  return '';
+  return withoutField + JSON.stringify(fields ?? []);
 };

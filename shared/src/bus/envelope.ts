@@ -111,8 +111,8 @@ export const encodeEnvelope = (envelope: Envelope): string => {
  * Reads what lies on a stream. Throws `MESSAGE_MALFORMED`, `PROTOCOL_UNKNOWN`, `MESSAGE_UNKNOWN` or
  * `MESSAGE_INVALID`; `entryId` stands in for an id where a person wrote none.
  */
-export const readEnvelope = (text: string | undefined, service: ServiceName, entryId: string): Message => {
-  if (text === undefined) throw fail('MESSAGE_MALFORMED', { problem: 'the entry has no field "m"' });
+export const readEnvelope = (text: string, service: ServiceName, entryId: string): Message => {
+  if (text.startsWith(withoutField)) throw fail('MESSAGE_MALFORMED', { problem: 'the entry has no field "m"' });
   const raw = parseJson(text);
   const whole = envelopeSchema.safeParse(isOurs(raw) ? raw : fromHand(raw, service, entryId));
   if (!whole.success) throw fail('MESSAGE_MALFORMED', { problem: problemsOf(whole.error) });
@@ -126,11 +126,14 @@ export const readEnvelope = (text: string | undefined, service: ServiceName, ent
   return envelope as Message;
 };
 
+/** How a message that cannot be read is called: by the entry it came in. */
+export const unreadableId = (entryId: string): string => `unreadable-${entryId}`;
+
 /** The best that can be read of an envelope that `readEnvelope` refused: for its dead letter. */
-export const salvageEnvelope = (text: string | undefined, service: ServiceName, entryId: string): Envelope => {
+export const salvageEnvelope = (text: string, service: ServiceName, entryId: string): Envelope => {
   let raw: unknown = null;
   try {
-    raw = JSON.parse(text ?? 'null');
+    raw = JSON.parse(text);
   } catch {
     // What is not JSON is kept as text, below.
   }
@@ -140,7 +143,7 @@ export const salvageEnvelope = (text: string | undefined, service: ServiceName, 
   if (handwritten.success) return handwritten.data;
   return {
     protocol_version: protocolVersion,
-    message_id: `unreadable-${entryId}`,
+    message_id: unreadableId(entryId),
     timestamp: new Date().toISOString(),
     type: isRecord(raw) && typeof raw.type === 'string' ? raw.type.slice(0, 128) : 'unreadable',
     from: { service: 'unknown' },
@@ -152,9 +155,12 @@ export const salvageEnvelope = (text: string | undefined, service: ServiceName, 
     timeout_ms: 0,
     attempt: 1,
     traceparent: newTraceparent(),
-    payload: { text: (text ?? '').slice(0, 16_000) },
+    payload: { text: text.slice(0, 16_000) },
   };
 };
+
+/** How the body of an entry without the field `m` begins; its other fields follow as JSON, so that nothing is lost. */
+export const withoutField = 'no field m: ';
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -180,9 +186,22 @@ const parsePayload = (type: Kind, payload: unknown): unknown => {
 
 const problemsOf = (error: z.ZodError): string =>
   error.issues
+    .flatMap((issue) => deepest(issue))
     .slice(0, 8)
-    .map((issue) => `${issue.path.join('.') || '(whole)'}: ${issue.message}`)
+    .map(({ path, message }) => `${path.join('.') || '(whole)'}: ${message}`)
     .join('; ');
+
+type Problem = { path: PropertyKey[]; message: string };
+
+/** Of the ways that a union may be read, the one that came furthest says what is wrong. */
+const deepest = (issue: z.core.$ZodIssue): Problem[] => {
+  if (issue.code !== 'invalid_union') return [{ path: issue.path, message: issue.message }];
+  const ways = issue.errors.map((way) =>
+    way.flatMap((inner) => deepest({ ...inner, path: [...issue.path, ...inner.path] })),
+  );
+  const depth = (way: Problem[]): number => Math.max(0, ...way.map(({ path }) => path.length));
+  return ways.sort((a, b) => depth(b) - depth(a))[0] ?? [{ path: issue.path, message: issue.message }];
+};
 
 const knownTo = (service: ServiceName): string => handledBy.get(service) ?? 'nothing';
 const handledBy = new Map<string, string>();

@@ -62,10 +62,21 @@ export const causesOf = (thrown: unknown): string[] => {
   const causes: string[] = [];
   for (let at = thrown; at !== undefined && at !== null && causes.length < 8; ) {
     causes.push(at instanceof Error ? `${at instanceof AppError ? at.code : at.name}: ${at.message}` : String(at));
+    if (at instanceof Error && at.cause === undefined && foreseenNowhere(thrown)) causes.push(placeOf(at));
     at = at instanceof Error ? at.cause : undefined;
   }
   return causes;
 };
+
+/** What nobody foresaw is worth the place where it came up. */
+const foreseenNowhere = (thrown: unknown): boolean => !isFailure(thrown) || ['UNEXPECTED', 'BUG'].includes(thrown.code);
+
+const placeOf = (error: Error): string =>
+  (error.stack ?? '')
+    .split('\n')
+    .slice(1, 7)
+    .map((line) => line.trim())
+    .join(' ← ');
 
 /** Every code with its entry, in the table's order: for the generated page and for tests. */
 export const errorTable = (): [ErrorCode, ErrorEntry][] => Object.entries(registry) as [ErrorCode, ErrorEntry][];

@@ -262,6 +262,12 @@ export const registry = {
     says: 'A bearer token is needed: Authorization: Bearer <token>. `nexus token` shows it.',
     operator: 'In containers: docker compose exec gateway nexus token.',
   },
+  TOKEN_UNKNOWN: {
+    outcome: 'dead',
+    http: 401,
+    says: 'This token is not known here. `nexus token` shows the right one.',
+    operator: 'The token belongs to another fleet, or NEXUS_TOKEN was changed.',
+  },
   FORBIDDEN: {
     outcome: 'dead',
     http: 403,

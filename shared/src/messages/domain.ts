@@ -97,6 +97,17 @@ export const budget = z.strictObject({ usd: z.number().positive().optional(), to
 
 const utf8Max = (bytesMax: number) => (text: string) => Buffer.byteLength(text) <= bytesMax;
 
+const contextDepthMax = 32;
+
+/** How deep a JSON value is nested. Without recursion: what asks may come from anybody. */
+const depthOf = (value: unknown): number => {
+  let depth = 0;
+  for (let level = [value]; level.length > 0; depth += 1) {
+    level = level.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []));
+  }
+  return depth;
+};
+
 /** The body of `POST /api/tasks`, and the payload of `task.submitted` written by hand. */
 export const taskRequest = z
   .strictObject({
@@ -114,7 +125,11 @@ export const taskRequest = z
         enum: undefined,
       }),
     deadline: timestamp.optional().meta({ description: 'When it must be done, ISO 8601 with a time zone.' }),
-    context: z.record(z.string(), z.unknown()).optional().meta({ description: 'Anything the agents should know.' }),
+    context: z
+      .record(z.string(), z.unknown())
+      .refine((context) => depthOf(context) <= contextDepthMax, `is nested deeper than ${contextDepthMax} levels`)
+      .optional()
+      .meta({ description: 'Anything the agents should know, at most 32 levels deep.' }),
     repository: z.string().min(1).max(2048).optional().meta({ description: 'Path or URL; without it a new one.' }),
     base: z.string().min(1).max(255).optional().meta({ description: 'Branch, tag or commit to start from.' }),
     workflow: z.string().min(1).max(64).optional(),

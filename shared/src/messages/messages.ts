@@ -85,6 +85,10 @@ const define = <const S extends ServiceName, P extends z.ZodObject>(
 const ledger = { serial: 'task', ledgerOnly: true, retries: 3, timeoutMs: 30_000 } as const;
 const work = { serial: 'none', ledgerOnly: false, retries: 3 } as const;
 
+/** People who write this message by hand put the fields of a request beside it; dropped, they would be missed. */
+const misplaced = (keys: string[]): string =>
+  `not known here: ${keys.join(', ')}. The fields of a request go inside it: {"request": {"request": "…", "repository": "…"}}`;
+
 const boardFailed = (payload: { task_id: string }, death: Death): LastWord => ({
   type: 'board.completed',
   payload: { task_id: payload.task_id, outcome: 'failed', reason: `${death.code}: ${death.says}`, commit: null },
@@ -96,11 +100,14 @@ export const catalog = {
     ...ledger,
     to: 'orchestrator',
     says: 'A person asked for something. The request comes inline, or lies under the key that `request_key` names.',
-    payload: z.object({
-      task_id: taskId.optional(),
-      request: z.union([taskRequest, z.string().min(1).max(32_768)]).optional(),
-      request_key: z.string().optional(),
-    }),
+    payload: z.strictObject(
+      {
+        task_id: taskId.optional(),
+        request: z.union([taskRequest, z.string().min(1).max(32_768)]).optional(),
+        request_key: z.string().optional(),
+      },
+      { error: (issue) => (issue.code === 'unrecognized_keys' ? misplaced(issue.keys as string[]) : undefined) },
+    ),
   }),
   'repository.prepared': define({
     ...ledger,

@@ -1,3 +1,4 @@
+import { openMeters } from '@nexus/shared/telemetry';
 import { expect, test } from 'vitest';
 import { eventually } from '../../tools/eventually.ts';
 import { consumeAll, deletion } from '../../tools/messages.ts';
@@ -44,6 +45,43 @@ test('an entry without the field m is a dead letter, too', async () => {
   await fabric.redis.xadd(bus.keys.inbox('orchestrator', 'NORMAL'), '*', 'text', 'hello');
   const letter = await eventually('it is dead', async () => (await bus.dead.list()).letters[0]);
   expect(letter.code).toBe('MESSAGE_MALFORMED');
+  expect(letter.says).toContain('no field "m"');
+  expect(JSON.stringify(letter.envelope.payload)).toContain('hello');
+});
+
+test('fields of a request that stand beside it are refused with where they belong, and a wrong one is named', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('orchestrator');
+  const handled = consumeAll(bus, 'orchestrator');
+  const inbox = bus.keys.inbox('orchestrator', 'NORMAL');
+  const write = (payload: unknown) =>
+    fabric.redis.xadd(inbox, '*', 'm', JSON.stringify({ type: 'task.submitted', payload }));
+  await write({ request: 'x', repository: '/nope', workflow: 'nope' });
+  await write({ request: { request: 'x', priority: 'zz' } });
+  const { letters } = await eventually('both are dead', async () => {
+    const listed = await bus.dead.list();
+    return listed.total === 2 && listed;
+  });
+  const says = letters.map((letter) => letter.says).join('\n');
+  expect(says).toContain('repository, workflow. The fields of a request go inside it');
+  expect(says).toContain('request.priority');
+  expect(handled).toEqual([]);
+});
+
+test('what dies after its retries is measured as dead', async () => {
+  const fabric = testFabric();
+  const meters = openMeters('orchestrator');
+  const bus = await fabric.open('orchestrator', { meters });
+  consumeAll(bus, 'orchestrator', {
+    work: () => {
+      throw new Error('always');
+    },
+  });
+  await bus.publish(deletion('always-failing'));
+  await eventually('it is dead', async () => (await bus.dead.list()).total === 1);
+  const page = await meters.page();
+  expect(page).toMatch(/nexus_messages_total\{type="deletion.requested",outcome="retry"\S*\} 3\n/);
+  expect(page).toMatch(/nexus_messages_total\{type="deletion.requested",outcome="dead"\S*\} 1\n/);
 });
 
 test('a message written by hand with other field names reaches its handler', async () => {

@@ -25,7 +25,7 @@ local function bodyOf(fields)
   for f = 1, #fields, 2 do
     if fields[f] == 'm' then return fields[f + 1] end
   end
-  return ''
+  return 'no field m: ' .. cjson.encode(fields)
 end
 
 local function claim(number, id, source)
@@ -82,7 +82,7 @@ if ARGV[7] == '1' then
       local read = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', left, 'STREAMS', KEYS[number + 2], '>')
       if read then
         for _, entry in ipairs(read[1][2]) do
-          reply[#reply + 1] = { number, entry[1], 1, bodyOf(entry[2]) or '', 'new', 0, '0' }
+          reply[#reply + 1] = { number, entry[1], 1, bodyOf(entry[2]) or 'no field m: []', 'new', 0, '0' }
           left = left - 1
         end
       end
