@@ -43,7 +43,8 @@ export const race = async (
     for (const { child } of running) child.send('go');
     const result = await Promise.race([...running.filter(({ side }) => side.counts).map(({ report }) => report)]);
     const cpu: Record<string, number> = { server: (await server.cpuMs()) - serverBegan };
-    for (const { child } of running) if (child.connected) child.send('end');
+    // One that has reported may be gone already.
+    for (const { child } of running) if (child.connected) child.send('end', () => undefined);
     for (const [at, report] of (await reports).entries()) {
       const name = running[at]?.side.role.replace(/^\w+-/, '') ?? '';
       cpu[name] = (cpu[name] ?? 0) + Number(report.cpu_ms ?? 0);
