@@ -1,7 +1,16 @@
-import type { System } from '@nexus/shared/client';
+import { ClientProblem, type System } from '@nexus/shared/client';
 import type { Presence } from '@nexus/shared/messages/domain';
 import { expect, test } from 'vitest';
-import { diskFinding, gitFinding, nodeFinding, presenceFindings, redisFinding, runtimeFindings } from './doctor.ts';
+import {
+  diskFinding,
+  gatewayFinding,
+  gitFinding,
+  letterFinding,
+  nodeFinding,
+  presenceFindings,
+  redisFinding,
+  runtimeFindings,
+} from './doctor.ts';
 import { painter } from './output.ts';
 import { findingLines } from './verbs/doctor.ts';
 
@@ -40,20 +49,47 @@ test('node, git and disk each have a line that says what mends it', () => {
   expect([100, 1000, 90_000].map((mb) => diskFinding('/home', mb).state)).toEqual(['fail', 'warn', 'ok']);
 });
 
+const at = (seconds: number) => new Date(Date.UTC(2027, 0, 1) + seconds * 1000).toISOString();
+
 const instance = (service: string, runtimes: Presence['runtimes'] = []): Presence =>
   ({ service, host: 'here', pid: 7, state: 'serving', runtimes }) as unknown as Presence;
 
 test('a service without a living instance is a failure; a stopped fleet is a warning with its way out', () => {
   const system = {
     fabric: { status: 'ok', says: 'Redis answers', since: '' },
-    control: { state: 'stopped', epoch: 4, scopes: {}, by: 'cli:ann', at: null },
+    control: { state: 'stopped', epoch: 4, scopes: { 'task:shop-a1': 'paused' }, by: 'cli:ann', at: at(0) },
     instances: ['gateway', 'orchestrator', 'project-manager', 'worker-agent', 'quality-checker'].map((s) =>
       instance(s),
     ),
   } as unknown as System;
-  const findings = presenceFindings(system);
+  const findings = presenceFindings(system, Date.parse(at(90)));
   expect(findings.filter(({ state }) => state === 'fail').map(({ name }) => name)).toEqual(['finalizer']);
-  expect(findings.find(({ name }) => name === 'control')).toMatchObject({ state: 'warn', mend: 'nexus resume --all' });
+  expect(findings.find(({ name }) => name === 'control')).toMatchObject({
+    state: 'warn',
+    says: `stopped by cli:ann, ${at(0)} (1 min 30 s ago)`,
+    mend: 'nexus resume --all',
+  });
+  expect(findings.find(({ name }) => name === 'held parts')).toMatchObject({
+    state: 'warn',
+    says: expect.stringContaining('task:shop-a1 is paused'),
+    mend: 'nexus resume --task shop-a1',
+  });
+});
+
+test('dead letters are told with their number and age', () => {
+  const backlog = { dead: 3, oldest_dead_at: at(0), parked: 0, inboxes: {} };
+  expect(letterFinding({ backlog }, 'No.', Date.parse(at(90)))).toMatchObject({
+    state: 'warn',
+    says: '3, the oldest died 1 min 30 s ago; the newest: No.',
+  });
+  expect(letterFinding({ backlog: { ...backlog, dead: 0 } }, undefined, 0).state).toBe('ok');
+});
+
+test('only where no gateway runs the advice is to start a fleet', () => {
+  const problem = (code: string) => new ClientProblem({ status: 503, code, title: '', detail: 'x' });
+  expect(gatewayFinding(problem('GATEWAY_UNREACHABLE')).mend).toContain('nexus up');
+  for (const code of ['REDIS_UNREACHABLE', 'GATEWAY_SILENT', 'GATEWAY_FOREIGN'])
+    expect(gatewayFinding(problem(code)).mend).not.toContain('nexus up');
 });
 
 test('a runtime is usable if one worker can use it; where only rehearsals work, that is said', () => {

@@ -1,19 +1,21 @@
 /**
  * What `nexus doctor` looks at: each finding is ok, a warning or a failure, with the one thing that mends it.
  *
- * Every look is made, whatever the ones before have found; none changes anything.
+ * Every look is made, whatever the ones before have found, but what needs Redis is left out where none answers: its
+ * finding would only hide the one that matters. None changes anything.
  */
 
 import { existsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { describeServer, type ServerDescription } from '@nexus/shared/bus';
-import { type Client, ClientProblem, type System } from '@nexus/shared/client';
+import { type Client, ClientProblem, openClient, type System } from '@nexus/shared/client';
 import { type Presence, serviceName } from '@nexus/shared/messages/domain';
 import { run } from '@nexus/shared/process';
 import type { CliConfig } from './config.ts';
 import { lives, readFleet } from './fleet-state.ts';
 import { lastLines } from './log-lines.ts';
+import { ago } from './output.ts';
 import type { Tools } from './tools.ts';
 
 export type Finding = { name: string; state: 'ok' | 'warn' | 'fail'; says: string; mend: string };
@@ -21,13 +23,13 @@ export type Finding = { name: string; state: 'ok' | 'warn' | 'fail'; says: strin
 /** All findings, in the order in which they matter. */
 export const examine = async (tools: Tools): Promise<Finding[]> => {
   const { config } = tools;
-  const [git, redis, docker, disk, fleet] = await Promise.all([
+  const [git, redis, docker, disk] = await Promise.all([
     lookAtGit(),
     lookAtRedis(config),
     lookAtDocker(),
     lookAtDisk(config.home),
-    lookAtFleet(tools),
   ]);
+  const fleet = await lookAtFleet(tools, redis.state !== 'fail');
   return [nodeFinding(process.versions.node), git, redis, disk, docker, ...diedHere(config), ...fleet];
 };
 
@@ -131,19 +133,42 @@ export const redisFinding = (server: ServerDescription): Finding => {
 
 // --- the fleet ---------------------------------------------------------------------------------
 
-const lookAtFleet = async (tools: Tools): Promise<Finding[]> => {
-  const client = await tools.client();
+/** `redisAnswers` from here: the gateway may have another Redis, so where there is a token it is asked all the same. */
+const lookAtFleet = async (tools: Tools, redisAnswers: boolean): Promise<Finding[]> => {
+  const { url, config } = tools;
+  // Without a token of its own the client would look for one in Redis.
+  const asked = redisAnswers ? await tools.client() : openClient({ url, token: config.token, timeoutMs: 10_000 });
+  let gateway: Finding;
   try {
-    const health = await client.health();
-    const gateway =
-      health.status === 'ok'
-        ? ok('gateway', `answers at ${tools.url}`)
-        : bad('gateway', `at ${tools.url}: ${health.says}, since ${health.since}`, 'mend that first');
-    return [gateway, ...(await lookInside(client))];
+    const health = await asked.health();
+    if (health.status !== 'ok') {
+      return [bad('gateway', `at ${url}: ${health.says}, since ${health.since}`, 'mend that first')];
+    }
+    gateway = ok('gateway', `answers at ${url}`);
   } catch (error) {
-    const mend = 'start a fleet with `nexus up`, or set NEXUS_URL';
-    return [bad('gateway', error instanceof Error ? error.message : String(error), mend)];
+    return [gatewayFinding(error)];
   }
+  if (!redisAnswers && config.token === undefined) {
+    return [
+      gateway,
+      warn('fleet', 'was not looked at: the token lies in Redis', 'mend redis first, or set NEXUS_TOKEN'),
+    ];
+  }
+  try {
+    return [gateway, ...(await lookInside(asked))];
+  } catch (error) {
+    return [gateway, { ...gatewayFinding(error), name: 'fleet' }];
+  }
+};
+
+/** Why nothing is known of the fleet; only a gateway that does not run is a reason to start one. */
+export const gatewayFinding = (error: unknown): Finding => {
+  const says = error instanceof Error ? error.message : String(error);
+  const code = error instanceof ClientProblem ? error.code : '';
+  if (code === 'GATEWAY_UNREACHABLE') return bad('gateway', says, 'start a fleet with `nexus up`, or set NEXUS_URL');
+  if (code === 'REDIS_UNREACHABLE') return bad('gateway', says, 'start the Redis of the fleet; it goes on by itself');
+  if (code === 'GATEWAY_SILENT') return bad('gateway', says, 'look at Redis, and at the log of the gateway');
+  return bad('gateway', says, 'set NEXUS_URL to a gateway; `nexus status` may tell more');
 };
 
 const lookInside = async (client: Client): Promise<Finding[]> => {
@@ -151,11 +176,9 @@ const lookInside = async (client: Client): Promise<Finding[]> => {
     const [system, letters] = await Promise.all([client.system(), client.deadLetters({ limit: 1 })]);
     return [
       ok('token', 'is accepted'),
-      ...presenceFindings(system),
+      ...presenceFindings(system, Date.now()),
       ...runtimeFindings(system.instances),
-      letters.dead_letters.length === 0
-        ? ok('dead letters', 'none')
-        : warn('dead letters', `the newest: ${letters.dead_letters[0]?.says ?? ''}`, 'nexus dlq ls'),
+      letterFinding(system, letters.dead_letters[0]?.says, Date.now()),
     ];
   } catch (error) {
     if (!(error instanceof ClientProblem) || ![401, 403].includes(error.status)) throw error;
@@ -163,14 +186,43 @@ const lookInside = async (client: Client): Promise<Finding[]> => {
   }
 };
 
+export const letterFinding = ({ backlog }: Pick<System, 'backlog'>, newest = '', now: number): Finding => {
+  if (backlog.dead === 0) return ok('dead letters', 'none');
+  const says = `${backlog.dead}, the oldest died ${ago(backlog.oldest_dead_at, now)}; the newest: ${newest}`;
+  return warn('dead letters', says, 'nexus dlq ls');
+};
+
+const controlFindings = ({ state, scopes, by, at }: System['control'], now: number): Finding[] => {
+  // The key tells who said the last word and when, whatever part of the fleet it was about.
+  const since = `${by ?? 'somebody'}${at === null ? '' : `, ${at} (${ago(at, now)})`}`;
+  const parts = Object.entries(scopes).filter(([, held]) => held !== 'running');
+  const shown = parts.map(([scope, held]) => `${scope} is ${held}`).join(', ');
+  return [
+    state === 'running' ? ok('control', 'running') : warn('control', `${state} by ${since}`, 'nexus resume --all'),
+    ...(parts.length === 0
+      ? []
+      : [
+          warn(
+            'held parts',
+            `${shown}; the last word came from ${since}`,
+            `nexus resume ${resumeWords(parts[0]?.[0])}`,
+          ),
+        ]),
+  ];
+};
+
+/** The options that lift the hold of a part: `task:x` is `--task x`. */
+export const resumeWords = (scope = ''): string => {
+  const at = scope.indexOf(':');
+  return `--${scope.slice(0, at)} ${scope.slice(at + 1)}`;
+};
+
 /** The state of the fleet, and each service with its instances. */
-export const presenceFindings = ({ control, fabric, instances }: System): Finding[] => [
+export const presenceFindings = ({ control, fabric, instances }: System, now: number): Finding[] => [
   fabric.status === 'ok'
     ? ok('fabric', fabric.says)
     : bad('fabric', `${fabric.says}, since ${fabric.since}`, 'look at Redis'),
-  control.state === 'running'
-    ? ok('control', 'running')
-    : warn('control', `${control.state} by ${control.by ?? 'somebody'}`, 'nexus resume --all'),
+  ...controlFindings(control, now),
   ...serviceName.options.map((service) => {
     const all = instances.filter((instance) => instance.service === service);
     const shown = all.map(({ host, pid, state }) => `${host}:${pid} ${state}`).join(', ');

@@ -69,6 +69,8 @@ const ofProblem = (problem: ClientProblem): CommandFailure => {
 /** What a person at this terminal can do, where the gateway itself cannot know it. */
 const advice: Record<string, string[]> = {
   GATEWAY_UNREACHABLE: ['Start a fleet with `nexus up`, or say where one is with NEXUS_URL.'],
+  GATEWAY_SILENT: ['It may be overloaded, or wait for its Redis: `nexus doctor` looks.'],
+  REDIS_UNREACHABLE: ['The fleet lives and goes on by itself once its Redis answers: `nexus doctor` looks at it.'],
   UNAUTHENTICATED: ['Set NEXUS_TOKEN, or REDIS_URL to the Redis of that fleet: `nexus token` reads it from there.'],
   NO_WORKER: ['Start one with `nexus up`, or `docker compose up -d worker-agent`.'],
 };

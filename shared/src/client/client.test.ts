@@ -133,3 +133,14 @@ test('a stream of events is read whole, wherever its bytes are cut', async () =>
     expect(got).toEqual(expected);
   }
 });
+
+test('a gateway that takes the request and says nothing, or stops in the middle, is told as silent', async () => {
+  for (const answer of ['nothing', 'half']) {
+    const url = await listen((_request, response) => {
+      if (answer === 'half') response.writeHead(200, { 'content-type': 'application/json' }).write('{"tasks":');
+    });
+    const thrown = await thrownBy(openClient({ url, timeoutMs: 100 }).tasks());
+    expect(thrown).toMatchObject({ status: 0, code: 'GATEWAY_SILENT' });
+    expect(thrown.detail).toContain('within 0.1 s');
+  }
+});

@@ -2,8 +2,8 @@
  * The HTTP API as typed functions: what the command line, the dashboard and tests speak to a fleet with.
  *
  * `openClient({ url, token })` gives one method for each route. What the gateway refuses is thrown as a
- * `ClientProblem` with the `code` that programs match on; a gateway that does not answer is one too, with
- * status 0. Nothing is tried again here: whoever calls knows whether that is safe (`Idempotency-Key`).
+ * `ClientProblem` with the `code` that programs match on; a gateway that does not answer, or not in time, is one
+ * too, with status 0. Nothing is tried again here: whoever calls knows whether that is safe (`Idempotency-Key`).
  *
  * Order to read: api.ts (the shapes), this file, sse.ts (the stream of events).
  */
@@ -37,11 +37,13 @@ export type ClientOptions = {
   /** Where the gateway is, for example `http://127.0.0.1:8080`. */
   url: string;
   token?: string | undefined;
+  /** How long an answer may take, to its last byte; the stream of events has no limit. */
+  timeoutMs?: number;
   /** Another `fetch`, for tests. */
   fetch?: typeof globalThis.fetch;
 };
 
-/** What the gateway said no with, or `GATEWAY_UNREACHABLE` (status 0) if nobody answered. */
+/** What the gateway said no with; status 0 if nobody answered: `GATEWAY_UNREACHABLE`, or `GATEWAY_SILENT` in time. */
 export class ClientProblem extends Error {
   override readonly name = 'ClientProblem';
   /** The HTTP status; 0 if there was no answer. */
@@ -139,12 +141,18 @@ export const openClient = (options: ClientOptions): Client => {
   };
 };
 
-type Sending = Calling & { headers?: Record<string, string>; body?: unknown; answers?: number[] };
+type Sending = Calling & { headers?: Record<string, string>; body?: unknown; answers?: number[]; endless?: boolean };
 type Call = (method: string, path: string, sending?: Sending) => Promise<Response>;
 
-const caller = ({ url, token, fetch = globalThis.fetch }: ClientOptions): Call => {
+const caller = ({ url, token, timeoutMs = 30_000, fetch = globalThis.fetch }: ClientOptions): Call => {
   const base = url.replace(/\/+$/, '');
-  return async (method, path, { headers = {}, body, signal, answers = [] } = {}) => {
+  return async (method, path, { headers = {}, body, signal, answers = [], endless = false } = {}) => {
+    const limit = endless ? [] : [AbortSignal.timeout(timeoutMs)];
+    const signals = [...(signal ? [signal] : []), ...limit];
+    const problem = (cause: unknown): unknown => {
+      if (signal?.aborted) return signal.reason;
+      return limit[0]?.aborted ? silent(base, timeoutMs, cause) : unreachable(base, cause);
+    };
     const response = await fetch(base + path, {
       method,
       headers: {
@@ -154,12 +162,16 @@ const caller = ({ url, token, fetch = globalThis.fetch }: ClientOptions): Call =
         ...headers,
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      ...(signal ? { signal } : {}),
+      ...(signals.length > 0 ? { signal: AbortSignal.any(signals) } : {}),
     }).catch((cause: unknown) => {
-      throw signal?.aborted ? signal.reason : unreachable(base, cause);
+      throw problem(cause);
     });
     if (!response.ok && !answers.includes(response.status)) throw await problemOf(response);
-    return response;
+    if (endless) return response;
+    const whole = await response.arrayBuffer().catch((cause: unknown) => {
+      throw problem(cause);
+    });
+    return new Response(whole, response);
   };
 };
 
@@ -170,7 +182,7 @@ async function* follow(
   const headers: Record<string, string> = { accept: 'text/event-stream' };
   if (after !== undefined) headers['last-event-id'] = after;
   try {
-    const response = await call('GET', `/api/events${query({ task })}`, { headers, signal });
+    const response = await call('GET', `/api/events${query({ task })}`, { headers, signal, endless: true });
     if (!response.body) return;
     for await (const { data } of readEvents(response.body)) yield JSON.parse(data) as FleetEvent;
   } catch (error) {
@@ -211,6 +223,11 @@ const parsed = (body: string): Partial<Problem> | null => {
   } catch {
     return null;
   }
+};
+
+const silent = (url: string, timeoutMs: number, cause: unknown): ClientProblem => {
+  const detail = `The gateway at ${url} took the request, but has not answered within ${timeoutMs / 1000} s.`;
+  return new ClientProblem({ status: 0, code: 'GATEWAY_SILENT', title: 'The gateway is silent', detail }, { cause });
 };
 
 const unreachable = (url: string, cause: unknown): ClientProblem => {
