@@ -258,6 +258,20 @@ test('stop --all waits until every worker has confirmed, and names those that ha
   expect(code).toBe(exitCodes.failed.code);
 });
 
+test('resume says what is still held, and lifts the hold of one part', async () => {
+  const state = { state: 'running', epoch: 8, by: 'cli', at: null, instances: [] };
+  const { url, calls } = await gateway((_call, response) =>
+    response.end(JSON.stringify({ ...state, scopes: { 'task:shop-a1': 'stopped' } })),
+  );
+  const whole = await nexus(['resume', '--all'], url);
+  expect(whole.out).toContain('task:shop-a1 is still stopped: nexus resume --task shop-a1');
+  await nexus(['resume', '--agent', 'builder'], url);
+  expect(calls.at(-2)?.body).toEqual({ command: 'RESUME_ALL', scope: { agent: 'builder' } });
+  const unsaid = await nexus(['resume'], url);
+  expect([unsaid.code, unsaid.err.includes('cancel')]).toEqual([exitCodes.usage.code, false]);
+  expect((await nexus(['resume', '--all', '--task', 'x'], url)).code).toBe(exitCodes.usage.code);
+});
+
 test('a worker that stays silent is named when the wait is over', async () => {
   const silent = { instance_id: 'w1', service: 'worker-agent', confirmed_epoch: 1, survivors: [] };
   const { url } = await gateway((_call, response) =>

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus } from '@nexus/shared/bus';
-import { ClientProblem, type ControlState, type ControlWord } from '@nexus/shared/client';
+import { ClientProblem, type ControlScope, type ControlState, type ControlWord } from '@nexus/shared/client';
 import type { Presence } from '@nexus/shared/messages/domain';
 import type { Tools } from './tools.ts';
 
@@ -18,6 +18,8 @@ export type Confirmation = {
   /** Instances that have not said so in time. */
   silent: string[];
   survivors: { instance_id: string; pid: number }[];
+  /** Parts that are held whatever the fleet as a whole does: `task:x` → `stopped`. */
+  scopes: Record<string, string>;
 };
 
 /** Services that run process trees; the others have nothing to end. */
@@ -26,22 +28,28 @@ const runsProcesses = ['worker-agent', 'quality-checker', 'finalizer'];
 type Word = Extract<ControlWord, 'STOP_ALL' | 'RESUME_ALL'>;
 
 /** Says the word and, for a stop, waits until everybody who runs processes has confirmed, or the time is over. */
-export const command = async (tools: Tools, word: Word, waitMs: number): Promise<Confirmation> => {
+export const command = async (
+  tools: Tools,
+  word: Word,
+  waitMs: number,
+  scope: ControlScope | null = null,
+): Promise<Confirmation> => {
   try {
     const client = await tools.client();
-    const said = await client.command(word);
+    const said = await client.command(word, scope ?? undefined);
     return await confirm(word, { ...said, through: 'gateway' }, waitMs, () => client.control());
   } catch (error) {
     if (!(error instanceof ClientProblem) || error.status !== 0) throw error;
     return tools.withBus(async (bus) => {
-      const { epoch, state } = await bus.control.command(word, null, tools.actor);
-      return confirm(word, { epoch, state, through: 'redis' }, waitMs, () => seenByBus(bus));
+      const { epoch, state, scopes } = await bus.control.command(word, scope as BusScope, tools.actor);
+      return confirm(word, { epoch, state, scopes, through: 'redis' }, waitMs, () => seenByBus(bus));
     });
   }
 };
 
+type BusScope = Parameters<Bus['control']['command']>[1];
 type Seen = Pick<ControlState, 'epoch' | 'state' | 'instances'>;
-type Said = Pick<ControlState, 'epoch' | 'state'> & Pick<Confirmation, 'through'>;
+type Said = Pick<ControlState, 'epoch' | 'state' | 'scopes'> & Pick<Confirmation, 'through'>;
 
 const confirm = async (word: Word, said: Said, waitMs: number, look: () => Promise<Seen>): Promise<Confirmation> => {
   const deadline = Date.now() + waitMs;
@@ -53,13 +61,14 @@ const confirm = async (word: Word, said: Said, waitMs: number, look: () => Promi
 };
 
 /** Who has confirmed the stop of this epoch, who is silent, and what has outlived it. */
-export const judge = ({ epoch, state, through }: Said, { instances }: Seen): Confirmation => {
+export const judge = ({ epoch, state, scopes, through }: Said, { instances }: Seen): Confirmation => {
   const asked = instances.filter(({ service }) => runsProcesses.includes(service));
   const silent = asked.filter((one) => one.confirmed_epoch < epoch);
   return {
     state,
     epoch,
     through,
+    scopes,
     confirmed: asked.filter((one) => !silent.includes(one)).map(({ instance_id }) => instance_id),
     silent: silent.map(({ instance_id }) => instance_id),
     survivors: asked.flatMap(({ instance_id, survivors }) => survivors.map((pid) => ({ instance_id, pid }))),

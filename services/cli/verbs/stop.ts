@@ -1,5 +1,7 @@
-/** `nexus stop --all` and `nexus resume --all` */
+/** `nexus stop --all`, and `nexus resume --all` or of one part. */
+import type { ControlScope } from '@nexus/shared/client';
 import type { Command } from 'commander';
+import { resumeWords } from '../doctor.ts';
 import { CommandFailure, type Exit } from '../exit-codes.ts';
 import type { Act } from '../program.ts';
 import { type Confirmation, command } from '../stop.ts';
@@ -8,6 +10,7 @@ import type { Tools } from '../tools.ts';
 import { count } from './tasks.ts';
 
 type StopOptions = { all?: boolean; local?: boolean; wait: number };
+type ResumeOptions = { all?: boolean } & ControlScope;
 
 export const addStop = (program: Command, act: Act): void => {
   program
@@ -32,14 +35,22 @@ Examples:
 export const addResume = (program: Command, act: Act): void => {
   program
     .command('resume')
-    .description('let a stopped or paused fleet go on from its checkpoints')
-    .option('--all', 'the whole fleet')
-    .addHelpText('after', '\nExample:\n  nexus resume --all')
+    .description('let a stopped or paused fleet, or a part of it, go on from its checkpoints')
+    .option('--all', 'the whole fleet; a part that is held by itself stays held, and is named')
+    .option('--task <id>', 'one task')
+    .option('--agent <id>', 'one agent')
+    .option('--service <name>', 'one service')
+    .option('--instance <id>', 'one instance, as `nexus status --json` names it')
+    .addHelpText('after', '\nExamples:\n  nexus resume --all\n  nexus resume --task add-csv-export-x7k2p9')
     .action(act(resume));
 };
 
 const stop = async (tools: Tools, options: StopOptions): Promise<Exit> => {
-  demandAll(options, 'stop');
+  if (!options.all) {
+    throw new CommandFailure('usage', 'This stops the whole fleet, so say it: nexus stop --all', {
+      advice: ['One task alone: nexus cancel ID'],
+    });
+  }
   if (options.local) return stopHere(tools);
   const confirmation = await command(tools, 'STOP_ALL', options.wait * 1000);
   tools.output.document(confirmation);
@@ -47,19 +58,36 @@ const stop = async (tools: Tools, options: StopOptions): Promise<Exit> => {
   return confirmation.silent.length + confirmation.survivors.length === 0 ? 'ok' : 'failed';
 };
 
-const resume = async (tools: Tools, options: { all?: boolean }): Promise<Exit> => {
-  demandAll(options, 'resume');
-  const { state, epoch, through } = await command(tools, 'RESUME_ALL', 0);
-  tools.output.document({ state, epoch, through });
-  tools.output.say(`The fleet is ${state} (epoch ${epoch}).`);
+const resume = async (tools: Tools, options: ResumeOptions): Promise<Exit> => {
+  const scope = scopeOf(options);
+  const { state, epoch, through, scopes } = await command(tools, 'RESUME_ALL', 0, scope);
+  tools.output.document({ state, epoch, through, scopes });
+  tools.output.say(...resumeLines(scope, { state, epoch, scopes }));
   return 'ok';
 };
 
-const demandAll = ({ all }: { all?: boolean }, verb: string): void => {
-  if (all) return;
-  throw new CommandFailure('usage', `This ${verb}s the whole fleet, so say it: nexus ${verb} --all`, {
-    advice: ['One task alone: nexus cancel ID'],
+/** What is to go on: null is the whole fleet. */
+const scopeOf = ({ all, task, agent, service, instance }: ResumeOptions): ControlScope | null => {
+  const named = Object.entries({ task, agent, service, instance }).filter(([, id]) => id !== undefined);
+  if (named.length + (all ? 1 : 0) === 1) return all ? null : (Object.fromEntries(named) as ControlScope);
+  throw new CommandFailure('usage', 'Say what is to go on, and one thing only: nexus resume --all', {
+    advice: ['One part alone: nexus resume --task ID, --agent ID, --service NAME or --instance ID'],
   });
+};
+
+/** What goes on, and what still does not. */
+const resumeLines = (
+  scope: ControlScope | null,
+  { state, epoch, scopes }: Pick<Confirmation, 'state' | 'epoch' | 'scopes'>,
+): string[] => {
+  const [kind, id] = Object.entries(scope ?? {})[0] ?? [];
+  const held = Object.entries(scopes).filter(([, is]) => is !== 'running');
+  return [
+    ...(kind === undefined ? [] : [`The ${kind} ${id} is no longer held by itself.`]),
+    ...(kind === undefined || state !== 'running' ? [`The fleet is ${state} (epoch ${epoch}).`] : []),
+    ...held.map(([part, is]) => `  ${part} is still ${is}: nexus resume ${resumeWords(part)}`),
+    ...(kind !== undefined && state !== 'running' ? ['  nexus resume --all lets the fleet go on.'] : []),
+  ];
 };
 
 const stopLines = ({ epoch, through, confirmed, silent, survivors }: Confirmation): string[] => [

@@ -1,8 +1,11 @@
 /** Stop, pause, resume, drain: the whole fleet, or a part of it. */
 import { type ControlScope, type ControlState, controlCommand, controlState } from '@nexus/shared/client/api';
 import type { Api, Fleet } from '../fleet.ts';
+import { refusal } from '../openapi.ts';
+import { knownStatus } from './tasks.ts';
 
-export const controlRoutes = (app: Api, { bus }: Fleet): void => {
+export const controlRoutes = (app: Api, fleet: Fleet): void => {
+  const { bus } = fleet;
   app.get(
     '/api/control',
     {
@@ -28,10 +31,12 @@ export const controlRoutes = (app: Api, { bus }: Fleet): void => {
         description: `The answer is the new state. Instances confirm within about two seconds: ask again, and compare
 \`confirmed_epoch\` with \`epoch\`.`,
         body: controlCommand,
-        response: { 200: controlState },
+        response: { 200: controlState, 404: refusal(404) },
       },
     },
     async ({ body, actor }) => {
+      // A hold on a task that does not exist would lie there for ever; to lift one must always be possible.
+      if (body.scope?.task !== undefined && body.command !== 'RESUME_ALL') await knownStatus(fleet, body.scope.task);
       const state = await bus.control.command(body.command, scopeOf(body.scope), actor);
       return show(state, await bus.presences());
     },
