@@ -17,7 +17,7 @@ export const projectRoot = resolve(import.meta.dirname, '../..');
 export const cliConfig = defineConfig({
   url: setting(
     'NEXUS_URL',
-    is.optionalText,
+    is.url('http://127.0.0.1:8080', 'http:', 'https:').optional(),
     'Where the gateway is, for `nexus`. Left out: the fleet that `nexus up` started, else http://127.0.0.1:8080.',
   ),
   token: setting(
@@ -42,7 +42,8 @@ export type CliConfig = Omit<ConfigOf<typeof cliConfig>, 'home'> & { home: strin
 
 /** Reads the settings; throws `CONFIG_INVALID` with every problem. The home is absolute, wherever one stands. */
 export const readConfig = (environment?: Environment): CliConfig => {
-  const own = loadConfig(cliConfig, environment);
+  // Together, so that all problems are told at once; where both declare one, the command line's own counts.
+  const own = loadConfig({ ...fabricConfig, ...cliConfig }, environment);
   const home = resolve(own.home ?? `${projectRoot}/.nexus`);
-  return { ...own, home, fabric: { ...loadConfig(fabricConfig, environment), home } };
+  return { ...own, home, fabric: { ...own, home } };
 };

@@ -21,6 +21,8 @@ const fleetState = z.object({
   started_at: z.string(),
   url: z.string(),
   prefix: z.string(),
+  /** How it was started, as far as its processes do not tell. A fleet of an older version has none. */
+  started_with: z.object({ agent_command: z.string().nullable(), rehearsal: z.boolean() }).optional(),
   processes: z.array(fleetProcess),
 });
 export type FleetProcess = z.infer<typeof fleetProcess>;

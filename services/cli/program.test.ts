@@ -224,6 +224,14 @@ for (const words of [
   });
 }
 
+test('the version is told, and an address that is none is a wrong setting', async () => {
+  const { code, out } = await nexus(['--version'], nobody);
+  expect([code, out]).toEqual([0, expect.stringMatching(/^\d+\.\d+\.\d+\n$/)]);
+  const wrong = await nexus(['status'], 'nonsense');
+  expect(wrong.code).toBe(exitCodes.config.code);
+  expect(wrong.err).toContain('NEXUS_URL is "nonsense": expected an address such as http://127.0.0.1:8080');
+});
+
 test('help names every verb, examples, settings and exit codes', async () => {
   const { code, out } = await nexus(['--help'], nobody);
   expect(code).toBe(0);
@@ -327,6 +335,28 @@ test('a dead letter is readable: cause first, what to do, the message last', asy
   ]) {
     expect(out).toContain(said);
   }
+  expect(out).not.toContain('dlq replay');
+});
+
+test('a letter is found by the beginning of its id, and only by one that no other shares', async () => {
+  const ids = ['0198aa', '0198ab', '02'];
+  const { url, calls } = await gateway(({ method, path }, response) => {
+    const id = path.split('/')[3] ?? '';
+    if (path.includes('?')) {
+      response.end(JSON.stringify({ dead_letters: ids.map((one) => ({ id: one })), total: 3, next_offset: null }));
+    } else if (ids.includes(id)) response.end(JSON.stringify({ id, status: method === 'GET' ? '' : 'replayed' }));
+    else {
+      response.statusCode = 404;
+      response.end(JSON.stringify({ code: 'LETTER_UNKNOWN', detail: `There is no dead letter ${id}.` }));
+    }
+  });
+  expect((await nexus(['dlq', 'replay', '0198ab'], url)).code).toBe(0);
+  expect((await nexus(['dlq', 'replay', '0'], url)).err).toContain('0198aa');
+  expect((await nexus(['dlq', 'drop', '07'], url)).err).toContain('There is no dead letter 07.');
+  expect(calls.filter(({ method }) => method !== 'GET').map(({ path }) => path)).toEqual([
+    '/api/dead-letters/0198ab/replay',
+  ]);
+  expect((await nexus(['dlq', 'drop', '02'], url)).out).toContain('02 is gone.');
 });
 
 test('an answer that is no NEXUS is said, not shown as a stack', async () => {

@@ -4,6 +4,7 @@
  * `runCommand` parses, runs one verb and returns the exit code; it never exits by itself, so that a test can
  * call it. To add a verb: one file that exports `add<Verb>(program, act)`, and one line in `verbs` below.
  */
+import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import type { CliConfig } from './config.ts';
 import { type CommandFailure, type Exit, exitCodes, toFailure } from './exit-codes.ts';
@@ -27,6 +28,8 @@ import { addUp } from './verbs/up.ts';
 export type Work<A extends unknown[]> = (tools: Tools, ...parameters: A) => Promise<Exit | undefined>;
 /** Makes of a verb's work what commander calls. */
 export type Act = <A extends unknown[]>(work: Work<A>) => (...parameters: [...A, Command]) => Promise<void>;
+
+const { version } = JSON.parse(readFileSync(new URL('./package.json', import.meta.url), 'utf8')) as { version: string };
 
 const verbs = [
   addRun,
@@ -77,6 +80,7 @@ export const runCommand = async (words: string[], around: Surroundings): Promise
 export const makeProgram = ({ stdout, stderr }: Pick<Surroundings, 'stdout' | 'stderr'>, act: Act): Command => {
   const program = new Command('nexus')
     .description('A fleet of AI software agents: give it a request, get a tested and merged branch.')
+    .version(version, '--version', 'print the version')
     .exitOverride()
     .configureOutput({
       writeOut: (text) => stdout.write(text),

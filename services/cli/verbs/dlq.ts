@@ -1,6 +1,7 @@
 /** `nexus dlq`: dead letters, the messages that could not be handled: read, replay, drop. */
-import type { DeadLetterDetail, DeadLetterList } from '@nexus/shared/client';
+import { type Client, ClientProblem, type DeadLetterDetail, type DeadLetterList } from '@nexus/shared/client';
 import type { Command } from 'commander';
+import { CommandFailure } from '../exit-codes.ts';
 import { ago, cut, oneLine, table } from '../output.ts';
 import type { Act } from '../program.ts';
 import type { Tools } from '../tools.ts';
@@ -10,7 +11,10 @@ export const addDlq = (program: Command, act: Act): void => {
   const dlq = program
     .command('dlq')
     .description('dead letters: messages that could not be handled')
-    .addHelpText('after', '\nExamples:\n  nexus dlq ls\n  nexus dlq show 0198c1d2\n  nexus dlq replay 0198c1d2');
+    .addHelpText(
+      'after',
+      '\nAn id may be cut short, as long as only one letter begins so.\n\nExamples:\n  nexus dlq ls\n  nexus dlq show 0198c1d2\n  nexus dlq replay 0198c1d2',
+    );
   dlq
     .command('ls')
     .description('list them, newest first')
@@ -28,21 +32,53 @@ const list = async ({ client, output }: Tools, { limit }: { limit: number }): Pr
 };
 
 const show = async ({ client, output }: Tools, id: string): Promise<undefined> => {
-  const letter = await (await client()).deadLetter(id);
+  const api = await client();
+  const letter = await findLetter(api, id);
   output.document(letter);
   output.say(...letterText(letter));
 };
 
 const replay = async ({ client, output }: Tools, id: string): Promise<undefined> => {
-  const answer = await (await client()).replay(id);
+  const api = await client();
+  const letter = await findLetter(api, id);
+  const answer = await api.replay(letter.id);
   output.document(answer);
-  output.say(`${id} is back in its inbox.`);
+  output.say(`${letter.id} is back in its inbox.`);
 };
 
 const drop = async ({ client, output }: Tools, id: string): Promise<undefined> => {
-  const answer = await (await client()).drop(id);
+  const api = await client();
+  const letter = await findLetter(api, id);
+  const answer = await api.drop(letter.id);
   output.document(answer);
-  output.say(`${id} is gone.`);
+  output.say(`${letter.id} is gone.`);
+};
+
+/** The letter of this id, or the only one that begins so. Throws the gateway's LETTER_UNKNOWN where none does. */
+const findLetter = async (api: Client, given: string): Promise<DeadLetterDetail> => {
+  try {
+    return await api.deadLetter(given);
+  } catch (error) {
+    if (!(error instanceof ClientProblem) || error.code !== 'LETTER_UNKNOWN') throw error;
+    const found = await lettersFrom(api, given);
+    if (found.length === 0) throw error;
+    const [only, ...others] = found;
+    if (only !== undefined && others.length === 0) return api.deadLetter(only);
+    throw new CommandFailure('refused', `${found.length} dead letters begin with ${given}; which one?`, {
+      code: 'LETTER_AMBIGUOUS',
+      advice: found.slice(0, 8),
+    });
+  }
+};
+
+const lettersFrom = async (api: Client, beginning: string): Promise<string[]> => {
+  const found: string[] = [];
+  for (let offset: number | null = 0; offset !== null; ) {
+    const page: DeadLetterList = await api.deadLetters({ limit: 200, offset });
+    found.push(...page.dead_letters.map(({ id }) => id).filter((id) => id.startsWith(beginning)));
+    offset = page.next_offset;
+  }
+  return found;
 };
 
 const letterLines = ({ dead_letters, next_offset }: DeadLetterList, now: number): string[] => {
@@ -78,8 +114,13 @@ const letterText = (letter: DeadLetterDetail): string[] => [
   ...section('attempts before', historyOf(letter.envelope).map(historyLine)),
   ...section('message', shownMessage(letter.envelope)),
   '',
-  `  nexus dlq replay ${letter.id}   puts it back; nexus dlq drop ${letter.id} deletes it`,
+  unreadable.includes(letter.code)
+    ? `  As it is nobody can handle it, so it cannot be replayed; nexus dlq drop ${letter.id} deletes it`
+    : `  nexus dlq replay ${letter.id}   puts it back; nexus dlq drop ${letter.id} deletes it`,
 ];
+
+/** Where the message itself was the reason, so that a replay is refused. */
+const unreadable = ['MESSAGE_MALFORMED', 'MESSAGE_INVALID', 'MESSAGE_UNKNOWN', 'PROTOCOL_UNKNOWN'];
 
 const section = (title: string, lines: string[]): string[] => (lines.length === 0 ? [] : ['', `${title}:`, ...lines]);
 

@@ -37,7 +37,7 @@ Examples:
 const up = async (tools: Tools, options: Options): Promise<Exit | undefined> => {
   const { config, output } = tools;
   const before = readFleet(config.home);
-  if (before?.processes.some(lives)) return tellRunning(tools, before);
+  if (before?.processes.some(lives)) return tellRunning(tools, before, options);
   const redis = await provideRedis(config);
   if (redis) output.note(`Redis started on 127.0.0.1:6379 (data in ${config.home}/redis)`);
   const fleet = await launchFleet({
@@ -53,7 +53,8 @@ const up = async (tools: Tools, options: Options): Promise<Exit | undefined> => 
     if (redis) await endProcesses([redis], 5000);
     throw error;
   });
-  const state = { ...fleet.state, processes: [...fleet.state.processes, ...(redis ? [redis] : [])] };
+  const processes = [...fleet.state.processes, ...(redis ? [redis] : [])];
+  const state = { ...fleet.state, started_with: startedWith(options), processes };
   writeFleet(config.home, state);
   await waitForWorkers(openClient({ url: state.url, token: await tools.token() }));
   output.document(state);
@@ -72,6 +73,11 @@ const environmentOf = ({ rehearsal, agentCommand }: Options): Record<string, str
   ...(agentCommand === undefined ? {} : { NEXUS_AGENT_COMMAND: fullCommand(agentCommand) }),
 });
 
+const startedWith = ({ rehearsal, agentCommand }: Options): NonNullable<FleetState['started_with']> => ({
+  agent_command: agentCommand === undefined ? null : fullCommand(agentCommand),
+  rehearsal: rehearsal ?? false,
+});
+
 const upLines = ({ url, processes }: FleetState, home: string): string[] => [
   `The fleet is up: ${processes.map(({ name }) => name).join(', ')}`,
   `  API   ${url}   (documentation: ${url}/api/docs)`,
@@ -79,8 +85,11 @@ const upLines = ({ url, processes }: FleetState, home: string): string[] => [
   '  next  nexus run "what you want done", nexus doctor, nexus down',
 ];
 
-/** A fleet that is whole is what was asked for; one with holes is told, and nothing is mended silently. */
-const tellRunning = ({ config, output }: Tools, state: FleetState): Exit => {
+/**
+ * A fleet that is whole is what was asked for, unless other options were; one with holes is told. Nothing is mended or
+ * changed silently.
+ */
+const tellRunning = ({ config, output }: Tools, state: FleetState, options: Options): Exit => {
   const dead = state.processes.filter((one) => !lives(one));
   if (dead.length > 0) {
     throw new CommandFailure('unavailable', `A fleet was started here, but ${names(dead)} died since.`, {
@@ -88,9 +97,31 @@ const tellRunning = ({ config, output }: Tools, state: FleetState): Exit => {
       advice: [...dead.flatMap(deathLines), 'Start anew: nexus down, then nexus up'],
     });
   }
+  const different = differences(state, options);
+  if (different.length > 0) {
+    throw new CommandFailure('refused', `A fleet runs already, and was not changed: ${different.join('; ')}.`, {
+      code: 'FLEET_RUNS',
+      advice: ['To start it with these options: nexus down, then nexus up with them again'],
+    });
+  }
   output.document(state);
   output.say(...upLines(state, config.home));
   return 'ok';
+};
+
+/** What was asked for and is otherwise in the fleet that runs; what was not asked for may be as it is. */
+export const differences = ({ url, processes, started_with }: FleetState, options: Options): string[] => {
+  const { workers, port: asked, agentCommand, rehearsal } = options;
+  const alive = processes.filter(({ name }) => name.startsWith('worker-agent')).length;
+  const taken = Number(new URL(url).port);
+  const command = started_with?.agent_command ?? null;
+  const told: [boolean, string][] = [
+    [workers !== undefined && workers !== alive, `it has ${alive} workers, not ${workers}`],
+    [asked !== undefined && asked !== 0 && asked !== taken, `its gateway is on port ${taken}, not ${asked}`],
+    [agentCommand !== undefined && fullCommand(agentCommand) !== command, 'it was started with another agent command'],
+    [rehearsal === true && started_with?.rehearsal !== true, 'it was started without --rehearsal'],
+  ];
+  return told.flatMap(([differs, says]) => (differs ? [says] : []));
 };
 
 /** The last log lines of a process that is gone. */

@@ -38,7 +38,9 @@ test('CONFIG_INVALID: all problems are told together, each with the setting, its
     expect((error as Error).message).toContain(
       'GRACE is "soon": expected a duration such as 30s, 5m or 24h (default 5s)',
     );
-    expect((error as Error).message).toContain('PORT is "eighty"');
+    expect((error as Error).message).toContain(
+      'PORT is "eighty": expected a whole number from 0 to 65535 (default 8080)',
+    );
   }
 });
 
@@ -76,4 +78,13 @@ test('redaction is told the values of variables whose names sound secret', () =>
     X_TOKEN: 'on',
   };
   expect(secretValues(environment)).toEqual(['abcdefgh', 'ijklmnop']);
+});
+
+test('an address is one of the protocols that were asked for, and is quoted only where it is no secret', () => {
+  const declared = (secret: boolean) => ({ at: setting('AT', is.url('redis://h:1', 'redis:'), 'Where.', { secret }) });
+  expect(loadConfig(declared(false), { AT: 'redis://:hush@h:1/0' }).at).toBe('redis://:hush@h:1/0');
+  for (const AT of ['foo', 'http://h', 'h:6379']) {
+    expect(() => loadConfig(declared(false), { AT })).toThrow(`AT is "${AT}": expected an address such as redis://h:1`);
+    expect(() => loadConfig(declared(true), { AT })).not.toThrow(AT === 'foo' ? 'foo' : `"${AT}"`);
+  }
 });

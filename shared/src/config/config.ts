@@ -47,13 +47,23 @@ export type ConfigOf<D extends ConfigDefinition> = {
 
 export const defineConfig = <D extends ConfigDefinition>(definition: D): D => definition;
 
+const wholeNumber = (minimum: number, maximum: number) => {
+  const wanted = `expected a whole number from ${minimum} to ${maximum}`;
+  return z.coerce.number(wanted).int(wanted).min(minimum, wanted).max(maximum, wanted);
+};
+
 /** The schemas that settings are made of; each reads text and says in words what it wants. */
 export const is = {
   text: z.string().min(1),
   optionalText: z.string().optional(),
   flag: z.stringbool(),
-  port: z.coerce.number().int().min(0).max(65_535),
-  count: (minimum = 0, maximum = 1_000_000) => z.coerce.number().int().min(minimum).max(maximum),
+  port: wholeNumber(0, 65_535),
+  count: (minimum = 0, maximum = 1_000_000) => wholeNumber(minimum, maximum),
+  /** An address with one of these protocols, `redis:` for example. */
+  url: (example: string, ...protocols: string[]) =>
+    z.string().refine((text) => protocols.includes(URL.parse(text)?.protocol ?? '') && URL.parse(text)?.host !== '', {
+      error: `expected an address such as ${example}`,
+    }),
   /** Milliseconds from `250`, `250ms`, `30s`, `5m`, `24h`, `7d`. */
   duration: z
     .string()
@@ -132,7 +142,7 @@ const textOf = (declared: Setting<unknown>, environment: Environment, problems: 
 };
 
 const problemOf = (declared: Setting<unknown>, text: string, error: z.ZodError): string => {
-  const wanted = error.issues.map((issue) => issue.message).join('; ');
+  const wanted = [...new Set(error.issues.map((issue) => issue.message))].join('; ');
   const shown = declared.secret ? '(secret)' : `"${text.slice(0, 80)}"`;
   const fallback = declared.fallback === undefined ? '' : ` (default ${declared.fallback})`;
   return `${declared.name} is ${shown}: ${wanted}${fallback}`;
@@ -164,7 +174,7 @@ const readBytes = (text: string): number | undefined => {
 export const fabricConfig = defineConfig({
   redisUrl: setting(
     'REDIS_URL',
-    is.text,
+    is.url('redis://127.0.0.1:6379', 'redis:', 'rediss:'),
     'Where Redis is: redis:// or rediss://, with user and password if it has them.',
     {
       default: 'redis://127.0.0.1:6379',

@@ -1,0 +1,25 @@
+import { expect, test } from 'vitest';
+import type { FleetState } from '../fleet-state.ts';
+import { differences } from './up.ts';
+
+const one = (name: string) => ({ name, pid: 1, identity: 'x', port: 8080, log: '/log' });
+const state: FleetState = {
+  version: 1,
+  started_at: '2027-01-01T00:00:00Z',
+  url: 'http://127.0.0.1:8080',
+  prefix: '{nexus}',
+  started_with: { agent_command: 'my-agent', rehearsal: false },
+  processes: [one('gateway'), one('worker-agent'), one('worker-agent-2')],
+};
+
+test('what a running fleet was asked for and is not is named; the same, or nothing, is no difference', () => {
+  expect(differences(state, {})).toEqual([]);
+  expect(differences(state, { workers: 2, port: 8080, agentCommand: 'my-agent' })).toEqual([]);
+  expect(differences(state, { port: 0 })).toEqual([]);
+  expect(differences(state, { workers: 3, port: 9090, agentCommand: 'other', rehearsal: true })).toEqual([
+    'it has 2 workers, not 3',
+    'its gateway is on port 8080, not 9090',
+    'it was started with another agent command',
+    'it was started without --rehearsal',
+  ]);
+});
