@@ -66,12 +66,10 @@ export const chain: Role = async (options, started) => {
   });
   await Promise.all(workers.map((worker) => worker.waitUntilReady()));
   await started();
-  const began = performance.now();
   if (options.stations.includes(stationsMax - 1)) {
     loop.begin();
     await loop.all;
   } else await untilEnd();
-  const per_second = (options.messages / (performance.now() - began)) * 1000;
   await Promise.all(workers.map((worker) => worker.close(true)));
-  return { per_second };
+  return { per_second: loop.perSecond() };
 };

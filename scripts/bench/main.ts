@@ -33,7 +33,7 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: 'string', default: '3' },
-    messages: { type: 'string', default: '30000' },
+    messages: { type: 'string', default: '90000' },
     json: { type: 'boolean', default: false },
   },
 });

@@ -43,33 +43,36 @@ export const paced = async (count: number, rate: number, send: (n: number) => Pr
   await Promise.all(flying);
 };
 
+/** So much of everything goes by before it counts: a service runs for days, and its code is long compiled. */
+const warmShare = 0.2;
+
 export type Arrivals = {
   /** Resolves when so many have arrived as were expected. */
   all: Promise<void>;
   /** One has arrived that was sent then (`clockMs`); 0: nobody asks how long it took. */
   met(sentAt: number): void;
-  /** From `beganAt` if it is given, else from the first arrival, to the last. */
-  report(beganAt?: number): { count: number; per_second: number; p50_ms: number; p99_ms: number };
+  /** Rate and times of those that came after the first fifth, which warms up. */
+  report(): { count: number; per_second: number; p50_ms: number; p99_ms: number };
 };
 
-/** Counts what arrives: how many a second, and how long each was under way, but for the first tenth, which warms up. */
+/** Counts what arrives: how many a second, and how long each was under way. */
 export const arrivals = (expected: number): Arrivals => {
   const took: number[] = [];
-  const warming = expected / 10;
+  const warming = Math.max(1, Math.floor(expected * warmShare));
   const all = Promise.withResolvers<void>();
-  let [first, last, count] = [0, 0, 0];
+  let [warm, last, count] = [0, 0, 0];
   return {
     all: all.promise,
     met: (sentAt) => {
       last = clockMs();
-      if (count === 0) first = last;
       count += 1;
-      if (sentAt > 0 && count > warming) took.push(last - sentAt);
+      if (count === warming) warm = last;
+      else if (count > warming && sentAt > 0) took.push(last - sentAt);
       if (count === expected) all.resolve();
     },
-    report: (beganAt) => ({
+    report: () => ({
       count,
-      per_second: ((beganAt === undefined ? count - 1 : count) / (last - (beganAt ?? first))) * 1000,
+      per_second: ((count - warming) / (last - warm)) * 1000,
       p50_ms: quantile(took, 0.5),
       p99_ms: quantile(took, 0.99),
     }),
@@ -78,11 +81,11 @@ export const arrivals = (expected: number): Arrivals => {
 
 /**
  * Closed loop: so many are kept under way until all have been sent. Those that end in one tick are replaced in one
- * call of `send`, with the numbers from `first` on. Resolves when the last has ended.
+ * call of `send`, with the numbers from `first` on. `all` resolves when the last has ended.
  */
 export const closedLoop = (count: number, inFlight: number, send: (first: number, many: number) => unknown) => {
-  const all = Promise.withResolvers<void>();
-  let [sent, ended, owed] = [0, 0, 0];
+  const ends = arrivals(count);
+  let [sent, owed] = [0, 0];
   const refill = (): void => {
     const many = Math.min(owed, count - sent);
     owed = 0;
@@ -91,16 +94,16 @@ export const closedLoop = (count: number, inFlight: number, send: (first: number
     send(sent - many, many);
   };
   return {
-    all: all.promise,
+    all: ends.all,
     begin: (): void => {
       owed = inFlight;
       refill();
     },
     ended: (): void => {
-      ended += 1;
-      if (ended === count) all.resolve();
+      ends.met(0);
       if (owed === 0) setImmediate(refill);
       owed += 1;
     },
+    perSecond: (): number => ends.report().per_second,
   };
 };

@@ -79,10 +79,9 @@ export const chain: Role = async (options, started) => {
     await untilEnd();
     return {};
   }
-  const began = performance.now();
   loop.begin();
   await loop.all;
-  return { per_second: (options.messages / (performance.now() - began)) * 1000 };
+  return { per_second: loop.perSecond() };
 };
 
 const publishFirst = (bus: Bus, task: string): Promise<unknown> => {

@@ -45,16 +45,14 @@ export const chain: Role = async (options, started) => {
   await started();
   const stop = { now: false };
   const working = work(options, { reading, writing, sha, stop, ended: loop.ended });
-  const began = performance.now();
   if (options.stations.includes(stationsMax - 1)) {
     loop.begin();
     await loop.all;
   } else await untilEnd();
-  const per_second = (options.messages / (performance.now() - began)) * 1000;
   stop.now = true;
   reading.disconnect();
   await working.catch(() => undefined);
-  return { per_second };
+  return { per_second: loop.perSecond() };
 };
 
 type Tools = { reading: Redis; writing: Redis; sha: string; stop: { now: boolean }; ended(): void };
