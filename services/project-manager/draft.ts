@@ -30,7 +30,8 @@ export type Slots = { capacity: number; load: ReadonlyMap<string, number> };
 /** What the board needs to know of its task. */
 export type TaskFacts = {
   status: TaskStatus;
-  setup: string[];
+  /** Null: the task leaves it to the project; empty: it wants none. */
+  setup: string[] | null;
   checks: CheckRequest[];
   priority: Priority;
   mode: Mode;

@@ -104,7 +104,7 @@ const submit = (draft: Draft, part: Subtask, delayMs?: number): void => {
       kind,
       commit,
       integration: draft.head.integration,
-      setup: task?.setup ?? [],
+      setup: task?.setup ?? null,
       checks: task?.checks ?? [],
       before: draft.head.before,
       allowed_red: allowedRed(draft, part),

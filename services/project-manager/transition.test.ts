@@ -8,6 +8,7 @@ import {
 } from '@nexus/shared/bus';
 import { readBoard, readLoad, readStats } from '@nexus/shared/ledger';
 import { writeBoard, writeTask, writeWip } from '@nexus/shared/ledger/write';
+import type { TaskRequest } from '@nexus/shared/messages/domain';
 import { silentLog } from '@nexus/shared/telemetry';
 import { expect, test } from 'vitest';
 import {
@@ -27,7 +28,7 @@ import { type Tools, transition } from './transition.ts';
 const keys = keysOf('{transition}');
 const at = '2026-01-02T03:04:05.000Z';
 
-const openFleet = async () => {
+const openFleet = async (wished: Partial<TaskRequest> = {}) => {
   const store = openMemoryStore();
   const told: LiveEvent[] = [];
   const tools: HandlerTools & Tools = {
@@ -44,7 +45,7 @@ const openFleet = async () => {
     agentFor: (role) => `${role}_agent`,
     capacity: async () => 4,
   };
-  const { priority, mode, setup, checks } = taskFacts;
+  const { priority, mode, checks } = taskFacts;
   store.settle(
     writeTask(keys, 'task', 0, {
       head: {
@@ -52,7 +53,7 @@ const openFleet = async () => {
         ...{ created_at: at, updated_at: at, ended_at: null, deadline: null, repository: null, base: null },
         ...{ base_commit: baseCommit, warnings: [], actor: 'cli' },
       },
-      request: { request: 'Do it', setup, checks },
+      request: { request: 'Do it', checks, ...wished },
     }),
   );
   const handle = async (message: BoardMessage): Promise<Outcome> =>
@@ -87,6 +88,17 @@ test('a handler reads the ledger, and answers with the board, its follow-ups and
   expect(told.map(({ subtask_id, text }) => `${subtask_id} ${text}`)).toEqual([
     ...['look ready', 'build blocked', 'look working', 'look reported', 'build ready', 'build checking'],
   ]);
+});
+
+test.each([
+  ['what the project declares', {}, null],
+  ['none', { setup: [] }, []],
+  ['its own', { setup: ['make deps'] }, ['make deps']],
+])('a task that asks for %s as its set-up gets that at the gate', async (_, wished, setup) => {
+  const { deliver } = await openFleet(wished);
+  await deliver(planAccepted('task', [{ id: 'build' }]));
+  const [candidate] = await deliver(attemptFinished(of('build'), { commit: 'b'.repeat(40) }));
+  expect(candidate).toMatchObject({ type: 'candidate.submitted', payload: { setup } });
 });
 
 test('a transition on a large board reads it no more often than on a small one', async () => {

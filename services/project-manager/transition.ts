@@ -73,7 +73,7 @@ const readFacts = async (taskId: string, tools: HandlerTools): Promise<TaskFacts
   const task = await readTask(tools.store, tools.keys, taskId);
   if (task === null) return null;
   const { status, priority, mode, base_commit: baseCommit } = task.head;
-  return { status, priority, mode, baseCommit, setup: task.request.setup ?? [], checks: task.request.checks ?? [] };
+  return { status, priority, mode, baseCommit, setup: task.request.setup ?? null, checks: task.request.checks ?? [] };
 };
 
 const carryOut = (view: View, decision: Decision, tools: HandlerTools & Tools): Outcome => {

@@ -15,7 +15,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-type Asked = { setup?: string[]; asked?: { name: string; command: string }[]; changed?: string[] };
+type Asked = { setup?: string[] | null; asked?: { name: string; command: string }[]; changed?: string[] };
 
 const look = async (files: Record<string, string>, more: Asked = {}) => {
   for (const [path, text] of Object.entries(files)) {
@@ -26,7 +26,7 @@ const look = async (files: Record<string, string>, more: Asked = {}) => {
     folder,
     files: Object.keys(files),
     changed: [],
-    setup: [],
+    setup: null,
     asked: [],
     definitions,
     ...more,
@@ -144,4 +144,10 @@ test('files of tests are known by their names', () => {
   }
   for (const path of ['src/testing.ts', 'latest.js', 'contest.js', 'README.md'])
     expect(isTestFile(path), path).toBe(false);
+});
+
+test('a task that asks for no set-up gets none, whatever its project declares', async () => {
+  const files = { 'package.json': manifest({ test: 'x' }, needs), 'package-lock.json': '{}' };
+  expect((await look(files)).setup).toEqual(['npm ci']);
+  expect((await look(files, { setup: [] })).setup).toEqual([]);
 });

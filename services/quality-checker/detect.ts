@@ -2,7 +2,7 @@
  * What a project declares about itself: how it is set up, and which checks it has. Nothing is guessed that the
  * project does not say.
  *
- *   set-up   the task's own commands, else what its package manager wants (`@nexus/shared/project`)
+ *   set-up   the task's own commands, which may be none; else what its package manager wants (`@nexus/shared/project`)
  *   checks   those of the task, then those that the definitions in `checks/` find
  */
 import { readFile } from 'node:fs/promises';
@@ -18,7 +18,7 @@ export const detect = async (options: {
   folder: string;
   files: string[];
   changed: string[];
-  setup: readonly string[];
+  setup: readonly string[] | null;
   asked: readonly CheckRequest[];
   definitions: readonly CheckDefinition[];
 }): Promise<GatePlan> => {
@@ -29,7 +29,7 @@ export const detect = async (options: {
   const manager = await packageManagerOf(manifest, has, read);
   const changed = options.changed.filter(has);
   const project: Project = { folder, files, manifest, runner: manager.runner, asked, changed, read };
-  const setup = options.setup.length > 0 ? [...options.setup] : manager.setup;
+  const setup = options.setup === null ? manager.setup : [...options.setup];
   return { setup, checks: await planChecks(project, definitions) };
 };
 

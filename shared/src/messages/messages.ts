@@ -317,7 +317,7 @@ export const catalog = {
       kind: subtaskKind,
       commit: commitId,
       integration: commitId,
-      setup: z.array(z.string()).max(16),
+      setup: z.array(z.string()).max(16).nullable().meta({ description: 'Null: what the project itself declares.' }),
       checks: z.array(checkRequest).max(32),
       before: z.array(check).max(64).nullable(),
       allowed_red: z.array(z.string()).max(200),
