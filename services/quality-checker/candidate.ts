@@ -7,7 +7,7 @@
  * The merge commit is the same whenever it is made of the same two commits by the same message, so a second delivery
  * pushes what is already there.
  */
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isFailure } from '@nexus/shared/errors';
 import { cloneAt, fetchCommits, mergeCandidate, mergeInto, pushRef, readRef } from '@nexus/shared/git';
@@ -25,9 +25,13 @@ export type Candidate =
   | { merged: string; folder: string }
   | { merged: null; files: string[]; says: string; logTail: string };
 
-/** Makes the folder of a claim. Throws `DISK_FULL` rather than letting a check fail for want of room. */
+/**
+ * Makes the folder of a claim, with the name of its task in it: a deleted task takes its gates along. Throws
+ * `DISK_FULL` rather than letting a check fail for want of room.
+ */
 export const openWorkshop = async (options: {
   home: string;
+  taskId: string;
   token: string;
   hub: string;
   diskReserve: number;
@@ -37,6 +41,7 @@ export const openWorkshop = async (options: {
   await openGround(gatesOf(options.home), options.diskReserve);
   const folder = join(gatesOf(options.home), options.token);
   await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, 'task'), options.taskId);
   return { folder, hub, signal };
 };
 

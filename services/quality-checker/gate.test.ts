@@ -102,7 +102,7 @@ const submitted = (payload: Partial<PayloadOf<'candidate.submitted'>>): Message<
       kind: 'code',
       commit: base,
       integration: base,
-      setup: [],
+      setup: null,
       checks: [],
       before: null,
       allowed_red: [],
@@ -313,6 +313,12 @@ test('a check that somebody ends from outside is run again, and is broken only t
   expect(await gate({ commit: mine, checks: [{ name: 'once', command: once }] })).toMatchObject({ verdict: 'passed' });
   const verdict = await gate({ commit: mine, checks: [{ name: 'always', command: 'kill -KILL $$' }] });
   expect(verdict).toMatchObject({ verdict: 'broken', checks: [{ state: 'broken', exit_code: null }] });
+});
+
+test('the folder of a gate says whose it is, so that a deleted task takes it along', async () => {
+  const mine = await commit({ 'a.txt': 'x' });
+  const asked = [{ name: 'whose', command: `test "$(cat ../task)" = "${submitted({}).payload.task_id}"` }];
+  expect(await gate({ commit: mine, checks: asked })).toMatchObject({ verdict: 'passed' });
 });
 
 test('a gate does not begin where the disk is full', async () => {

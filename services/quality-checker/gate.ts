@@ -44,7 +44,7 @@ export const openGate = async (
   const hub = hubLocation(config, task_id);
   return {
     payload,
-    workshop: await openWorkshop({ home, token: claim.token, hub, diskReserve, signal }),
+    workshop: await openWorkshop({ home, taskId: task_id, token: claim.token, hub, diskReserve, signal }),
     mark: `${keys.prefix}.${claim.token}`,
     ref: refs(task_id).tested(subtask_id, attempt),
     evidence: refs(task_id).evidence(`gate-${subtask_id}-${attempt}`),

@@ -6,6 +6,8 @@
 import { foldersOf, openCatalog } from '@nexus/shared/catalog';
 import { secretValues } from '@nexus/shared/config';
 import { fail, toAppError } from '@nexus/shared/errors';
+import { readTaskStatus } from '@nexus/shared/ledger';
+import { taskId } from '@nexus/shared/messages/domain';
 import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
 import { openRedactor } from '@nexus/shared/telemetry';
 import type { WorkerTools } from './attempt.ts';
@@ -31,10 +33,12 @@ const open = async ({ config: settings, bus, log, meters }: ServiceContext<typeo
     task: null,
   };
   const look = async () => bus.present({ runtimes: await lookAtRuntimes(runtimes, context) });
+  const isGone = async (task: string) =>
+    taskId.safeParse(task).success && (await readTaskStatus(bus.store, bus.keys, task)) === null;
   const sweep = async () => {
     const author = { name: 'NEXUS', email: 'worker@nexus.local' };
     const { home, keepFailed: keepMs } = settings;
-    const { removed, kept } = await sweepWorkspaces({ home, keepMs, now: Date.now(), author });
+    const { removed, kept } = await sweepWorkspaces({ home, keepMs, now: Date.now(), author, isGone });
     if (removed.length > 0) log.info({ removed: removed.length }, 'old workspaces were removed');
     if (kept.length > 0) log.warn({ kept }, 'old workspaces hold work that could not be saved');
   };

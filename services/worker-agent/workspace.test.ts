@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fail } from '@nexus/shared/errors';
 import { refs } from '@nexus/shared/git';
@@ -34,7 +34,8 @@ const open = (token: string, madeAt = Date.now()): Promise<Workspace> =>
     signal,
   });
 const write = ({ folder }: Workspace, path: string, text: string) => writeFileSync(join(folder, path), text);
-const sweep = () => sweepWorkspaces({ home: rig.home, keepMs: day, now: Date.now(), author });
+const sweep = (isGone = false) =>
+  sweepWorkspaces({ home: rig.home, keepMs: day, now: Date.now(), author, isGone: async () => isGone });
 const refsBelow = (prefix: string) => rig.git('for-each-ref', '--format=%(refname)', prefix);
 
 describe('a workspace', () => {
@@ -98,6 +99,17 @@ describe('work that was left behind', () => {
     mkdirSync(join(old.folder, '.git'), { recursive: true });
     writeFileSync(join(old.folder, '.git', 'nexus.json'), JSON.stringify(old.note));
     expect(await sweep()).toEqual({ removed: [old.folder], kept: [] });
+  });
+
+  test('what a deleted task left goes at once, saved or not, and its folder with it', async () => {
+    const left = await open('t1');
+    write(left, 'a.txt', 'one');
+    expect(await sweep(false)).toEqual({ removed: [], kept: [] });
+    // A ledger that was lost has no task either; then the hub still stands, and the work stays with it.
+    expect(await sweep(true)).toEqual({ removed: [], kept: [] });
+    rmSync(rig.hub, { recursive: true });
+    expect(await sweep(true)).toEqual({ removed: [left.folder], kept: [] });
+    expect(existsSync(join(rig.home, 'workspaces', taskId))).toBe(false);
   });
 
   test('half a clone without a note is swept by its own age', async () => {

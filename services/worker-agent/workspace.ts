@@ -12,7 +12,7 @@
  */
 import { existsSync } from 'node:fs';
 import { readdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { type Author, cloneAt, pushRef, readRef, refs, snapshot } from '@nexus/shared/git';
 import { endMarked } from '@nexus/shared/process';
 import { openGround } from '@nexus/shared/project';
@@ -52,7 +52,9 @@ export const openWorkspace = async (options: {
   if (existsSync(folder)) {
     throw new Error(`The workspace ${folder} exists already, though its claim token is new: two claims share a token.`);
   }
-  await cloneAt({ hub: note.hub, folder, commit: note.base, signal });
+  const clone = () => cloneAt({ hub: note.hub, folder, commit: note.base, signal });
+  // The task's folder may go, empty, in the moment before the clone lies in it: the second time it is made anew.
+  await clone().catch((thrown: NodeJS.ErrnoException) => (thrown.code === 'ENOENT' ? clone() : Promise.reject(thrown)));
   await excludeFor(folder);
   const workspace: Workspace = {
     folder,
@@ -68,10 +70,15 @@ export const markSaved = async (workspace: Workspace): Promise<void> => {
   await writeNote(workspace);
 };
 
-/** Removes a workspace whose work was pushed; any other one is left where it is. */
-export const removeWorkspace = async (workspace: Workspace): Promise<void> => {
-  if (workspace.note.saved) await rm(workspace.folder, { recursive: true, force: true, maxRetries: 3 });
+/** Removes a workspace whose work was pushed, with its task's folder if it was the last; else it is left. */
+export const removeWorkspace = async ({ folder, note }: Workspace): Promise<void> => {
+  if (!note.saved) return;
+  await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+  await removeIfEmpty(dirname(folder));
 };
+
+/** One that is being filled stays. */
+const removeIfEmpty = (folder: string): Promise<void> => rmdir(folder).catch(() => undefined);
 
 /**
  * Saves what earlier deliveries of a subtask left unsaved in this home, the newest first, and returns the commits.
@@ -100,25 +107,31 @@ export const rescue = async (options: {
 
 /**
  * Removes the workspaces of a home that are older than `keepMs`. One that is not saved is saved first; where that
- * fails while its hub still stands, it stays. Returns what was removed and what was kept for that reason.
+ * fails while its hub still stands, it stays. Those of a task that is gone, and its hub with it, go at once: a
+ * ledger that was lost, or that of another fleet, leaves the hub standing. Returns what was removed and what was kept.
  */
 export const sweepWorkspaces = async (options: {
   home: string;
   keepMs: number;
   now: number;
   author: Author;
+  /** Whether the ledger has no such task (any more). */
+  isGone(taskId: string): Promise<boolean>;
 }): Promise<{ removed: string[]; kept: string[] }> => {
   const swept = { removed: [] as string[], kept: [] as string[] };
   const tasks = await readdir(workspacesOf(options.home)).catch(() => []);
   for (const task of tasks) {
-    for (const { folder, note, madeAt } of await listFolders(options.home, task)) {
-      if (options.now - madeAt < options.keepMs) continue;
-      const safe = note === null || note.saved || (await saveOrGone({ folder, note }, options.author));
+    const folders = await listFolders(options.home, task);
+    const isGone = folders.length > 0 && (await options.isGone(task));
+    for (const { folder, note, madeAt } of folders) {
+      const isLeft = isGone && note !== null && !mayStand(note.hub);
+      if (!isLeft && options.now - madeAt < options.keepMs) continue;
+      const safe =
+        isLeft || note === null || note.saved || (await saveOrGone({ folder, note }, options.author, isGone));
       if (safe) await rm(folder, { recursive: true, force: true });
       (safe ? swept.removed : swept.kept).push(folder);
     }
-    // Only an empty folder goes; one that is being filled stays.
-    await rmdir(join(workspacesOf(options.home), task)).catch(() => undefined);
+    await removeIfEmpty(join(workspacesOf(options.home), task));
   }
   return swept;
 };
@@ -172,14 +185,19 @@ const save = async (workspace: Workspace, author: Author, signal?: AbortSignal):
   return commit;
 };
 
-const saveOrGone = async (workspace: Workspace, author: Author): Promise<boolean> => {
-  const local = !/^[a-z+]+:\/\//.test(workspace.note.hub);
-  if (local && !existsSync(workspace.note.hub)) return true;
+/** False for a hub that is not there; one elsewhere may always stand. */
+const mayStand = (hub: string): boolean => isElsewhere(hub) || existsSync(hub);
+const isElsewhere = (hub: string): boolean => /^[a-z+]+:\/\//.test(hub);
+
+/** Saves, or says that there is nothing left to save it for. */
+const saveOrGone = async (workspace: Workspace, author: Author, isGone: boolean): Promise<boolean> => {
+  const { hub } = workspace.note;
+  if (!mayStand(hub)) return true;
   try {
     await save(workspace, author);
     return true;
   } catch {
-    // Not reachable now: the next sweep tries again, and the folder stays until then.
-    return false;
+    // Not reachable now: the next sweep tries again, and the folder stays until then, unless nobody will want it.
+    return isGone && isElsewhere(hub);
   }
 };
