@@ -3,6 +3,7 @@ import { type Catalog, validateRequest } from '@nexus/shared/catalog';
 import { AppError } from '@nexus/shared/errors';
 import { readTask } from '@nexus/shared/ledger';
 import type { TaskRequest } from '@nexus/shared/messages/domain';
+import { parseScenario } from '@nexus/shared/messages/scenario';
 import { decideSubmitted } from './decide.ts';
 import { settleTask, type Tools } from './settle-task.ts';
 import { namedTaskId, requestKeyOf, submissionOf } from './submission.ts';
@@ -22,10 +23,11 @@ export const onTaskSubmitted: Handler<'task.submitted', Tools> = async (message,
   return settleTask(tools, taskId, view, decideSubmitted(view, submission, tools.now()));
 };
 
-/** What the catalog has against a request, or null. */
+/** What is wrong with a request before anybody works on it, or null: one written by hand comes unchecked. */
 const refusalOf = (catalog: Catalog, request: TaskRequest): AppError | null => {
   try {
     validateRequest(catalog, request);
+    if (request.scenario !== undefined) parseScenario(request.scenario);
     return null;
   } catch (error) {
     if (error instanceof AppError) return error;

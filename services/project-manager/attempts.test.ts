@@ -44,6 +44,12 @@ test('what no further attempt can mend fails at once', () => {
   expect(game.head().reason).toContain('COMMAND_MISSING: No such command.');
 });
 
+test('a scenario that cannot be played fails at once: it is the same in every attempt', () => {
+  const game = play([{ id: 'build' }]);
+  game.finish('build', { outcome: 'failed', code: 'SCENARIO_INVALID', says: 'Line 3: no.', commit: null });
+  expect(game.head()).toMatchObject({ outcome: 'failed', attempts: 1 });
+});
+
 test.each(['POISON', 'RETRIES_EXHAUSTED'])(
   'a dead letter (%s) counts as one failed attempt, and it goes on',
   (code) => {

@@ -61,7 +61,7 @@ describe('an attempt that finishes', () => {
     const about = JSON.parse((await evidence(finished, 'attempt.json')) ?? '{}');
     expect(about).toMatchObject({ outcome: 'finished', runtime: 'command', exit_code: 0, agent_id: 'code_developer' });
     expect(about.environment).toContain('NEXUS_SUBTASK');
-    expect(workspaces()).toEqual([]);
+    expect(existsSync(join(rig.home, 'workspaces', taskId))).toBe(false);
   });
 
   test('signs with the agent’s name and says in trailers what it belongs to', async () => {
@@ -328,6 +328,13 @@ describe('a rehearsal', () => {
     const hand_over = { why: 'agent_failed' as const, says: '', commit: first.wip, log_tail: '', files: [] };
     const second = finishedOf(await handle(rig.order({ attempt: 2, hand_over }), rig.tools(settings)));
     expect(show(second.commit, 'a.txt')).toBe('half whole');
+  });
+
+  test('that cannot be read fails under its own code, which no other attempt mends', async () => {
+    rig.setTask({ scenario: 'name: broken\nsubtasks: [' });
+    const finished = finishedOf(await handle(rig.order(), rig.tools({ NEXUS_REHEARSAL: 'on' })));
+    expect(finished).toMatchObject({ outcome: 'failed', code: 'SCENARIO_INVALID' });
+    expect(finished.says).toMatch(/line \d/);
   });
 
   test('is never played where the task asked for another runtime', async () => {

@@ -31,7 +31,8 @@ export const runtime = defineRuntime({
     try {
       return await play(request);
     } catch (thrown) {
-      if (isFailure(thrown, 'SCENARIO_INVALID')) return failed('AGENT_FAILED', thrown.message);
+      // Under its own code, by which the board knows that no other attempt can mend it.
+      if (isFailure(thrown, 'SCENARIO_INVALID')) return failed('SCENARIO_INVALID', thrown.message);
       throw thrown;
     }
   },

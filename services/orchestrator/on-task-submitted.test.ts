@@ -1,0 +1,25 @@
+import { type HandlerTools, keysOf, type Message } from '@nexus/shared/bus';
+import { openCatalog } from '@nexus/shared/catalog';
+import { readTask } from '@nexus/shared/ledger';
+import { silentLog } from '@nexus/shared/telemetry';
+import { expect, test } from 'vitest';
+import { openMemoryStore } from '../../test/tools/memory-store.ts';
+import { onTaskSubmitted } from './on-task-submitted.ts';
+
+const keys = keysOf('{test}');
+const catalog = await openCatalog();
+
+test('a scenario with a mistake in a message written by hand fails its task before anybody works on it', async () => {
+  const store = openMemoryStore();
+  const tools = { store, keys, catalog, now: Date.now, tell: () => {}, log: silentLog() };
+  const request = { request: 'Rehearse it', scenario: 'name: broken\nsubtasks: [' };
+  const message = { payload: { task_id: 'a-task', request }, priority: 'NORMAL', actor: 'by hand' };
+  const outcome = await onTaskSubmitted(
+    message as Message<'task.submitted'>,
+    tools as unknown as HandlerTools & Parameters<typeof onTaskSubmitted>[1],
+  );
+  expect(outcome).toMatchObject({ is: 'done', publish: [] });
+  if (outcome.is === 'done') store.settle(outcome.write);
+  const task = await readTask(store, keys, 'a-task');
+  expect(task?.head).toMatchObject({ status: 'failed', reason: expect.stringMatching(/^SCENARIO_INVALID: .*line \d/) });
+});
