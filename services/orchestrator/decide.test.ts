@@ -114,9 +114,10 @@ describe('task.submitted', () => {
     expect(decision.publish).toEqual([]);
   });
 
-  test('fails at once what is due already', () => {
+  test('fails at once what is due already, and names both times', () => {
     const decision = submit({ request: { ...request, deadline: '2030-01-01T12:00:00Z' } });
-    expect(headOf(decision)).toMatchObject({ status: 'failed', reason: expect.stringMatching(/^DEADLINE_MISSED: /) });
+    const reason = `DEADLINE_PASSED: The deadline 2030-01-01T12:00:00Z is in the past; it is ${at} now.`;
+    expect(headOf(decision)).toMatchObject({ status: 'failed', reason });
     expect(decision.publish).toEqual([]);
   });
 

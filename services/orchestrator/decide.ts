@@ -37,7 +37,7 @@ export type Submission = {
   /** The priority of the message: that of the task, where the request names none. */
   priority: Priority;
   actor: string;
-  /** What the catalog has against the request. */
+  /** What is wrong with the request before anybody works on it. */
   refusal: AppError | null;
 };
 
@@ -50,7 +50,8 @@ export const decideSubmitted = (view: TaskView | null, submission: Submission, n
   const accepted = newHead(submission, now);
   const late = request.deadline !== undefined && Date.parse(request.deadline) <= now;
   if (refusal !== null || late) {
-    const reason = refusal ?? fail('DEADLINE_MISSED', { deadline: request.deadline ?? '' });
+    const passed = { deadline: request.deadline ?? '', now: new Date(now).toISOString() };
+    const reason = refusal ?? fail('DEADLINE_PASSED', passed);
     return { change: { head: moved(accepted, 'failed', now, sentenceOf(reason)), request }, publish: [] };
   }
   const { repository, base, title, priority } = accepted;
