@@ -225,6 +225,17 @@ describe('board.completed', () => {
     return decideBoardCompleted(status && view(status), payload, on, now);
   };
 
+  test.each(['completed', 'failed'] as const)('tells with a task that %s what its board warns of', (outcome) => {
+    const warned = { ...board, warnings: ['The plan was refused.'] };
+    const own = Array.from({ length: 20 }, (_, at) => `Warning ${at}.`);
+    const task = view('in_progress', { head: { ...head, status: 'in_progress', warnings: own } });
+    const payload = { task_id, outcome, reason: null, commit: merged };
+    expect(headOf(decideBoardCompleted(task, payload, warned, now)).warnings).toEqual([
+      ...own.slice(0, 19),
+      'The plan was refused.',
+    ]);
+  });
+
   test('has the result released, with the checks of its last gate', () => {
     const decision = completed('in_progress');
     expect(headOf(decision)).toMatchObject({ status: 'releasing', ended_at: null });

@@ -89,7 +89,8 @@ export const decidePrepared = (
 
 /**
  * All subtasks have ended. What was merged goes to its release, with the checks of its last gate; a task
- * whose result is a report alone is released too, on the commit that it began with.
+ * whose result is a report alone is released too, on the commit that it began with. What the board warns of
+ * is told with the task.
  */
 export const decideBoardCompleted = (
   view: TaskView | null,
@@ -98,16 +99,17 @@ export const decideBoardCompleted = (
   now: number,
 ): Decision => {
   if (view === null || !awaits(view.head, 'in_progress', 'releasing')) return nothing;
-  const { task_id, priority, repository, base_commit } = view.head;
-  if (payload.outcome === 'failed') return failed(view.head, payload.reason ?? 'A subtask failed.', now);
+  const head = warned(view.head, board?.warnings ?? []);
+  const { task_id, priority, repository, base_commit } = head;
+  if (payload.outcome === 'failed') return failed(head, payload.reason ?? 'A subtask failed.', now);
   const commit = payload.commit ?? board?.integration ?? base_commit;
   if (commit === null || base_commit === null) {
-    return failed(view.head, 'BUG: the board was completed, but there is no commit', now);
+    return failed(head, 'BUG: the board was completed, but there is no commit', now);
   }
   const proof = { checks: countsOf(board), proven: board?.proven ?? false };
   const release = { task_id, repository, commit, base_commit, ...proof };
   const publish = [followUp('release.requested', release, { priority })];
-  return { change: { head: moved(view.head, 'releasing', now) }, publish };
+  return { change: { head: moved(head, 'releasing', now) }, publish };
 };
 
 /**
@@ -238,6 +240,13 @@ const failed = (head: TaskHead, reason: string, now: number): Decision => ({
 /** In the lane of the task's other messages, so that it stays behind the plan that it may follow closely. */
 const boardCancelled = ({ task_id, priority }: TaskHead, reason: string): FollowUp =>
   followUp('board.cancelled', { task_id, reason: reason.slice(0, 2000) }, { priority });
+
+/** With the warnings of its board: as many of its own as there is room for beside them. */
+const warned = (head: TaskHead, warnings: readonly string[]): TaskHead =>
+  warnings.length === 0
+    ? head
+    : { ...head, warnings: [...head.warnings.slice(0, warningsMax - warnings.length), ...warnings] };
+const warningsMax = 20;
 
 const countsOf = (board: BoardHead | null): CheckCounts => {
   const counts: CheckCounts = { passed: 0, failed: 0, skipped: 0, broken: 0 };

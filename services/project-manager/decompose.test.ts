@@ -116,14 +116,29 @@ test('a plan with more ends than a subtask can depend on goes back', () => {
   expect(refusalOf(...many)).toContain('"test" would depend on more than 64 subtasks');
 });
 
-test('a plan that cannot be read goes back twice; then the node is done itself, and the reason is kept', () => {
+test('a plan that cannot be read goes back twice; then the node is done itself, and the task is warned', () => {
   const game = atPlanner();
   for (let times = 1; times <= 3; times++) game.finish('plan', { plan: { problem: `Not JSON (${times}).` } });
   expect(game.part('plan')).toMatchObject({ state: 'reported', plan_rejections: 2, attempt: 3 });
   expect(game.last('subtask.dispatched', 'plan').hand_over).toMatchObject({ why: 'plan_invalid' });
   const reason = 'The plan was refused 3 times, last because: Not JSON (3).';
   expect(game.part('plan').reason).toBe(reason);
-  expect(game.part('build')).toMatchObject({ reason, state: 'ready', attempt: 1 });
+  expect(game.part('build')).toMatchObject({ reason: null, state: 'ready', attempt: 1 });
+  expect(game.head().warnings).toEqual([
+    'The plan of "plan" was refused 3 times, so "build" is done as a whole. The last one: Not JSON (3).',
+  ]);
+});
+
+test('a planner that is sent back and fails to plan again warns once, with its last plan', () => {
+  const game = play([{ id: 'plan', role: 'planner', grows: true }]);
+  const circle = (id: string) => ({ plan: fileOf({ id, depends_on: [id] }) });
+  for (const id of ['one', 'two', 'three']) game.finish('plan', circle(id));
+  game.verdict('plan', { verdict: 'failed', says: 'Red.' });
+  game.finish('plan', { plan: { problem: `Not JSON${'.'.repeat(600)}` } });
+  const [warning = '', ...others] = game.head().warnings ?? [];
+  expect(warning).toMatch(/^The plan of "plan" was refused 3 times, so nothing is added\. The last one: Not JSON/);
+  expect(warning).toHaveLength(500);
+  expect(others).toEqual([]);
 });
 
 test('a planner that ends in a commit grows the board once, even if its commit is sent back', () => {

@@ -4,7 +4,7 @@
  * A grown plan takes the place of the node that `stands_for_plan`: its subtasks without dependencies among
  * themselves depend on what that node depended on, and what depended on the node depends on the ends of the
  * plan. An invalid plan goes back to its planner with what is wrong, a bounded number of times; after that
- * the node is done itself, as the workflow wrote it, and keeps the reason.
+ * the node is done itself, as the workflow wrote it. The planner keeps the reason, and the task is warned.
  */
 import { graphProblems } from '@nexus/shared/catalog';
 import { fail } from '@nexus/shared/errors';
@@ -19,6 +19,7 @@ import {
 } from '@nexus/shared/messages/domain';
 import { makeReady } from './dispatch.ts';
 import type { Draft } from './draft.ts';
+import { short } from './ending.ts';
 import { dependenciesMax, dependentsIn, problemsOf } from './graph.ts';
 
 type PlanLeft = NonNullable<PayloadOf<'attempt.finished'>['plan']>;
@@ -79,8 +80,7 @@ export const takePlan = (draft: Draft, planner: Subtask, left: PlanLeft, commit:
   if (planner.plan_rejections >= draft.rules.planRejectionsMax) {
     const reason = `The plan was refused ${planner.plan_rejections + 1} times, last because: ${says}`.slice(0, 2000);
     draft.change(planner.id, { reason });
-    const standing = draft.all().find((part) => standsForPlanOf(part, planner));
-    if (standing) draft.change(standing.id, { reason });
+    warn(draft, planner, says);
     return true;
   }
   const handOver = {
@@ -92,6 +92,17 @@ export const takePlan = (draft: Draft, planner: Subtask, left: PlanLeft, commit:
   };
   makeReady(draft, planner.id, { plan_rejections: planner.plan_rejections + 1, hand_over: handOver }, true);
   return false;
+};
+
+/** Says on the board that a plan was given up: the task may end well without it, and nobody would know. */
+const warn = (draft: Draft, planner: Subtask, says: string): void => {
+  const standing = draft.all().find((part) => standsForPlanOf(part, planner));
+  const instead = standing ? `"${standing.id}" is done as a whole` : 'nothing is added';
+  const about = `The plan of "${planner.id}" was refused`;
+  const warning = `${about} ${planner.plan_rejections + 1} times, so ${instead}. The last one: ${says}`;
+  // A planner whose commit is sent back may come here once more: the last word on its plan counts.
+  const others = (draft.head.warnings ?? []).filter((other) => !other.startsWith(about));
+  draft.changeHead({ warnings: [...others, short(warning, 500)].slice(-20) });
 };
 
 /** Grows the board by a plan file; what is wrong with it, or nothing. Only a valid plan changes anything. */

@@ -77,5 +77,6 @@ const closeAll = (draft: Draft, outcome: 'failed' | 'cancelled', reason: string)
   draft.changeHead({ outcome, reason, ready: [], dispatched: [], queue: [], at_gate: null });
 };
 
-const short = (text: string, charsMax: number): string =>
+/** A text that has no more characters than that; what is cut off shows. */
+export const short = (text: string, charsMax: number): string =>
   text.length <= charsMax ? text : `${text.slice(0, charsMax - 1)}…`;

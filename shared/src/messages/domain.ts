@@ -328,6 +328,11 @@ export const boardHead = z.object({
   sent_back: z.int().nonnegative(),
   merged: z.int().nonnegative(),
   cost,
+  warnings: z
+    .array(z.string().max(500))
+    .max(20)
+    .optional()
+    .meta({ description: 'What people should know of a board that ends well all the same.' }),
   outcome: z.enum(['completed', 'failed', 'cancelled']).nullable(),
   reason: z.string().max(2000).nullable(),
 });
