@@ -318,6 +318,23 @@ test('the report tells who did what, what proves it, what does not, and what it 
   expect(await readEvidence({ hub, ref: names.evidence('report'), path: 'report.md' })).toBe(markdown);
 });
 
+test('what the gate found unproven is told as such, and not as passed', async () => {
+  const base = (await prepare()).base_commit ?? '';
+  const commit = await work({ 'a.txt': 'a' }, base, names.integration);
+  const line = {
+    ...{ attempt: 1, agent_id: 'builder', instance_id: null, code: null, says: 'Nothing that could fail has run.' },
+    ...{ commit: null, began_at: null, ended_at: at, duration_ms: 0, cost: { usd: null, tokens: null } },
+  };
+  record(base, subtask({ history: [{ ...line, outcome: 'gate_unproven' }] }));
+  await release(commit, base);
+  const { markdown = '', json = '' } = hashes.get(keys.report(task)) ?? {};
+  expect(markdown).toContain('| builder | merged, **unproven** |');
+  expect(JSON.parse(json)).toMatchObject({
+    subtasks: [{ state: 'merged', verdict: 'unproven' }],
+    not_proven: ['build: merged without a check that passed.'],
+  });
+});
+
 test('a task whose result is a report gets no branch, and its documents are in the report', async () => {
   const base = (await prepare()).base_commit ?? '';
   const place = { ref: names.evidence('look-1'), path: 'report.md' };
@@ -361,14 +378,16 @@ test('a repository that cannot be reached now is tried again', async () => {
   expect(String(failure)).not.toContain('hunter2');
 });
 
-test('a deleted task leaves neither hub nor report, but the repository stays', async () => {
+test('a deleted task leaves neither hub, clones nor report, but the repository stays', async () => {
   const base = (await prepare()).base_commit ?? '';
   const commit = await work({ 'a.txt': 'a' }, base, names.integration);
   record(base, subtask({}));
   await release(commit, base);
+  const clones = [join(home, 'workspaces', task), join(home, 'workspaces', 'another-abc123')];
+  for (const clone of clones) await mkdir(join(clone, 'build-1-token'), { recursive: true });
   const outcome = await onHubDiscarded(message('hub.discarded', { task_id: task }), tools());
   expect(outcome).toMatchObject({ is: 'done', write: [{ op: 'remove', key: keys.report(task) }] });
-  expect(existsSync(hub)).toBe(false);
+  expect([hub, ...clones].map(existsSync)).toEqual([false, false, true]);
   expect(existsSync(join(home, 'repositories', task, 'a.txt'))).toBe(true);
   expect((await onHubDiscarded(message('hub.discarded', { task_id: task }), tools())).is).toBe('done');
 });

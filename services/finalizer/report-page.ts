@@ -67,7 +67,7 @@ const whoOf = (subtasks: readonly Subtask[]): string =>
     subtasks.map((one) => [
       `${one.title} (${one.id})`,
       one.agent_id,
-      one.state,
+      one.state === 'merged' && one.verdict === 'unproven' ? 'merged, **unproven**' : one.state,
       String(one.attempts),
       String(one.sent_back),
       (one.summary ?? '').slice(0, 400),

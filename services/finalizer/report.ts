@@ -64,6 +64,7 @@ const subtaskOf = (subtask: Subtask) => ({
   role: subtask.role,
   agent_id: subtask.agent_id,
   state: subtask.state,
+  verdict: verdictOf(subtask),
   attempts: subtask.attempt,
   sent_back: subtask.sent_back,
   commit: subtask.merged_commit ?? subtask.commit,
@@ -74,6 +75,10 @@ const subtaskOf = (subtask: Subtask) => ({
   checks: subtask.checks.map(checkOf),
   evidence: subtask.evidence,
 });
+
+/** The gate's last word on it; null where no gate has decided. */
+const verdictOf = ({ history }: Subtask): string | null =>
+  history.findLast(({ outcome }) => outcome.startsWith('gate_'))?.outcome.slice('gate_'.length) ?? null;
 
 const lineOf = ({ attempt, agent_id, outcome, code, says, ended_at, duration_ms, cost }: AttemptEntry) => ({
   ...{ attempt, agent_id, outcome, code, says, ended_at, duration_ms, cost },
