@@ -33,15 +33,15 @@ type AuthConfig = Pick<
 >;
 
 /**
- * Refuses, with `CONFIG_INVALID`, a gateway without tokens where others could reach it: whoever can submit
- * a task can run programs on this machine.
+ * Refuses a gateway without tokens where others could reach it: whoever can submit a task can run programs on this
+ * machine. What is wrong by itself is undefined here, and told elsewhere.
  */
-export const checkAuthConfig = (config: AuthConfig): void => {
-  if (config.auth === 'on' || config.authOffAnywhere || isLoopback(config.host)) return;
-  const problems =
-    `  NEXUS_AUTH is "off" and NEXUS_HOST is "${config.host}": whoever reaches the port could run programs ` +
-    'here; bind to 127.0.0.1, or set NEXUS_AUTH_OFF_ANYWHERE=yes';
-  throw fail('CONFIG_INVALID', { count: 1, problems });
+export const authProblems = ({ auth, authOffAnywhere, host }: Partial<AuthConfig>): string[] => {
+  if (auth !== 'off' || authOffAnywhere !== false || host === undefined || isLoopback(host)) return [];
+  return [
+    `NEXUS_AUTH is "off" and NEXUS_HOST is "${host}": whoever reaches the port could run programs here; ` +
+      'bind to 127.0.0.1, or set NEXUS_AUTH_OFF_ANYWHERE=yes',
+  ];
 };
 
 /** The tokens that are valid here. Without NEXUS_TOKEN one is made, once for the whole fabric. */

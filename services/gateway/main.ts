@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { foldersOf, openCatalog } from '@nexus/shared/catalog';
 import { fail } from '@nexus/shared/errors';
 import { defineService, serve } from '@nexus/shared/service';
-import { checkAuthConfig } from './auth.ts';
+import { authProblems } from './auth.ts';
 import { gatewayConfig } from './config.ts';
 import type { Api } from './fleet.ts';
 import { composeServer } from './server.ts';
@@ -17,10 +17,10 @@ const { version } = JSON.parse(readFileSync(new URL('./package.json', import.met
 export const service = defineService({
   name: 'gateway',
   config: gatewayConfig,
+  check: authProblems,
   mode: 'none',
   slots: () => 0,
   open: async ({ config, bus, log, meters }) => {
-    checkAuthConfig(config);
     const closing = new AbortController();
     const catalog = await openCatalog(foldersOf(config));
     const app = await composeServer({ bus, catalog, config, version, log, meters, closing: closing.signal });

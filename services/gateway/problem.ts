@@ -6,11 +6,13 @@
  * what callers did wrong is theirs and is not logged.
  */
 
-import type { Problem } from '@nexus/shared/client/api';
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import { isConnectionError } from '@nexus/shared/bus';
+import type { Problem } from '@nexus/shared/client/api';
 import { type AppError, type ErrorCode, fail, toAppError } from '@nexus/shared/errors';
 import type { Log } from '@nexus/shared/telemetry';
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 
 export type FieldProblem = { field: string; says: string };
@@ -60,6 +62,32 @@ export const errorHandler =
     return sendProblem(reply, problemOf(error, pathOf(request)), error.code);
   };
 
+/**
+ * Answers what never became a request: fastify hands over the bare socket. Who has gone gets no answer, and neither has
+ * one to whom something was written already.
+ */
+export const answerUnread = (error: ConnectionError, socket: Socket): void => {
+  if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) {
+    socket.destroy();
+    return;
+  }
+  const told =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? fail('HEADERS_TOO_LARGE')
+      : fail('HTTP_MALFORMED', { problem: error.message });
+  const body = JSON.stringify(problemOf(told, '/'));
+  const head = [
+    `HTTP/1.1 ${told.entry.http} ${STATUS_CODES[told.entry.http] ?? ''}`,
+    'content-type: application/problem+json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+};
+
+/** A body that is no JSON, and where it stops being some. */
+export const malformed = (problem: string): AppError => fail('BODY_MALFORMED', { problem });
+
 export const notFoundHandler = (request: FastifyRequest): never => {
   throw fail('ROUTE_UNKNOWN', { method: request.method, path: pathOf(request) });
 };
@@ -88,7 +116,13 @@ const sendProblem = (reply: FastifyReply, problem: Problem, code: ErrorCode): Fa
 };
 
 /** Seconds after which a refused caller may come again. */
-const retryAfter: Partial<Record<ErrorCode, number>> = { NO_WORKER: 10, BUS_FULL: 30, BUS_MEMORY: 60, DRAINING: 30, REDIS_UNREACHABLE: 5 };
+const retryAfter: Partial<Record<ErrorCode, number>> = {
+  NO_WORKER: 10,
+  BUS_FULL: 30,
+  BUS_MEMORY: 60,
+  DRAINING: 30,
+  REDIS_UNREACHABLE: 5,
+};
 
 /** Codes that are about one field of a task request. */
 const fields: Partial<Record<ErrorCode, string>> = {
@@ -159,9 +193,17 @@ const fieldProblems = (error: z.ZodError, schema: z.ZodType): FieldProblem[] =>
   });
 
 const saysOf = (issue: z.core.$ZodIssue): string => {
-  if (issue.code === 'invalid_type' && issue.input === undefined && issue.message.endsWith('received undefined')) {
-    return `is missing; expected ${issue.expected}`;
+  if (issue.code === 'invalid_type') {
+    const wanted = kinds[issue.expected] ?? issue.expected;
+    if (issue.input === undefined && issue.message.endsWith('received undefined')) {
+      return `is missing; expected ${wanted}`;
+    }
+    // What a query says is text, so a number that is none says what it should be.
+    return `must be ${issue.message.endsWith('received NaN') ? 'a whole number' : wanted}`;
   }
+  // A message of our own says it better than any rule here.
+  if (issue.code === 'too_small' && /^too small/i.test(issue.message)) return tooSmall(issue.origin, issue.minimum);
+  if (issue.code === 'too_big' && /^too big/i.test(issue.message)) return tooBig(issue.origin, issue.maximum);
   if (issue.code === 'invalid_value') return `expected ${issue.values.map(String).join(', ')}`;
   if (issue.code === 'invalid_format' && issue.format === 'datetime') {
     return 'expected a date and time with its zone, such as 2026-12-31T18:00:00Z';
@@ -171,6 +213,29 @@ const saysOf = (issue: z.core.$ZodIssue): string => {
     return `expected ${issue.message}`;
   }
   return issue.message.charAt(0).toLowerCase() + issue.message.slice(1);
+};
+
+/** What zod calls a type, as people call it. */
+const kinds: Record<string, string> = {
+  string: 'text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'an object',
+  record: 'an object',
+};
+const units: Record<string, string> = { string: 'characters', array: 'entries' };
+
+const tooSmall = (origin: string, minimum: number | bigint): string => {
+  const unit = units[origin];
+  if (unit === undefined) return `must be at least ${minimum}`;
+  return Number(minimum) === 1 ? 'must not be empty' : `must have at least ${minimum} ${unit}`;
+};
+
+const tooBig = (origin: string, maximum: number | bigint): string => {
+  const unit = units[origin];
+  return unit === undefined ? `must be at most ${maximum}` : `must have at most ${maximum} ${unit}`;
 };
 
 /** `checks[0].command`. */

@@ -21,7 +21,7 @@ import { openAuth, openKeys } from './auth.ts';
 import type { Api, Fleet } from './fleet.ts';
 import { openGuard } from './guard.ts';
 import { describeApi, describeRoute } from './openapi.ts';
-import { errorHandler, notFoundHandler, validatorCompiler } from './problem.ts';
+import { answerUnread, errorHandler, malformed, notFoundHandler, validatorCompiler } from './problem.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { controlRoutes } from './routes/control.ts';
 import { deadLetterRoutes } from './routes/dead-letters.ts';
@@ -42,6 +42,8 @@ export const composeServer = async (fleet: Fleet): Promise<Api> => {
     http: { requireHostHeader: false },
     // What fails before a route is found: a path that cannot be decoded.
     frameworkErrors: errorHandler(log),
+    // What fails before there is a request at all.
+    clientErrorHandler: answerUnread,
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler as never);
   app.setSerializerCompiler(serializerCompiler);
@@ -81,10 +83,33 @@ export const composeServer = async (fleet: Fleet): Promise<Api> => {
 const takeJson = (app: Api): void => {
   const parse = app.getDefaultJsonParser('error', 'error');
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, finish) => {
-    if (body === '') finish(null, undefined);
-    else void parse(request, body, finish);
+  app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, finish) => {
+    if (body.length === 0) return finish(null, undefined);
+    const text = textOf(body);
+    if (text === null) return finish(malformed('it is not UTF-8'), undefined);
+    void parse(request, text, (error, value) => {
+      finish(error === null ? null : malformed(problemIn(text) ?? 'a field is called __proto__ or constructor'), value);
+    });
   });
+};
+
+/** Nothing is replaced silently: what is not UTF-8 is no text. */
+const textOf = (body: Buffer): string | null => {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(body);
+  } catch {
+    return null;
+  }
+};
+
+/** Where a text stops being JSON, in the words of its parser; null if it is JSON. */
+const problemIn = (text: string): string | null => {
+  try {
+    JSON.parse(text);
+    return null;
+  } catch (error) {
+    return (error as Error).message;
+  }
 };
 
 /** One histogram; its labels are closed sets: the route as it is declared, never the path. */

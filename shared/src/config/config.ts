@@ -87,11 +87,12 @@ const complain = (context: z.core.$RefinementCtx, wanted: string): typeof z.NEVE
 
 /**
  * Reads a definition from an environment. Throws `CONFIG_INVALID` that lists every problem, a line each;
- * secrets are never quoted.
+ * secrets are never quoted. `check` tells what is wrong with settings only together.
  */
 export const loadConfig = <D extends ConfigDefinition>(
   definition: D,
   environment: Environment = process.env,
+  check: (config: Partial<ConfigOf<D>>) => string[] = () => [],
 ): ConfigOf<D> => {
   const problems: string[] = [];
   const values: Record<string, unknown> = {};
@@ -103,6 +104,7 @@ export const loadConfig = <D extends ConfigDefinition>(
     else if (text !== undefined) problems.push(problemOf(declared, text, read.error));
     else values[key] = undefined;
   }
+  problems.push(...check(values as Partial<ConfigOf<D>>));
   if (problems.length > 0) {
     throw fail('CONFIG_INVALID', { count: problems.length, problems: problems.map((line) => `  ${line}`).join('\n') });
   }

@@ -176,6 +176,18 @@ export const registry = {
     says: 'The body cannot be read as JSON: {problem}',
     operator: 'Send one JSON object, in UTF-8.',
   },
+  HTTP_MALFORMED: {
+    outcome: 'dead',
+    http: 400,
+    says: 'This is no HTTP request that can be read: {problem}',
+    operator: 'Send HTTP/1.1; no TLS, and nothing but one request after the other.',
+  },
+  HEADERS_TOO_LARGE: {
+    outcome: 'dead',
+    http: 431,
+    says: 'The headers of the request are too large: at most 16 kB are read.',
+    operator: 'Send shorter headers; long material belongs into the body.',
+  },
   BODY_FOREIGN: {
     outcome: 'dead',
     http: 415,

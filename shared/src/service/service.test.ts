@@ -25,6 +25,12 @@ test('CONFIG_INVALID: a service with bad settings lists all of them and exits 78
   expect(stderr).toContain('What to do:');
 });
 
+test('settings that are wrong only together are listed with the others, before Redis is looked for', () => {
+  const { status, stderr } = start('gateway', { NEXUS_AUTH: 'off', NEXUS_HOST: '0.0.0.0', NEXUS_PORT: 'eighty' });
+  expect(status).toBe(78);
+  for (const name of ['NEXUS_PORT is "eighty"', 'NEXUS_AUTH is "off"']) expect(stderr).toContain(name);
+});
+
 test('NODE_TOO_OLD: a service started with an older Node says so, and how it is started right', () => {
   const older = 'Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.1.0" } })';
   const preload = ['--import', `data:text/javascript,${encodeURIComponent(older)}`];

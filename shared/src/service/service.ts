@@ -81,6 +81,8 @@ export type ServiceTools = { close?: () => Promise<void> };
 export type ServiceDefinition<S extends ServiceName, C extends ConfigDefinition, T extends ServiceTools> = {
   name: S;
   config: C;
+  /** What is wrong with settings only together, a line each; one that is wrong by itself is undefined here. */
+  check?: (config: Partial<ConfigOf<C & Shared>>) => string[];
   /** `none`: the service reads no inbox and serves its own health (the gateway). */
   mode: 'take' | 'stream' | 'none';
   slots: (config: ConfigOf<C & Shared>) => number;
@@ -111,13 +113,15 @@ export const serve = async <S extends ServiceName, C extends ConfigDefinition, T
   }
 };
 
+type Check = Parameters<typeof loadConfig>[2];
 type Running = { stop(): Promise<void> };
 
 const start = async <S extends ServiceName, C extends ConfigDefinition, T extends ServiceTools>(
   definition: ServiceDefinition<S, C, T>,
 ): Promise<Running> => {
   checkNode();
-  const config = loadConfig({ ...fabricConfig, ...serviceConfig, ...definition.config }) as ConfigOf<C & Shared>;
+  const declared = { ...fabricConfig, ...serviceConfig, ...definition.config };
+  const config = loadConfig(declared, undefined, definition.check as Check) as ConfigOf<C & Shared>;
   const own = config as unknown as FabricConfig & ConfigOf<typeof serviceConfig>;
   const log = openLog(definition.name, own.logLevel);
   const meters = openMeters(definition.name);
