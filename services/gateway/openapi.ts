@@ -5,9 +5,11 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { problem } from '@nexus/shared/client/api';
+import { type AppError, fail } from '@nexus/shared/errors';
 import type { FastifyInstance, RouteOptions } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import { invalid, malformed, problemOf } from './problem.ts';
 
 /** Registers the document and its pages; must come before the routes. */
 export const describeApi = async (app: FastifyInstance, version: string): Promise<void> => {
@@ -32,6 +34,7 @@ export const describeApi = async (app: FastifyInstance, version: string): Promis
   await app.register(swaggerUi, {
     routePrefix: '/api/docs',
     theme: { title: 'NEXUS API' },
+    logo: { type: 'image/svg+xml', content: logo },
     uiConfig: { docExpansion: 'list', deepLinking: true, persistAuthorization: true },
     // Nothing is fetched from elsewhere, so that the pages work without internet.
     staticCSP: {
@@ -86,6 +89,10 @@ const refusals = {
 
 export const text = (description: string) => z.string().meta({ description });
 
+const logo = `<svg xmlns="http://www.w3.org/2000/svg" width="120" height="32" viewBox="0 0 120 32">
+<text x="0" y="24" font-family="sans-serif" font-size="24" font-weight="700" letter-spacing="3" fill="#fff">NEXUS</text>
+</svg>`;
+
 const about = `Requests go in, tested and merged branches come out. All bodies are JSON in snake_case; refusals are
 problem details (RFC 9457) whose \`code\` is what programs match on.`;
 const aboutToken = 'The token that `nexus token` prints. Scopes: read, operate, admin; each includes those before it.';
@@ -123,11 +130,57 @@ const tidyDocument = (document: Document): Document => {
     return reached.has(short) && !same ? name : short;
   };
   const kept = [...reached].sort().map((name) => [named(name), withExamples(named(name), schemas[name] ?? {})]);
+  addRefusals(document.paths as Record<string, Record<string, Operation>>);
   const whole = { ...document, components: { ...document.components, schemas: Object.fromEntries(kept) } };
   return mapTexts(whole, (key, text) => {
     if (key === '$ref' && text.startsWith(prefix)) return prefix + named(text.slice(prefix.length));
     return key === 'description' && text === 'Default Response' ? 'The answer' : text;
   }) as Document;
+};
+
+type Operation = { responses?: Record<string, { content?: Record<string, { [key: string]: Json }> }> };
+
+/** Each refusal shows a problem of its own status and path; a status that is not known here shows none. */
+const addRefusals = (paths: Record<string, Record<string, Operation>>): void => {
+  for (const [path, methods] of Object.entries(paths)) {
+    for (const { responses = {} } of Object.values(methods)) {
+      for (const [status, { content }] of Object.entries(responses)) {
+        const shown = content?.['application/problem+json'];
+        const error = refused(status, path);
+        if (shown !== undefined && error !== null) shown.example = problemOf(error, path) as unknown as Json;
+      }
+    }
+  }
+};
+
+const refused = (status: string, path: string): AppError | null => {
+  const task = 'create-a-simple-hello-k3x7qa';
+  switch (status) {
+    case '400':
+      return malformed('Unexpected end of JSON input');
+    case '401':
+      return fail('UNAUTHENTICATED');
+    case '403':
+      return fail('HOST_FOREIGN', { header: 'Host', value: 'evil.example', setting: 'NEXUS_HOSTS' });
+    case '404':
+      return path.includes('dead-letters')
+        ? fail('LETTER_UNKNOWN', { id: '0198c1d2' })
+        : fail('TASK_UNKNOWN', { task });
+    case '409':
+      return path === '/api/tasks'
+        ? fail('IDEMPOTENCY_CONFLICT', { key: 'my-key' })
+        : fail('TASK_ENDED', { task, status: 'completed' });
+    case '413':
+      return fail('REQUEST_TOO_LARGE', { bytesMax: 262_144 });
+    case '415':
+      return fail('BODY_FOREIGN', { type: 'text/plain' });
+    case '422':
+      return invalid([{ field: 'colour', says: 'is not known here' }]);
+    case '503':
+      return fail('REDIS_UNREACHABLE', { url: 'its address', message: 'connection refused' });
+    default:
+      return null;
+  }
 };
 
 const prefix = '#/components/schemas/';
@@ -183,20 +236,4 @@ export const examples: Record<string, Json[]> = {
     },
   ],
   ControlCommand: [{ command: 'STOP_ALL' }, { command: 'PAUSE_ALL', scope: { agent: 'code_developer' } }],
-  Problem: [
-    {
-      type: 'urn:nexus:problem:deadline-passed',
-      title: 'Deadline passed',
-      status: 422,
-      detail: 'The deadline 2024-01-01T00:00:00Z is in the past; it is 2026-11-20T10:00:00.000Z now.',
-      instance: '/api/tasks',
-      code: 'DEADLINE_PASSED',
-      problems: [
-        {
-          field: 'deadline',
-          says: 'The deadline 2024-01-01T00:00:00Z is in the past; it is 2026-11-20T10:00:00.000Z now.',
-        },
-      ],
-    },
-  ],
 };

@@ -47,3 +47,9 @@ test.each([
   expect(head).toContain('application/problem+json');
   expect(JSON.parse(body)).toMatchObject({ status, code });
 });
+
+test('a budget is taken, with the word that nothing enforces it yet', async () => {
+  const { ask } = await serve();
+  const { warnings } = (await ask('POST', '/api/tasks', { request: 'a', budget: { usd: 1 } })).json();
+  expect(warnings).toEqual([expect.stringContaining('not enforced')]);
+});

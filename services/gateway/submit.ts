@@ -37,7 +37,7 @@ export const submit = async (fleet: Fleet, request: TaskRequest, asking: Asking)
     request,
     (await fleet.bus.presences()).filter(({ service }) => service === 'worker-agent'),
   );
-  const warnings = [...held, ...(await checkRepository(fleet, request))];
+  const warnings = [...held, ...unenforced(request), ...(await checkRepository(fleet, request))];
 
   const taskId = taskIdFor(request.request, randomUUID());
   const accepted: TaskAccepted = {
@@ -105,6 +105,9 @@ const checkOpen = async ({ bus }: Fleet): Promise<string[]> => {
   if (state === 'draining') throw fail('DRAINING', { state });
   return state === 'running' ? [] : [`The fleet is ${state}: the task waits until \`nexus resume --all\`.`];
 };
+
+const unenforced = ({ budget }: TaskRequest): string[] =>
+  budget === undefined ? [] : ['Budgets are recorded, but not enforced yet: nothing stops this task at its limit.'];
 
 /** Redis keeps room for the work that is under way: new work is refused while it can still finish the old. */
 const checkMemory = async ({ bus, config }: Fleet): Promise<void> => {

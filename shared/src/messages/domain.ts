@@ -9,7 +9,9 @@ import { z } from 'zod';
 // --- identifiers -------------------------------------------------------------------------------
 
 /** A task's id: the request's first words and six random characters, also its branch: `nexus/<task>`. */
-export const taskId = z.string().regex(/^[a-z0-9][a-z0-9-]{2,63}$/, 'lower-case letters, digits and dashes');
+export const taskId = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9-]{2,63}$/, '3 to 64 lower-case letters, digits and dashes, no dash first');
 export const subtaskId = z.string().regex(/^[a-z0-9][a-z0-9-]{0,47}$/, 'lower-case letters, digits and dashes');
 export const agentId = z
   .string()
@@ -132,15 +134,32 @@ export const taskRequest = z
       .meta({ description: 'Anything the agents should know, at most 32 levels deep.' }),
     repository: z.string().min(1).max(2048).optional().meta({ description: 'Path or URL; without it a new one.' }),
     base: z.string().min(1).max(255).optional().meta({ description: 'Branch, tag or commit to start from.' }),
-    workflow: z.string().min(1).max(64).optional(),
-    roles: z.array(z.string().min(1).max(64)).min(1).max(32).optional(),
-    mode: mode.optional(),
+    workflow: z
+      .string()
+      .min(1)
+      .max(64)
+      .optional()
+      .meta({ description: 'Which workflow, by its name; left out, the words of the request choose it.' }),
+    roles: z.array(z.string().min(1).max(64)).min(1).max(32).optional().meta({
+      description: 'Instead of a workflow: these roles, one subtask each, one after the other.',
+    }),
+    mode: mode.optional().meta({
+      description: 'parallel: what does not depend on each other runs side by side; sequential: one at a time.',
+    }),
     analyst: z.boolean().optional().meta({ description: 'Begin with an analyst, whatever the workflow says.' }),
-    setup: z.array(z.string().min(1).max(4096)).max(16).optional(),
-    checks: z.array(checkRequest).max(32).optional(),
-    budget: budget.optional(),
-    runtime: z.string().min(1).max(64).optional(),
-    agent_command: z.string().min(1).max(4096).optional(),
+    setup: z.array(z.string().min(1).max(4096)).max(16).optional().meta({
+      description: 'Shell commands that make a fresh clone runnable, such as npm ci.',
+    }),
+    checks: z.array(checkRequest).max(32).optional().meta({
+      description: 'Commands that the result has to pass, beside those that are found in the repository.',
+    }),
+    budget: budget.optional().meta({ description: 'What the task may cost. Recorded, not yet enforced.' }),
+    runtime: z.string().min(1).max(64).optional().meta({
+      description: 'How agents are run, by its name; left out, the first that a worker can use.',
+    }),
+    agent_command: z.string().min(1).max(4096).optional().meta({
+      description: 'The agent: a shell command that reads its prompt on standard input and works in its folder.',
+    }),
     scenario: z.string().max(200_000).optional().meta({ description: 'Rehearsals only: the text of a scenario file.' }),
   })
   .meta({ id: 'TaskRequest' });
