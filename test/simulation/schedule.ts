@@ -218,7 +218,7 @@ const look = (task: Task, ledger: MemoryLedger): void => {
   );
   saw(
     'plan given up',
-    parts.some((part) => part.stands_for_plan && part.reason?.startsWith('The plan was')),
+    (head.warnings ?? []).some((warning) => warning.includes('is done as a whole')),
   );
   saw('red merged', head.red.length > 0);
   saw('three at once', head.dispatched.length >= 3);
