@@ -133,6 +133,31 @@ test('while the fleet is stopped nothing is said to be done right now', () => {
   ]);
   expect(lines.join('\n')).toContain('held until the fleet is resumed');
   expect(lines.join('\n')).not.toContain('writes');
+  expect(lines.at(-1)).toBe('  ‖ a  backend  stopped          held until the fleet is resumed');
+});
+
+test('a subtask that is held is told as stopped, and as working again when it goes on', () => {
+  const running = task([subtask('a', { state: 'working', attempt: 1 })]);
+  const held = task([subtask('a', { state: 'working', attempt: 1 })], { status: 'stopped' });
+  expect(changeLines(running, held)).toEqual(['shop-abc123: stopped', 'a (backend): stopped']);
+  expect(changeLines(held, held)).toEqual([]);
+  expect(changeLines(held, running)).toEqual(['shop-abc123: in progress', 'a (backend): working']);
+});
+
+test('columns stay apart however long something takes', () => {
+  const long = task([
+    subtask('a', { state: 'working', attempt: 1, began_at: at(-17 * 60 - 3) }),
+    subtask('b', { state: 'merged', attempt: 1, began_at: at(0), ended_at: at(2) }),
+  ]);
+  expect(picture(long).slice(1)).toEqual([
+    '  ● a  backend  working  17 min 13 s  The a',
+    '  ✓ b  backend  merged         2.0 s  The b',
+  ]);
+});
+
+test('a task that fails at once is told in order: what was planned, what failed, how it ended', () => {
+  const end = task([subtask('a', { state: 'failed', reason: 'No.' })], { status: 'failed' });
+  expect(changeLines(null, end)).toEqual(['planned: a', 'a (backend): failed: No.', 'shop-abc123: failed']);
 });
 
 test('what was sent back for the last time is told once', () => {

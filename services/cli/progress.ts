@@ -6,7 +6,7 @@
  */
 import type { SubtaskShort, TaskDetail } from '@nexus/shared/client';
 import type { SubtaskState } from '@nexus/shared/messages/domain';
-import { checkNote } from './follow.ts';
+import { checkNote, hasEnded } from './follow.ts';
 import { type Colour, cut, duration, oneLine, type Paint, widthOf } from './output.ts';
 
 export type ProgressView = {
@@ -20,11 +20,13 @@ export type Frame = { columns: number; rows: number; paint: Paint };
 /** The picture of a moment: a header, then a line for each subtask. Never wider or higher than the frame. */
 export const progressLines = (view: ProgressView, frame: Frame): string[] => {
   const subtasks = inOrder(view.task.subtasks);
+  const textOf = (subtask: SubtaskShort) => stateText(subtask, view.task);
   const shown = mostTelling(subtasks, Math.max(1, frame.rows - 3));
   const widths = {
     id: widest(shown.map(({ id }) => id)),
     agent: widest(shown.map(({ agent_id }) => agent_id)),
-    state: widest(shown.map(stateText)),
+    state: widest(shown.map(textOf)),
+    time: Math.max(6, widest(shown.map((subtask) => timeOf(subtask, view)))),
   };
   const lines = shown.map((subtask) => subtaskLine(subtask, view, widths, frame));
   const hidden = subtasks.filter((subtask) => !shown.includes(subtask));
@@ -35,7 +37,8 @@ export const progressLines = (view: ProgressView, frame: Frame): string[] => {
 /** What happened between two looks at a task, a line each; `before` is null at the first look. */
 export const changeLines = (before: TaskDetail | null, task: TaskDetail): string[] => {
   const lines: string[] = [];
-  if (before?.status !== task.status) lines.push(`${task.task_id}: ${words(task.status)}`);
+  const statusLine = `${task.task_id}: ${words(task.status)}`;
+  if (before?.status !== task.status && !hasEnded(task)) lines.push(statusLine);
   const known = new Map(before?.subtasks.map((subtask) => [subtask.id, subtask]));
   const added = task.subtasks.filter(({ id }) => !known.has(id));
   if (added.length > 0)
@@ -44,7 +47,12 @@ export const changeLines = (before: TaskDetail | null, task: TaskDetail): string
         .map(({ id }) => id)
         .join(', ')}`,
     );
-  for (const subtask of inOrder(task.subtasks)) lines.push(...subtaskChanges(known.get(subtask.id), subtask));
+  for (const subtask of inOrder(task.subtasks)) {
+    const heldBefore = before ?? { status: task.status };
+    lines.push(...subtaskChanges(known.get(subtask.id), subtask, [heldBefore, task]));
+  }
+  // How it ended comes after what it ended with.
+  if (before?.status !== task.status && hasEnded(task)) lines.push(statusLine);
   return lines;
 };
 
@@ -74,13 +82,14 @@ const taskColours: Record<string, Colour> = { completed: 'green', failed: 'red',
 const subtaskLine = (
   subtask: SubtaskShort,
   view: ProgressView,
-  widths: { id: number; agent: number; state: number },
+  widths: { id: number; agent: number; state: number; time: number },
   { columns, paint }: Frame,
 ): string => {
-  const [symbol, colour] = looks[subtask.state];
-  const state = stateText(subtask).padEnd(widths.state);
+  const [symbol, colour] = looks[isHeld(subtask, view.task) ? 'parked' : subtask.state];
+  const state = stateText(subtask, view.task).padEnd(widths.state);
   const before = `${subtask.id.padEnd(widths.id)}  ${subtask.agent_id.padEnd(widths.agent)}  `;
-  const time = timeOf(subtask, view.now).padStart(8);
+  // Two blanks and the widest time, so that a long one never runs into the state.
+  const time = timeOf(subtask, view).padStart(widths.time + 2);
   const used = 4 + widthOf(before) + widthOf(state) + widthOf(time) + 2;
   const doing = cut(doingNow(subtask, view), Math.max(0, columns - used));
   const line = `  ${symbol} ${before}${state}${time}  ${doing}`.trimEnd();
@@ -103,11 +112,19 @@ const looks: Record<SubtaskState, [symbol: string, colour: Colour]> = {
 };
 
 /** The state, with the number of the attempt from the second on. */
-const stateText = ({ state, attempt }: SubtaskShort): string =>
-  attempt > 1 ? `${words(state)} (${attempt})` : words(state);
+const stateText = (subtask: SubtaskShort, task: Pick<TaskDetail, 'status'>): string => {
+  const state = isHeld(subtask, task) ? 'stopped' : words(subtask.state);
+  return subtask.attempt > 1 ? `${state} (${subtask.attempt})` : state;
+};
 
-const timeOf = ({ began_at, ended_at, state }: SubtaskShort, now: number): string => {
-  if (began_at === null || state === 'ready' || state === 'blocked') return '';
+/** What an agent would be doing, were it not for the hold: the board keeps the state that it goes on from. */
+const isHeld = ({ state }: SubtaskShort, { status }: Pick<TaskDetail, 'status'>): boolean =>
+  status === 'stopped' && ['working', 'checking', 'merging'].includes(state);
+
+const timeOf = (subtask: SubtaskShort, { task, now }: Pick<ProgressView, 'task' | 'now'>): string => {
+  const { began_at, ended_at, state } = subtask;
+  // While nothing runs, no time runs.
+  if (began_at === null || state === 'ready' || state === 'blocked' || isHeld(subtask, task)) return '';
   return duration((ended_at === null ? now : Date.parse(ended_at)) - Date.parse(began_at));
 };
 
@@ -140,7 +157,11 @@ const isDone = (state: SubtaskState): boolean => state === 'merged' || state ===
 
 // --- what is new -------------------------------------------------------------------------------
 
-const subtaskChanges = (before: SubtaskShort | undefined, subtask: SubtaskShort): string[] => {
+const subtaskChanges = (
+  before: SubtaskShort | undefined,
+  subtask: SubtaskShort,
+  [taskBefore, task]: readonly [Pick<TaskDetail, 'status'>, TaskDetail],
+): string[] => {
   const name = `${subtask.id} (${subtask.agent_id})`;
   const lines: string[] = [];
   // What has failed for good says why in the line of its state.
@@ -150,11 +171,14 @@ const subtaskChanges = (before: SubtaskShort | undefined, subtask: SubtaskShort)
   } else if (goesOn && subtask.failures > (before?.failures ?? 0)) {
     lines.push(`${name}: failed, tried again${subtask.reason ? `: ${oneLine(subtask.reason)}` : ''}`);
   }
-  const moved = before?.state !== subtask.state || before.attempt !== subtask.attempt;
+  const moved =
+    before?.state !== subtask.state ||
+    before.attempt !== subtask.attempt ||
+    isHeld(before, taskBefore) !== isHeld(subtask, task);
   if (!moved || ['blocked', 'ready'].includes(subtask.state)) return lines;
   const detail = isDone(subtask.state) ? subtask.summary : subtask.reason;
   const shown = isDone(subtask.state) || subtask.state === 'failed' ? detail : null;
-  return [...lines, `${name}: ${stateText(subtask)}${shown ? `: ${oneLine(shown)}` : ''}`];
+  return [...lines, `${name}: ${stateText(subtask, task)}${shown ? `: ${oneLine(shown)}` : ''}`];
 };
 
 // --- which, in which order ---------------------------------------------------------------------

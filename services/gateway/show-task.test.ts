@@ -92,6 +92,7 @@ describe('a task as people see it', () => {
       subtask('h', 'parked', 'three'),
       subtask('i', 'merged', 'four'),
       subtask('j', 'cancelled', 'five'),
+      subtask('k', 'cancelled', 'four'),
     ]);
     const shown = showTask(taskOf('in_progress'), board, running, [], left);
     expect(shown.assigned_agents).toEqual({
@@ -99,9 +100,13 @@ describe('a task as people see it', () => {
       two: 'failed',
       three: 'pending',
       four: 'completed',
-      five: 'failed',
+      five: 'pending',
     });
-    expect(shown.deliverables).toMatchObject({ 'Title of a': 'completed', 'Title of c': 'in_progress' });
+    expect(shown.deliverables).toMatchObject({
+      'Title of a': 'completed',
+      'Title of c': 'in_progress',
+      'Title of k': 'failed',
+    });
   });
 
   test('progress is 100 only when the task is completed', () => {

@@ -48,7 +48,7 @@ export const showTask = (
     workflow: head.workflow,
     deadline: head.deadline,
     estimated_completion: null,
-    assigned_agents: sharesBy(subtasks, (subtask) => subtask.agent_id),
+    assigned_agents: agentsOf(subtasks),
     deliverables: sharesBy(subtasks, (subtask) => subtask.title),
     subtasks: subtasks.map((subtask) => showSubtask(subtask, doingOf(presences, head.task_id, subtask))),
     attempts: board?.head.attempts ?? 0,
@@ -206,6 +206,15 @@ const sharesBy = (subtasks: Subtask[], nameOf: (subtask: Subtask) => string): Re
   }
   return Object.fromEntries(shares);
 };
+
+/** A cancelled subtask is no failure of its agent: what it did else counts, and without that it just did not begin. */
+const agentsOf = (subtasks: Subtask[]): Record<string, ShareState> => ({
+  ...Object.fromEntries(subtasks.map(({ agent_id }) => [agent_id, 'pending' as const])),
+  ...sharesBy(
+    subtasks.filter(({ state }) => state !== 'cancelled'),
+    ({ agent_id }) => agent_id,
+  ),
+});
 
 // --- the phase ---------------------------------------------------------------------------------
 
