@@ -16,7 +16,7 @@ import type { CliConfig } from './config.ts';
 import { lives, readFleet } from './fleet-state.ts';
 import { lastLines } from './log-lines.ts';
 import { ago } from './output.ts';
-import type { Tools } from './tools.ts';
+import { knock, type Tools } from './tools.ts';
 
 export type Finding = { name: string; state: 'ok' | 'warn' | 'fail'; says: string; mend: string };
 
@@ -105,6 +105,8 @@ const diedHere = ({ home }: CliConfig): Finding[] =>
 
 const lookAtRedis = async ({ fabric }: CliConfig): Promise<Finding> => {
   try {
+    // Its refusal says why nobody answers; that of a client that gives up says only that it gave up.
+    await knock(fabric.redisUrl);
     return redisFinding(await describeServer({ url: fabric.redisUrl, password: fabric.redisPassword }));
   } catch (error) {
     return bad(

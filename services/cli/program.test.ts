@@ -280,6 +280,17 @@ test('resume says what is still held, and lifts the hold of one part', async () 
   expect((await nexus(['resume', '--all', '--task', 'x'], url)).code).toBe(exitCodes.usage.code);
 });
 
+test('where Redis is away, a stop says that the agents of this machine can be ended all the same', async () => {
+  const { url } = await gateway((_call, response) => {
+    response.statusCode = 503;
+    response.end(JSON.stringify({ code: 'REDIS_UNREACHABLE', detail: 'Redis does not answer.' }));
+  });
+  const { code, err } = await nexus(['stop', '--all'], url);
+  expect(code).toBe(exitCodes.unavailable.code);
+  expect(err).toContain('nexus stop --all --local');
+  expect(err).not.toContain('nexus up');
+});
+
 test('a worker that stays silent is named when the wait is over', async () => {
   const silent = { instance_id: 'w1', service: 'worker-agent', confirmed_epoch: 1, survivors: [] };
   const { url } = await gateway((_call, response) =>

@@ -74,6 +74,9 @@ test('a stop is told to every instance, confirmed by it, and taken back', async 
   );
   await client.command('RESUME_ALL');
   expect(await client.control()).toMatchObject({ state: 'running' });
+  const unknown = client.command('PAUSE_ALL', { task: 'some-task-abcdef' });
+  await expect(unknown).rejects.toMatchObject({ code: 'TASK_UNKNOWN' });
+  await fabric.redis.hset(`${fabric.config.prefix}:task:some-task-abcdef`, 'status', 'in_progress');
   const { scopes } = await client.command('PAUSE_ALL', { task: 'some-task-abcdef' });
   expect(scopes).toEqual({ 'task:some-task-abcdef': 'paused' });
   expect((await client.system()).control).toMatchObject({ state: 'running', scopes });

@@ -2,7 +2,7 @@
 import type { ControlScope } from '@nexus/shared/client';
 import type { Command } from 'commander';
 import { resumeWords } from '../doctor.ts';
-import { CommandFailure, type Exit } from '../exit-codes.ts';
+import { CommandFailure, type Exit, toFailure } from '../exit-codes.ts';
 import type { Act } from '../program.ts';
 import { type Confirmation, command } from '../stop.ts';
 import { endHere } from '../stop-here.ts';
@@ -52,7 +52,7 @@ const stop = async (tools: Tools, options: StopOptions): Promise<Exit> => {
     });
   }
   if (options.local) return stopHere(tools);
-  const confirmation = await command(tools, 'STOP_ALL', options.wait * 1000);
+  const confirmation = await command(tools, 'STOP_ALL', options.wait * 1000).catch(orHere);
   tools.output.document(confirmation);
   tools.output.say(...stopLines(confirmation));
   return confirmation.silent.length + confirmation.survivors.length === 0 ? 'ok' : 'failed';
@@ -64,6 +64,14 @@ const resume = async (tools: Tools, options: ResumeOptions): Promise<Exit> => {
   tools.output.document({ state, epoch, through, scopes });
   tools.output.say(...resumeLines(scope, { state, epoch, scopes }));
   return 'ok';
+};
+
+/** Without Redis nobody can be told; what runs on this machine can be ended all the same. */
+const orHere = (thrown: unknown): never => {
+  const failure = toFailure(thrown);
+  if (failure.code !== 'REDIS_UNREACHABLE') throw failure;
+  const advice = [...failure.advice, 'On each machine, without Redis: nexus stop --all --local'];
+  throw new CommandFailure(failure.exit, failure.message, { code: failure.code, advice, cause: thrown });
 };
 
 /** What is to go on: null is the whole fleet. */
