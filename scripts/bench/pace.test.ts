@@ -31,7 +31,7 @@ test('no more are under way than the window holds, and each is sent once', async
   expect(sent.toSorted((one, other) => one - other)).toEqual(Array.from({ length: 40 }, (_, n) => n));
 });
 
-test('arrivals say when all are there, how many a second and how long each took, without those that warm up', async () => {
+test('arrivals say when all are there, how many a second, how long each took', async () => {
   const counted = arrivals(20);
   for (let n = 0; n < 4; n += 1) counted.met(clockMs() - 1000);
   for (let n = 0; n < 16; n += 1) {
