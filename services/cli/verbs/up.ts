@@ -116,7 +116,10 @@ export const differences = ({ url, processes, started_with }: FleetState, option
   const taken = Number(new URL(url).port);
   const command = started_with?.agent_command ?? null;
   const told: [boolean, string][] = [
-    [workers !== undefined && workers !== alive, `it has ${alive} workers, not ${workers}`],
+    [
+      workers !== undefined && workers !== alive,
+      `it has ${alive} ${alive === 1 ? 'worker' : 'workers'}, not ${workers}`,
+    ],
     [asked !== undefined && asked !== 0 && asked !== taken, `its gateway is on port ${taken}, not ${asked}`],
     [agentCommand !== undefined && fullCommand(agentCommand) !== command, 'it was started with another agent command'],
     [rehearsal === true && started_with?.rehearsal !== true, 'it was started without --rehearsal'],
