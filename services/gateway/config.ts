@@ -56,7 +56,7 @@ export const gatewayConfig = defineConfig({
     'NEXUS_MEMORY_PERCENT_MAX',
     is.count(1, 100),
     'From this share of Redis’ maxmemory on, in percent, new tasks are refused.',
-    { default: '90' },
+    { default: '80' },
   ),
   followersMax: setting(
     'NEXUS_FOLLOWERS_MAX',

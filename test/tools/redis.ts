@@ -17,7 +17,7 @@ import { type FabricConfig, fabricConfig, loadConfig } from '@nexus/shared/confi
 import type { ServiceName } from '@nexus/shared/messages/domain';
 import { openMeters, silentLog } from '@nexus/shared/telemetry';
 import { Redis } from 'ioredis';
-import { inject, onTestFinished } from 'vitest';
+import { expect, inject, onTestFinished } from 'vitest';
 import type { TestProject } from 'vitest/node';
 
 declare module 'vitest' {
@@ -56,18 +56,27 @@ export const startRedis = async (
       if (chunk.includes('Ready to accept connections')) resolve();
     });
   });
-  return {
-    url: `redis://127.0.0.1:${port}`,
-    pid: child.pid,
-    port,
-    folder,
-    stop: async () => {
-      if (child.exitCode === null && child.signalCode === null) {
-        child.kill('SIGTERM');
-        await once(child, 'exit');
-      }
-    },
+  const stop = async (): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGTERM');
+    await once(child, 'exit');
   };
+  if (insideTest()) {
+    onTestFinished(async () => {
+      await stop();
+      if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
+    });
+  }
+  return { url: `redis://127.0.0.1:${port}`, pid: child.pid, port, folder, stop };
+};
+
+/** vitest's globalSetup starts a server, too, and ends it itself. */
+const insideTest = (): boolean => {
+  try {
+    return expect.getState().currentTestName !== undefined;
+  } catch {
+    return false;
+  }
 };
 
 export const freePort = async (): Promise<number> => {

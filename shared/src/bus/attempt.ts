@@ -24,7 +24,7 @@ import {
 } from './envelope.ts';
 import type { LiveEvent } from './journal.ts';
 import type { Keys } from './keys.ts';
-import type { FollowUp, LedgerWrite, Outcome } from './outcome.ts';
+import { type FollowUp, type LedgerWrite, type Outcome, postpone } from './outcome.ts';
 import { retryDelayMs } from './park.ts';
 import { journalText } from './publish.ts';
 import { callScript, isConnectionError, type Redis, type Store } from './redis.ts';
@@ -53,6 +53,8 @@ export type AttemptContext = {
   measure(type: string, outcome: string, durationMs: number): void;
 };
 
+/** How long a message waits whose task, agent, service or instance is stopped, before it is looked at again. */
+const heldMs = 2000;
 /** How often a handler runs again because the ledger moved under it, before the message is parked instead. */
 const rerunsMax = 50;
 
@@ -64,6 +66,8 @@ export class Attempt {
   readonly #context: AttemptContext;
   #abort: AbortController | null = null;
   #abortReason: AppError | null = null;
+  /** A STOP of its task, agent, service or instance holds it: given back it would come again at once. */
+  #held = false;
   /** When the message that was parked last is due, for its alarm. */
   #alarmMs = 0;
 
@@ -72,8 +76,9 @@ export class Attempt {
     this.#context = context;
     let message: Message | null = null;
     try {
-      if (delivery.diedAlone) throw fail('POISON', { deaths: delivery.deaths });
       message = readEnvelope(delivery.body, context.service, delivery.entryId);
+      // Read first: whoever waits for this message has to be told.
+      if (delivery.diedAlone) throw fail('POISON', { deaths: delivery.deaths });
     } catch (error) {
       this.refusal = toAppError(error);
     }
@@ -92,7 +97,8 @@ export class Attempt {
   }
 
   /** Ends the local work; the first reason stays. */
-  abort(reason: AppError): void {
+  abort(reason: AppError, held = false): void {
+    this.#held ||= held;
     this.#abortReason ??= reason;
     this.#abort?.abort(this.#abortReason);
   }
@@ -118,7 +124,8 @@ export class Attempt {
   async #handle(alone: boolean): Promise<Outcome> {
     const { message } = this;
     const context = this.#context;
-    if (message === null) return outcomeOf(this.refusal ?? fail('BUG', { message: 'neither message nor refusal' }));
+    if (this.refusal !== null) return outcomeOf(this.refusal);
+    if (message === null) return outcomeOf(fail('BUG', { message: 'neither message nor refusal' }));
     try {
       if (this.#abortReason && !this.ledgerOnly) throw this.#abortReason;
       const handler = context.handlers[message.type];
@@ -139,6 +146,8 @@ export class Attempt {
 
   /** A retry too many is a dead letter: decided here, so that meters, log and settlement agree. */
   #bounded(outcome: Outcome): Outcome {
+    if (outcome.is === 'give_back' && this.#held)
+      return postpone(Date.now() + this.#context.skewMs() + heldMs, outcome.why);
     if (outcome.is !== 'retry' || this.message === null) return outcome;
     const { attempt, type } = this.message;
     return attempt > entryOf(type).retries ? exhausted(outcome, attempt) : outcome;
@@ -176,12 +185,12 @@ export class Attempt {
     if (said === 'ok') return;
     const [what, detail = ''] = said.split(' ');
     const reason =
-      what === 'stopped'
+      what === 'stopped' || what === 'held'
         ? fail('STOPPED', { epoch: detail })
         : what === 'ended'
           ? fail('TASK_ENDED', { task: message.conversation_thread, status: detail })
           : fail('CLAIM_LOST', { id: message.message_id });
-    this.abort(reason);
+    this.abort(reason, what === 'held');
     throw reason;
   }
 

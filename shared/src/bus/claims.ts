@@ -94,6 +94,11 @@ export const openHeart = async (options: Options): Promise<Heart> => {
   let timer: NodeJS.Timeout | undefined;
   let beating: Promise<void> = Promise.resolve();
 
+  const names = [keys.beats(service), keys.presence, ...options.inboxes];
+  const bury = async (name: string, counter: string): Promise<void> => {
+    if (options.inboxes.length === 4) await callScript(redis, 'nexusBury', names, [service, name, counter]);
+    else await redis.multi().hdel(keys.beats(service), name).hdel(keys.presence, name).exec();
+  };
   redis.on('close', observer.reset);
   const beat = async (): Promise<void> => {
     const told = options.presence();
@@ -108,6 +113,9 @@ export const openHeart = async (options: Options): Promise<Heart> => {
     const stale = observer.observe(flat, answeredAt);
     dead = stale.length === 0 ? [] : await unconnected(redis, stale);
     for (const name of dead) log.debug({ peer: name }, 'A peer is dead; its entries may be taken over');
+    // Where there are no inboxes nobody takes over, so nobody else would forget the dead.
+    if (options.inboxes.length === 0)
+      for (const name of dead) void bury(name, observer.counterOf(name)).catch(() => undefined);
     for (const listener of listeners) listener(beats);
   };
   let due = 0;
@@ -130,11 +138,6 @@ export const openHeart = async (options: Options): Promise<Heart> => {
   await beat();
   schedule(beatMs);
 
-  const names = [keys.beats(service), keys.presence, ...options.inboxes];
-  const bury = async (name: string, counter: string): Promise<void> => {
-    if (options.inboxes.length === 4) await callScript(redis, 'nexusBury', names, [service, name, counter]);
-    else await redis.multi().hdel(keys.beats(service), name).hdel(keys.presence, name).exec();
-  };
   return {
     dead: () => dead,
     bury: (name) => bury(name, observer.counterOf(name)),

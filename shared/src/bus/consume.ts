@@ -57,7 +57,8 @@ export class Consumer {
   #loop: Promise<void>;
   #turn = 0;
   #lookForIdle = false;
-  #alone: Attempt | null = null;
+  /** Entries that killed processes before, in the order in which they run alone. */
+  readonly #suspects = new Set<Attempt>();
   #lastTurnMs = performance.now();
   #wake: (() => void) | null = null;
   readonly #renewTimer: NodeJS.Timeout;
@@ -150,7 +151,7 @@ export class Consumer {
   }
 
   #free(): number {
-    return this.#alone === null ? this.#options.slots - this.#held.size : 0;
+    return this.#suspects.size === 0 ? this.#options.slots - this.#held.size : 0;
   }
 
   async #takeTurn(free: number): Promise<void> {
@@ -249,7 +250,13 @@ export class Consumer {
 
   #start(delivery: Delivery): void {
     const name = `${delivery.inbox}|${delivery.entryId}`;
-    if (this.#held.has(name)) return;
+    const before = this.#held.get(name);
+    if (before !== undefined) {
+      // A newer delivery of what is still ending here waits for that end; the same one again is nothing new.
+      if (before.attempt.delivery.deliveries !== delivery.deliveries)
+        void before.done.then(() => this.#start(delivery));
+      return;
+    }
     const attempt = new Attempt(delivery, this.#options.context);
     const alone = delivery.deaths >= deathsAlone && !delivery.diedAlone;
     const key = attempt.serialKey;
@@ -277,15 +284,21 @@ export class Consumer {
    * minute it goes back, for an idle process to run it.
    */
   async #runAlone(attempt: Attempt): Promise<void> {
-    this.#alone = attempt;
+    this.#suspects.add(attempt);
     try {
-      const until = performance.now() + aloneWaitMs;
-      const others = (): boolean => [...this.#held.values()].some((held) => held.attempt !== attempt);
-      while (others() && performance.now() < until && this.#mode === 'running') await this.#untilWoken(250);
-      if (others()) await this.#giveBack(attempt.delivery);
+      const first = (): boolean => [...this.#suspects][0] === attempt;
+      const others = (): boolean => [...this.#held.values()].some((held) => !this.#suspects.has(held.attempt));
+      let until = performance.now() + aloneWaitMs;
+      while (!first() || (others() && performance.now() < until)) {
+        // Only the others count against its minute, not the suspects before it.
+        if (!first()) until = performance.now() + aloneWaitMs;
+        if (this.#mode !== 'running') break;
+        await sleep(100);
+      }
+      if (others() || !first()) await this.#giveBack(attempt.delivery);
       else await attempt.run(true);
     } finally {
-      this.#alone = null;
+      this.#suspects.delete(attempt);
     }
   }
 
@@ -359,7 +372,8 @@ export class Consumer {
     if (results === null) return;
     results.forEach((result, at) => {
       const attempt = attempts[at];
-      if (attempt && result !== 'ok' && !attempt.ledgerOnly) attempt.abort(reasonOf(result, attempt));
+      if (attempt && result !== 'ok' && !attempt.ledgerOnly)
+        attempt.abort(reasonOf(result, attempt), result === 'stopped');
     });
   }
 

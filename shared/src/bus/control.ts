@@ -68,6 +68,8 @@ export const openControl = async (options: Options): Promise<Control> => {
   const { redis, listening, keys, channel, log } = options;
   const listeners: (() => void)[] = [];
   let known: { epoch: number; state: FleetState } = { epoch: 0, state: 'running' };
+  // Words of an older generation came in before the last SUBSCRIBE confirmation: they may be older than the key.
+  let generation = 0;
   let deaf = false;
   let chain: Promise<void> = Promise.resolve();
 
@@ -103,7 +105,7 @@ export const openControl = async (options: Options): Promise<Control> => {
     if (field !== '') tellAll();
     return answer === 'ok';
   };
-  const hear = async (text: string): Promise<void> => {
+  const hear = async (text: string, heardIn: number): Promise<void> => {
     const said = understand(text, keys.prefix);
     if (said === null) return;
     if (said === 'noise') {
@@ -115,11 +117,12 @@ export const openControl = async (options: Options): Promise<Control> => {
       tellAll();
       return;
     }
-    if (deaf) return;
-    if (await apply(said.command, scopeField(said.scope as Scope | undefined), known.epoch, `channel ${channel}`))
-      return;
-    await read();
+    if (heardIn !== generation) return;
+    const field = scopeField(said.scope as Scope | undefined);
+    if (await apply(said.command, field, known.epoch, `channel ${channel}`)) return;
+    generation += 1;
     deaf = true;
+    await read();
     try {
       await listening.unsubscribe(channel);
       await listening.subscribe(channel);
@@ -131,8 +134,10 @@ export const openControl = async (options: Options): Promise<Control> => {
 
   listening.on('message', (from: string, text: string) => {
     if (from !== channel) return;
+    // What comes in before the new subscription stands belongs to no generation; only a written key counts then.
+    const heardIn = deaf ? -1 : generation;
     chain = chain
-      .then(() => hear(text))
+      .then(() => hear(text, heardIn))
       .catch((error: Error) => log.debug({ reason: error.message }, 'A control word could not be applied'));
   });
   await listening.subscribe(channel);

@@ -36,7 +36,7 @@ export const makeDeadLetters = (redis: Redis, keys: Keys, journalMax: number): D
   const show = async (id: string): Promise<Letter> => {
     const text = await redis.hget(keys.dead, id);
     if (text === null) throw fail('LETTER_UNKNOWN', { id });
-    return JSON.parse(text) as Letter;
+    return { ...(JSON.parse(text) as Letter), id };
   };
   const remove = async (letter: Letter, json: string, short: string): Promise<void> => {
     const service = serviceName.safeParse(letter.service);
@@ -49,7 +49,9 @@ export const makeDeadLetters = (redis: Redis, keys: Keys, journalMax: number): D
     list: async ({ limit = 100, offset = 0 } = {}) => {
       const ids = await redis.zrevrange(keys.deadOrder, offset, offset + limit - 1);
       const texts = ids.length === 0 ? [] : await redis.hmget(keys.dead, ...ids);
-      const letters = texts.flatMap((text) => (text === null ? [] : [JSON.parse(text) as Letter]));
+      const letters = texts.flatMap((text, at) =>
+        text === null ? [] : [{ ...(JSON.parse(text) as Letter), id: ids[at] ?? '' }],
+      );
       return { letters, total: await redis.zcard(keys.deadOrder) };
     },
     show,

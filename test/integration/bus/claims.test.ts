@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { done, giveBack } from '@nexus/shared/bus';
+import { done, giveBack, prioritiesInOrder } from '@nexus/shared/bus';
 import { expect, test } from 'vitest';
+import { callScript, openRedis } from '../../../shared/src/bus/redis.ts';
 import { deferred, eventually } from '../../tools/eventually.ts';
 import { consumeAll, deletion, discard, dispatch } from '../../tools/messages.ts';
 import { startRedis, testFabric } from '../../tools/redis.ts';
@@ -324,4 +325,98 @@ test('a handler whose ledger read meets a lost connection waits for Redis and co
   await bus.close();
   fabric.redis.disconnect();
   await again.stop();
+});
+
+test('rule 6: whoever waits for a message that was poison is told', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('worker-agent');
+  const inbox = bus.keys.inbox('worker-agent', 'NORMAL');
+  await bus.publish(dispatch('poisoned'));
+  await leaveBehind(fabric, inbox, 'worker-agent', 'worker-agent-dead-7');
+  const [[id]] = (await fabric.redis.xpending(inbox, 'worker-agent', '-', '+', 1)) as [[string]];
+  const deaths = { [`${inbox}|${id}`]: '2', [`${inbox}|${id}|alone`]: 'worker-agent-dead-7' };
+  await fabric.redis.hset(bus.keys.deaths, deaths);
+  consumeAll(bus, 'worker-agent', { mode: 'take', slots: 1 });
+  const told = await eventually('the project manager is told', async () => {
+    const [entry] = await fabric.redis.xrange(bus.keys.inbox('project-manager', 'NORMAL'), '-', '+');
+    return entry?.[1][1];
+  });
+  expect(JSON.parse(told)).toMatchObject({ type: 'attempt.finished', payload: { code: 'POISON', outcome: 'lost' } });
+});
+
+test('rule 6: of two suspect entries one runs after the other, and nothing new beside them', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  const inbox = bus.keys.inbox('finalizer', 'NORMAL');
+  for (const task of ['suspect-1', 'suspect-2']) {
+    await bus.publish(discard(task));
+    await leaveBehind(fabric, inbox, 'finalizer', 'finalizer-dead-8');
+  }
+  const rows = (await fabric.redis.xpending(inbox, 'finalizer', '-', '+', 9)) as [string][];
+  for (const [id] of rows) await fabric.redis.hset(bus.keys.deaths, `${inbox}|${id}`, '1');
+  const running = new Set<string>();
+  const together: string[] = [];
+  const first = deferred();
+  const handled = consumeAll(bus, 'finalizer', {
+    mode: 'take',
+    slots: 4,
+    work: async (message) => {
+      running.add(message.conversation_thread);
+      if (running.size > 1) together.push([...running].join(' and '));
+      if (message.conversation_thread.startsWith('suspect')) await first.promise;
+      running.delete(message.conversation_thread);
+      return done();
+    },
+  });
+  await eventually('the first runs', () => running.size === 1);
+  await bus.publish(discard('innocent'));
+  const beats = async (): Promise<number> =>
+    Number(await fabric.redis.hget(bus.keys.beats('finalizer'), bus.instanceId));
+  const begun = await beats();
+  await eventually('three beats passed', async () => (await beats()) >= begun + 3);
+  first.resolve();
+  await eventually('all ran', () => handled.length === 3);
+  expect(together).toEqual([]);
+});
+
+test('rule 1: a claim is renewed while its handler runs, so nobody takes it for idle', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  const hold = deferred();
+  const handled = consumeAll(bus, 'finalizer', {
+    mode: 'take',
+    slots: 1,
+    work: async () => {
+      await hold.promise;
+      return done();
+    },
+  });
+  await bus.publish(discard('long'));
+  await eventually('it runs', () => bus.busy() === 1);
+  const inbox = bus.keys.inbox('finalizer', 'NORMAL');
+  const idle = async (): Promise<number> =>
+    ((await fabric.redis.xpending(inbox, 'finalizer', '-', '+', 1)) as [string, string, number][])[0]?.[2] ?? -1;
+  let before = -1;
+  await eventually('its idle time went back to zero', async () => {
+    const now = await idle();
+    const renewed = now >= 0 && now < before;
+    before = now;
+    return renewed;
+  });
+  hold.resolve();
+  await eventually('it is settled', () => handled.length === 1);
+});
+
+test('rule 5: an instance that still holds entries is not forgotten', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  const inbox = bus.keys.inbox('finalizer', 'NORMAL');
+  await bus.publish(discard('pending'));
+  await leaveBehind(fabric, inbox, 'finalizer', 'finalizer-dead-9');
+  const inboxes = prioritiesInOrder.map((priority) => bus.keys.inbox('finalizer', priority));
+  const names = [bus.keys.beats('finalizer'), bus.keys.presence, ...inboxes];
+  const redis = openRedis({ url: fabric.config.redisUrl, name: 'burying' });
+  expect(await callScript(redis, 'nexusBury', names, ['finalizer', 'finalizer-dead-9', '5'])).toBe(0);
+  expect((await bus.counts()).inboxes.finalizer).toEqual({ waiting: 0, held: 1 });
+  redis.disconnect();
 });

@@ -133,3 +133,70 @@ test('a control word that is not known is refused with the words there are', asy
   await expect(bus.control.command('HALT', null, 'test')).rejects.toMatchObject({ code: 'CONTROL_UNKNOWN' });
   await expect(bus.control.command('HALT', null, 'test')).rejects.toThrow('STOP_ALL, PAUSE_ALL, RESUME_ALL, DRAIN');
 });
+
+test('rule 18: words that are older than a STOP in the key do not revive it, however they come in', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  for (let round = 0; round < 20; round += 1) {
+    await bus.control.command('RESUME_ALL', null, 'test');
+    // Both words are on their way, unread, when the STOP is written.
+    const words = fabric.redis.multi().publish(fabric.config.controlChannel, 'STOP_ALL');
+    const sent = words.publish(fabric.config.controlChannel, 'RESUME_ALL').exec();
+    const stop = bus.control.command('STOP_ALL', null, 'the operator');
+    await Promise.all([sent, stop]);
+    const first = (await bus.control.read()).epoch;
+    await bus.control.command('STOP_ALL', null, 'the operator');
+    await eventually('the process knows', () => bus.control.known().epoch > first);
+    expect([round, (await bus.control.read()).state]).toEqual([round, 'stopped']);
+  }
+});
+
+test('rules 17 and 20: begin refuses a claim of an old epoch and a claim that was lost', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('worker-agent');
+  const codes: string[] = [];
+  const inbox = bus.keys.inbox('worker-agent', 'NORMAL');
+  consumeAll(bus, 'worker-agent', {
+    mode: 'take',
+    slots: 1,
+    work: async (message, tools) => {
+      if (message.conversation_thread === 'old-epoch') await fabric.redis.hset(bus.keys.control, 'epoch', '9');
+      else {
+        const [[id]] = (await fabric.redis.xpending(inbox, 'worker-agent', '-', '+', 1)) as [[string]];
+        await fabric.redis.xclaim(inbox, 'worker-agent', 'another', 0, id);
+      }
+      await tools.begin().catch((error: { code: string }) => codes.push(error.code));
+      return codes.length === 1 ? giveBack('refused') : done();
+    },
+  });
+  await bus.publish(dispatch('lost-claim'));
+  await eventually('it was refused', () => codes.length === 1);
+  expect(codes).toEqual(['CLAIM_LOST']);
+  await bus.publish(dispatch('old-epoch'));
+  await eventually('it was refused', () => codes.length === 2);
+  expect(codes[1]).toBe('STOPPED');
+});
+
+test('rule 22: what is held by the STOP of its agent waits without spinning, and runs after its RESUME', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('worker-agent');
+  let begun = 0;
+  const handled = consumeAll(bus, 'worker-agent', {
+    mode: 'take',
+    slots: 2,
+    work: async (_message, tools) => {
+      begun += 1;
+      await tools.begin();
+      return done();
+    },
+  });
+  // Alarms ring in the services whose handlers only write the ledger.
+  consumeAll(await fabric.open('orchestrator'), 'orchestrator');
+  await bus.control.command('STOP_ALL', { agent: 'builder' }, 'test');
+  await bus.publish(dispatch('held-agent'));
+  await eventually('it is parked', async () => (await bus.counts()).parked === 1);
+  expect(begun).toBe(1);
+  await bus.control.command('RESUME_ALL', { agent: 'builder' }, 'test');
+  await eventually('it ran', () => handled.length === 1);
+  expect(begun).toBeLessThanOrEqual(3);
+});

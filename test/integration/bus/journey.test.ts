@@ -144,6 +144,20 @@ test('a postponed message comes back at its time with the same attempt number', 
   expect(seen).toEqual([1, 1]);
 });
 
+test('rule 15: an alarm rings at its time, without waiting for the sweep', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('orchestrator', { limits: { sweepMs: 600_000 } });
+  const seen: number[] = [];
+  consumeAll(bus, 'orchestrator', {
+    work: (message, tools) => {
+      seen.push(message.attempt);
+      return seen.length === 1 ? postpone(tools.now() + 100, 'not yet') : done();
+    },
+  });
+  await bus.publish(deletion('rings'));
+  await eventually('it came back', () => seen.length === 2);
+});
+
 test('rule 15: a lost alarm costs only the time to the next sweep', async () => {
   const fabric = testFabric();
   const bus = await fabric.open('orchestrator');

@@ -4,14 +4,14 @@
 -- KEYS: 1 inbox, 2 control, 3 task document, 4 journal, 5 deaths.
 -- ARGV: group, id, consumer, deliveries, epoch, scopes with commas, '1' if it runs alone, journal length,
 --   number of messages, (inbox, json, text for the journal or '' for the json)*
--- Returns: 'ok', 'lost', 'stopped ' .. epoch, or 'ended ' .. status.
+-- Returns: 'ok', 'lost', 'stopped ' .. epoch, 'held ' .. epoch (a scope is stopped), or 'ended ' .. status.
 -- Atomic: the checks with the messages that say it began.
 local row = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)[1]
 if not row or row[2] ~= ARGV[3] or row[4] ~= tonumber(ARGV[4]) then return 'lost' end
 local control = redis.call('HMGET', KEYS[2], 'epoch', 'state')
 if (control[1] or '0') ~= ARGV[5] or control[2] == 'stopped' then return 'stopped ' .. (control[1] or '0') end
 for scope in string.gmatch(ARGV[6], '[^,]+') do
-  if redis.call('HGET', KEYS[2], scope) == 'stopped' then return 'stopped ' .. (control[1] or '0') end
+  if redis.call('HGET', KEYS[2], scope) == 'stopped' then return 'held ' .. (control[1] or '0') end
 end
 local status = redis.call('HGET', KEYS[3], 'status')
 if status == 'cancelled' or status == 'failed' or status == 'completed' then return 'ended ' .. status end

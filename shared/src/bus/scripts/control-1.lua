@@ -17,6 +17,10 @@ if ARGV[2] ~= '' then
   else
     redis.call('HSET', KEYS[1], ARGV[2], wanted)
   end
+elseif wanted == 'stopped' and state == 'stopped' and ARGV[3] == '' then
+  -- A STOP that somebody wrote into the key is newer than any word still on its way: those must fail.
+  epoch = epoch + 1
+  redis.call('HSET', KEYS[1], 'epoch', epoch)
 elseif wanted ~= state and not (state == 'stopped' and wanted ~= 'running') then
   if wanted == 'stopped' or state == 'stopped' then epoch = epoch + 1 end
   state = wanted

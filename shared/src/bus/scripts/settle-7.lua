@@ -133,6 +133,9 @@ for _, plan in ipairs(plans) do
     journal[#journal + 1] = 's'
     journal[#journal + 1] = plan.line
   end
+  -- Ids that people give may come twice: the second must not take the place of the first.
+  local taken = plan.ending == 'park' and KEYS[3] or plan.ending == 'dead' and KEYS[5]
+  if taken and redis.call('HEXISTS', taken, plan.ref) == 1 then plan.ref = plan.ref .. '~' .. plan.id end
   if plan.ending == 'park' then
     redis.call('HSET', KEYS[3], plan.ref, plan.inbox .. ' ' .. plan.json)
     redis.call('ZADD', KEYS[4], now + plan.delay, plan.ref)
