@@ -118,7 +118,7 @@ const openReasons = (client: Pick<Client, 'subtask'>) => {
 
 /** What the last entry says that is neither a finished attempt nor a gate that was passed. */
 const lastSetback = ({ history }: Pick<SubtaskDetail, 'history'>): string | null =>
-  history.findLast(({ outcome }) => outcome !== 'finished' && outcome !== 'gate_passed')?.says ?? null;
+  history.findLast(({ outcome }) => !['finished', 'gate_passed', 'gate_unproven'].includes(outcome))?.says ?? null;
 
 /** Listens to events until the signal aborts; a stream that breaks is opened again where it ended. */
 const listen = async (

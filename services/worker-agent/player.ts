@@ -60,11 +60,17 @@ const write = (path: string, text: string): void => {
 
 const append = (path: string, text: string): void => {
   mkdirSync(dirname(path), { recursive: true });
+  // A script that goes on from the work of an interrupted attempt plays from its beginning.
+  if (existsSync(path) && readFileSync(path, 'utf8').endsWith(text)) return;
   appendFileSync(path, text);
 };
 
 const replace = (path: string, old: string, text: string): void => {
   const content = existsSync(path) ? readFileSync(path, 'utf8') : giveUp(`cannot replace in ${path}: no such file`);
+  if (!content.includes(old) && content.includes(text)) {
+    say(`${path} is changed already`);
+    return;
+  }
   if (!content.includes(old)) giveUp(`cannot replace in ${path}: it does not contain ${JSON.stringify(old)}`);
   writeFileSync(
     path,

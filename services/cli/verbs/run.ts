@@ -95,6 +95,7 @@ const run = async (tools: Tools, words: string, options: RunOptions): Promise<Ex
     });
     progress.close();
     output.say(...builtLines(task, output.stdout.columns ?? 160), '', ...endLines(task, output.paint));
+    output.say(...task.warnings.map((warning) => `  warning  ${warning}`));
     output.say(...(await failureLog(client, task)));
     output.document(task);
     return task.status === 'completed' ? 'ok' : 'failed';

@@ -7,7 +7,7 @@
  *                                                  └─ lost ── over; nothing was changed
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AppError, causesOf, type ErrorCode, fail, toAppError } from '@nexus/shared/errors';
+import { AppError, type ErrorCode, fail, toAppError } from '@nexus/shared/errors';
 import { entryOf, isKind, type Kind } from '@nexus/shared/messages';
 import type { ServiceName } from '@nexus/shared/messages/domain';
 import type { Log } from '@nexus/shared/telemetry';
@@ -22,6 +22,7 @@ import {
   salvageEnvelope,
   unreadableId,
 } from './envelope.ts';
+import { exhausted, outcomeOf, retryOf } from './failure.ts';
 import type { LiveEvent } from './journal.ts';
 import type { Keys } from './keys.ts';
 import { type FollowUp, type LedgerWrite, type Outcome, postpone } from './outcome.ts';
@@ -151,6 +152,14 @@ export class Attempt {
     if (outcome.is !== 'retry' || this.message === null) return outcome;
     const { attempt, type } = this.message;
     return attempt > entryOf(type).retries ? exhausted(outcome, attempt) : outcome;
+  }
+
+  /** What a renewal found out, as the reason to end the local work. */
+  reasonOf(renewed: 'lost' | 'ended' | 'stopped'): AppError {
+    const task = this.message?.conversation_thread ?? '';
+    if (renewed === 'ended') return fail('TASK_ENDED', { task, status: 'cancelled or failed' });
+    if (renewed === 'stopped') return fail('STOPPED', { epoch: this.delivery.epoch });
+    return fail('CLAIM_LOST', { id: this.message?.message_id ?? this.delivery.entryId });
   }
 
   /** The signal that handlers see; made when first asked for. */
@@ -366,35 +375,6 @@ const journalLine = (of: Envelope, { instanceId }: AttemptContext, what: string,
     JSON.stringify(of.conversation_thread),
   ];
   const reason = code === undefined ? '' : `,"code":"${code}"`;
-  return `{"id":${id},"type":${type},"task":${task},"outcome":"${what}"${reason},"ms":${ms.toFixed(1)},"by":"${instanceId}"}`;
+  const about = `"id":${id},"type":${type},"task":${task},"outcome":"${what}"${reason}`;
+  return `{${about},"ms":${ms.toFixed(1)},"by":"${instanceId}"}`;
 };
-
-/** What a failure means for its message, by the registry. */
-export const outcomeOf = (error: AppError): Outcome => {
-  if (error.code === 'CLAIM_LOST') return { is: 'give_back', why: error.message };
-  if (error.code === 'STOPPED') return { is: 'give_back', why: error.message };
-  if (error.code === 'TASK_ENDED') return { is: 'done', publish: [], write: [] };
-  switch (error.entry.outcome) {
-    case 'retry':
-      return retryOf(error);
-    case 'postpone':
-      return { is: 'postpone', untilMs: Date.now() + 5000, why: error.message };
-    case 'dead':
-      return { is: 'dead', code: error.code, says: error.message, causes: causesOf(error) };
-  }
-};
-
-const retryOf = (error: AppError): Extract<Outcome, { is: 'retry' }> => ({
-  is: 'retry',
-  code: error.code,
-  says: error.message,
-  causes: causesOf(error),
-  afterMs: null,
-});
-
-const exhausted = (outcome: Extract<Outcome, { is: 'retry' }>, attempts: number): Extract<Outcome, { is: 'dead' }> => ({
-  is: 'dead',
-  code: 'RETRIES_EXHAUSTED',
-  says: fail('RETRIES_EXHAUSTED', { attempts, code: outcome.code, message: outcome.says }).message,
-  causes: outcome.causes,
-});

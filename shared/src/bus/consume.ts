@@ -14,7 +14,7 @@
  */
 import { strict as assert } from 'node:assert';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type AppError, fail } from '@nexus/shared/errors';
+import { fail } from '@nexus/shared/errors';
 import type { Log } from '@nexus/shared/telemetry';
 import { Attempt, type AttemptContext } from './attempt.ts';
 import { bodyOf, findUnseen, type Heart, idleMs, renew, renewMs } from './claims.ts';
@@ -253,8 +253,8 @@ export class Consumer {
     const before = this.#held.get(name);
     if (before !== undefined) {
       // A newer delivery of what is still ending here waits for that end; the same one again is nothing new.
-      if (before.attempt.delivery.deliveries !== delivery.deliveries)
-        void before.done.then(() => this.#start(delivery));
+      const newer = before.attempt.delivery.deliveries !== delivery.deliveries;
+      if (newer) void before.done.then(() => this.#start(delivery));
       return;
     }
     const attempt = new Attempt(delivery, this.#options.context);
@@ -290,7 +290,6 @@ export class Consumer {
       const others = (): boolean => [...this.#held.values()].some((held) => !this.#suspects.has(held.attempt));
       let until = performance.now() + aloneWaitMs;
       while (!first() || (others() && performance.now() < until)) {
-        // Only the others count against its minute, not the suspects before it.
         if (!first()) until = performance.now() + aloneWaitMs;
         if (this.#mode !== 'running') break;
         await sleep(100);
@@ -373,7 +372,7 @@ export class Consumer {
     results.forEach((result, at) => {
       const attempt = attempts[at];
       if (attempt && result !== 'ok' && !attempt.ledgerOnly)
-        attempt.abort(reasonOf(result, attempt), result === 'stopped');
+        attempt.abort(attempt.reasonOf(result), result === 'stopped');
     });
   }
 
@@ -399,10 +398,3 @@ export class Consumer {
     });
   }
 }
-
-const reasonOf = (result: 'lost' | 'ended' | 'stopped', attempt: Attempt): AppError => {
-  const task = attempt.message?.conversation_thread ?? '';
-  if (result === 'ended') return fail('TASK_ENDED', { task, status: 'cancelled or failed' });
-  if (result === 'stopped') return fail('STOPPED', { epoch: attempt.delivery.epoch });
-  return fail('CLAIM_LOST', { id: attempt.message?.message_id ?? attempt.delivery.entryId });
-};

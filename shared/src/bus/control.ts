@@ -141,6 +141,7 @@ export const openControl = async (options: Options): Promise<Control> => {
       .catch((error: Error) => log.debug({ reason: error.message }, 'A control word could not be applied'));
   });
   await listening.subscribe(channel);
+  listening.on('ready', () => void listening.subscribe(channel).catch(() => undefined));
   await read();
 
   return {

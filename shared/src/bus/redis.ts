@@ -38,6 +38,8 @@ export const openRedis = (options: RedisOptions, forBullmq = false): Redis => {
     ...(options.password ? { password: options.password } : {}),
     maxRetriesPerRequest: forBullmq ? null : 0,
     autoResendUnfulfilledCommands: forBullmq,
+    // Its promise would be nobody's: whoever subscribes does it again on 'ready'.
+    autoResubscribe: false,
     enableReadyCheck: true,
     retryStrategy: (tries) => Math.min(2000, 50 * 2 ** Math.min(tries, 6)),
     reconnectOnError: (error) => error.message.startsWith('READONLY'),

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { branch, fresh, names, personal, plain, task, worked } from '../../../test/tools/repositories.ts';
 
 describe('a hub', () => {
-  test('rules 23, 28: made from nothing has one first commit, and settings that let pushes run side by side', async () => {
+  test('rules 23, 28: made from nothing has one first commit, and settings for pushes side by side', async () => {
     const hub = hubPath(fresh('home'), task);
     const { baseCommit, warnings } = await createHub({ hub, repository: null, base: null });
     expect(warnings).toEqual([]);

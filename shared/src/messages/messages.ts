@@ -87,7 +87,8 @@ const work = { serial: 'none', ledgerOnly: false, retries: 3 } as const;
 
 /** People who write this message by hand put the fields of a request beside it; dropped, they would be missed. */
 const misplaced = (keys: string[]): string =>
-  `not known here: ${keys.join(', ')}. The fields of a request go inside it: {"request": {"request": "…", "repository": "…"}}`;
+  `not known here: ${keys.join(', ')}. The fields of a request go inside it: ` +
+  '{"request": {"request": "…", "repository": "…"}}';
 
 const boardFailed = (payload: { task_id: string }, death: Death): LastWord => ({
   type: 'board.completed',

@@ -49,7 +49,7 @@ test('an entry without the field m is a dead letter, too', async () => {
   expect(JSON.stringify(letter.envelope.payload)).toContain('hello');
 });
 
-test('fields of a request that stand beside it are refused with where they belong, and a wrong one is named', async () => {
+test('fields of a request that stand beside it are refused with where they belong; a wrong one is named', async () => {
   const fabric = testFabric();
   const bus = await fabric.open('orchestrator');
   const handled = consumeAll(bus, 'orchestrator');
