@@ -5,6 +5,7 @@ import type { Bus, Handler, HandlersOf, Outcome } from '@nexus/shared/bus';
 import { done } from '@nexus/shared/bus';
 import { kindsTo, type PayloadInput } from '@nexus/shared/messages';
 import type { ServiceName } from '@nexus/shared/messages/domain';
+import type { TestFabric } from './redis.ts';
 
 export const commit = 'a'.repeat(40);
 
@@ -78,4 +79,11 @@ export const consumeAll = (
     }) as never,
   });
   return handled;
+};
+
+/** Pretends that a consumer died: an entry pending at a name that no connection bears, its beat standing still. */
+export const leaveBehind = async (fabric: TestFabric, inbox: string, group: string, name: string): Promise<void> => {
+  const prefix = fabric.config.prefix;
+  await fabric.redis.xreadgroup('GROUP', group, name, 'COUNT', 1, 'STREAMS', inbox, '>');
+  await fabric.redis.hset(`${prefix}:beats:${group}`, name, '5');
 };

@@ -3,20 +3,8 @@ import { done, giveBack, prioritiesInOrder } from '@nexus/shared/bus';
 import { expect, test } from 'vitest';
 import { callScript, openRedis } from '../../../shared/src/bus/redis.ts';
 import { deferred, eventually } from '../../tools/eventually.ts';
-import { consumeAll, deletion, discard, dispatch } from '../../tools/messages.ts';
+import { consumeAll, deletion, discard, dispatch, leaveBehind } from '../../tools/messages.ts';
 import { startRedis, testFabric } from '../../tools/redis.ts';
-
-/** Pretends that a consumer died: an entry pending at a name that no connection bears, its beat standing still. */
-const leaveBehind = async (
-  fabric: ReturnType<typeof testFabric>,
-  inbox: string,
-  group: string,
-  name: string,
-): Promise<void> => {
-  const prefix = fabric.config.prefix;
-  await fabric.redis.xreadgroup('GROUP', group, name, 'COUNT', 1, 'STREAMS', inbox, '>');
-  await fabric.redis.hset(`${prefix}:beats:${group}`, name, '5');
-};
 
 test('rule 4: the entries of a killed process are taken over within seconds, with one more delivery', async () => {
   const fabric = testFabric();

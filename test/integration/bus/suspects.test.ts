@@ -1,20 +1,8 @@
 import { done } from '@nexus/shared/bus';
 import { expect, test } from 'vitest';
 import { deferred, eventually } from '../../tools/eventually.ts';
-import { consumeAll, discard, dispatch } from '../../tools/messages.ts';
+import { consumeAll, discard, dispatch, leaveBehind } from '../../tools/messages.ts';
 import { testFabric } from '../../tools/redis.ts';
-
-/** Pretends that a consumer died: an entry pending at a name that no connection bears, its beat standing still. */
-const leaveBehind = async (
-  fabric: ReturnType<typeof testFabric>,
-  inbox: string,
-  group: string,
-  name: string,
-): Promise<void> => {
-  const prefix = fabric.config.prefix;
-  await fabric.redis.xreadgroup('GROUP', group, name, 'COUNT', 1, 'STREAMS', inbox, '>');
-  await fabric.redis.hset(`${prefix}:beats:${group}`, name, '5');
-};
 
 test('rule 6: an entry with two deaths runs alone, and a death while alone makes it a dead letter', async () => {
   const fabric = testFabric();
