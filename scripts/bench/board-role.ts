@@ -17,7 +17,7 @@ import type { Role } from './player.ts';
 import { handleAll, openProduct } from './product.ts';
 import { watchSettlements } from './watch-settlements.ts';
 
-/** `strands`: eight chains side by side. `wide`: nobody waits for anybody, the worst a board can be. */
+/** `strands`: two chains side by side. `wide`: nobody waits for anybody, the worst a board can be. */
 export const shapes = ['strands', 'wide'] as const;
 export type Shape = (typeof shapes)[number];
 export const sizes = { small: 10, large: 1000 } as const;
@@ -26,7 +26,8 @@ export type Size = keyof typeof sizes;
 /** One transition: of which board, by which message, how long in ms. */
 export type Step = { shape: Shape; size: Size; kind: string; ms: number };
 
-const strands = 8;
+/** Few, so that also on a small board nearly every subtask that ends lets another begin: the same work on both. */
+const strands = 2;
 const rules = { ...say.rulesByDefault, subtasksMax: 1000 };
 const agentFor = (): string => 'builder';
 
