@@ -3,6 +3,7 @@
  * else. When it rings, `release` moves the message if it is still parked; the sweep does the same for alarms
  * that were lost.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '@nexus/shared/telemetry';
 import type { Queue, Worker } from 'bullmq';
 import type { Keys } from './keys.ts';
@@ -16,6 +17,7 @@ export type Alarms = {
 };
 
 const queueName = 'alarms';
+const closeMs = 2000;
 /** An alarm that rings a moment early finds nothing due; so it rings a moment late. */
 const lateMs = 5;
 
@@ -47,8 +49,9 @@ export const openAlarms = (options: AlarmOptions): Alarms => {
     },
     close: async () => {
       const known = await opened?.catch(() => null);
-      await known?.worker?.close();
-      await known?.queue.close();
+      const closed = Promise.all([known?.worker?.close(), known?.queue.close()]).catch(() => undefined);
+      // Without Redis BullMQ would wait for it for ever.
+      await Promise.race([closed, sleep(closeMs, undefined, { ref: false })]);
       // A connection that was handed to BullMQ is ours to close.
       for (const redis of known?.connections ?? []) redis.disconnect();
     },

@@ -8,6 +8,7 @@
  *
  * To write a service: `npm run new-service <name>`.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Bus, type HandlersOf, openBus } from '@nexus/shared/bus';
 import {
   type ConfigDefinition,
@@ -106,7 +107,8 @@ export const serve = async <S extends ServiceName, C extends ConfigDefinition, T
     const asked = untilSignal();
     const running = await start(definition);
     await asked;
-    await running.stop();
+    // Without Redis a part of the end may wait for an answer that never comes; claims that lapse are taken over.
+    await Promise.race([running.stop(), sleep(running.endWithinMs)]);
     process.exit(0);
   } catch (error) {
     explain(definition.name, toAppError(error));
@@ -114,7 +116,9 @@ export const serve = async <S extends ServiceName, C extends ConfigDefinition, T
 };
 
 type Check = Parameters<typeof loadConfig>[2];
-type Running = { stop(): Promise<void> };
+type Running = { endWithinMs: number; stop(): Promise<void> };
+/** Beyond the drain's grace: what an aborted handler needs for its checkpoint, and a little more. */
+const endGraceMs = 17_000;
 
 const start = async <S extends ServiceName, C extends ConfigDefinition, T extends ServiceTools>(
   definition: ServiceDefinition<S, C, T>,
@@ -153,6 +157,7 @@ const start = async <S extends ServiceName, C extends ConfigDefinition, T extend
   }
   log.info({ instance_id: bus.instanceId, port: health?.port }, `${definition.name} serves`);
   return {
+    endWithinMs: own.drainGrace + endGraceMs,
     stop: async () => {
       draining = true;
       log.info({ busy: bus.busy() }, `${definition.name} drains`);
