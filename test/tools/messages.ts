@@ -51,6 +51,11 @@ export const dispatch = (task: string, over: Partial<PayloadInput<'subtask.dispa
   },
 });
 
+/** Work of a living task is refused without its document: as the orchestrator would have written it. */
+export const standing = async (fabric: TestFabric, task: string, status = 'in_progress'): Promise<void> => {
+  await fabric.redis.hset(`${fabric.config.prefix}:task:${task}`, { revision: '1', status });
+};
+
 type Work = (
   message: Parameters<Handler<'deletion.requested'>>[0],
   tools: Parameters<Handler<'deletion.requested'>>[1],

@@ -12,7 +12,7 @@ import { entryOf, isKind, type Kind } from '@nexus/shared/messages';
 import type { ServiceName } from '@nexus/shared/messages/domain';
 import type { Log } from '@nexus/shared/telemetry';
 import type { Alarms } from './alarms.ts';
-import { type Delivery, DeliveryTools, type HandlerTools } from './delivery.ts';
+import { type Delivery, DeliveryTools, type HandlerTools, type TaskDemands } from './delivery.ts';
 import {
   type Envelope,
   encodeEnvelope,
@@ -20,6 +20,7 @@ import {
   type Message,
   readEnvelope,
   salvageEnvelope,
+  taskOf,
   unreadableId,
 } from './envelope.ts';
 import { exhausted, outcomeOf, retryOf } from './failure.ts';
@@ -90,7 +91,18 @@ export class Attempt {
   /** The chain that this message has to wait in, or null. */
   get serialKey(): string | null {
     const { message } = this;
-    return message !== null && entryOf(message.type).serial === 'task' ? message.conversation_thread : null;
+    return message !== null && entryOf(message.type).serial === 'task' ? this.task : null;
+  }
+
+  /** The task that it is work for; '' where the message cannot be read. */
+  get task(): string {
+    return this.message === null ? '' : taskOf(this.message);
+  }
+
+  get taskDemands(): TaskDemands {
+    if (this.message === null) return ['', ''];
+    const { living, afterEnd } = entryOf(this.message.type);
+    return [living ? '1' : '', afterEnd?.(this.message.payload) ? '1' : ''];
   }
 
   get claimScopes(): string[] {
@@ -156,8 +168,7 @@ export class Attempt {
 
   /** What a renewal found out, as the reason to end the local work. */
   reasonOf(renewed: 'lost' | 'ended' | 'stopped'): AppError {
-    const task = this.message?.conversation_thread ?? '';
-    if (renewed === 'ended') return fail('TASK_ENDED', { task, status: 'cancelled or failed' });
+    if (renewed === 'ended') return fail('TASK_ENDED', { task: this.task, status: 'cancelled, failed or deleted' });
     if (renewed === 'stopped') return fail('STOPPED', { epoch: this.delivery.epoch });
     return fail('CLAIM_LOST', { id: this.message?.message_id ?? this.delivery.entryId });
   }
@@ -178,7 +189,7 @@ export class Attempt {
     if (message === null) return;
     if (this.#abortReason) throw this.#abortReason;
     const out = publish.map((next) => this.#outgoing(message, next));
-    const names = [delivery.inbox, keys.control, keys.task(message.conversation_thread), keys.journal, keys.deaths];
+    const names = [delivery.inbox, keys.control, keys.task(this.task), keys.journal, keys.deaths];
     const values = [
       service,
       delivery.entryId,
@@ -186,6 +197,7 @@ export class Attempt {
       delivery.deliveries,
       delivery.epoch,
       this.claimScopes.join(','),
+      ...this.taskDemands,
     ];
     const messages = out.flatMap(({ inbox, json, short }) => [inbox, json, short]);
     const said = String(
@@ -197,7 +209,7 @@ export class Attempt {
       what === 'stopped' || what === 'held'
         ? fail('STOPPED', { epoch: detail })
         : what === 'ended'
-          ? fail('TASK_ENDED', { task: message.conversation_thread, status: detail })
+          ? fail('TASK_ENDED', { task: this.task, status: detail })
           : fail('CLAIM_LOST', { id: message.message_id });
     this.abort(reason, what === 'held');
     throw reason;
@@ -340,7 +352,7 @@ export class Attempt {
     const about = {
       message_id: this.message?.message_id ?? unreadableId(this.delivery.entryId),
       type: this.message?.type,
-      task: this.message?.conversation_thread,
+      task: this.task || undefined,
     };
     if (settled === 'epoch') {
       await this.#settle({ is: 'give_back', why: 'the epoch has changed' }, 0);

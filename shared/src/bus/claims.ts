@@ -9,6 +9,7 @@
 import type { Presence, ServiceName } from '@nexus/shared/messages/domain';
 import type { Log } from '@nexus/shared/telemetry';
 import type { Control } from './control.ts';
+import type { TaskDemands } from './delivery.ts';
 import { withoutField } from './envelope.ts';
 import type { Keys } from './keys.ts';
 import { callScript, type Redis } from './redis.ts';
@@ -167,7 +168,14 @@ const unconnected = async (redis: Redis, names: string[]): Promise<string[]> => 
   return names.filter((name) => !connected.has(name));
 };
 
-export type Claim = { inbox: string; entryId: string; deliveries: number; taskKey: string; scopes: string };
+export type Claim = {
+  inbox: string;
+  entryId: string;
+  deliveries: number;
+  taskKey: string;
+  scopes: string;
+  demands: TaskDemands;
+};
 export type Renewed = 'ok' | 'lost' | 'ended' | 'stopped';
 
 /** Renews claims in one call; tells of each what it is. Also learns the fleet's state. */
@@ -179,7 +187,14 @@ export const renew = async (
   consumer: string,
   claims: readonly Claim[],
 ): Promise<Renewed[]> => {
-  const values = claims.flatMap((claim) => [claim.inbox, claim.entryId, claim.deliveries, claim.taskKey, claim.scopes]);
+  const values = claims.flatMap((claim) => [
+    claim.inbox,
+    claim.entryId,
+    claim.deliveries,
+    claim.taskKey,
+    claim.scopes,
+    ...claim.demands,
+  ]);
   const reply = await callScript(redis, 'nexusRenew', [keys.control], [group, consumer, claims.length, ...values]);
   const [epoch, state, ...results] = reply as [number, string, ...Renewed[]];
   control.learn(epoch, state);

@@ -194,8 +194,7 @@ export class Consumer {
       string,
       ...[number, string, number, string, string, number, string][],
     ];
-    const fleetStates = ['running', 'draining'];
-    const held = !fleetStates.includes(state);
+    const held = state !== 'running' && state !== 'draining';
     if (!held) control.learn(epoch, state);
     let tookOver = 0;
     const deliveries = rows.map(([number, entryId, count, body, source, deaths, alone]) => {
@@ -362,8 +361,9 @@ export class Consumer {
       inbox: attempt.delivery.inbox,
       entryId: attempt.delivery.entryId,
       deliveries: attempt.delivery.deliveries,
-      taskKey: context.keys.task(attempt.message?.conversation_thread ?? ''),
+      taskKey: context.keys.task(attempt.task),
       scopes: attempt.claimScopes.join(','),
+      demands: attempt.taskDemands,
     }));
     const results = await renew(redis, context.keys, control, context.service, context.instanceId, claims).catch(
       () => null,

@@ -19,6 +19,9 @@ export type Delivery = {
   diedAlone: boolean;
 };
 
+/** What a delivery asks of its task, in the scripts' words: '1' if it must be there, '1' if it may have ended. */
+export type TaskDemands = readonly ['' | '1', '' | '1'];
+
 /** What a handler gets besides its message. */
 export type HandlerTools = {
   /** Bound to the message. */
@@ -62,7 +65,7 @@ export class DeliveryTools {
     this.#log ??= this.#context.log.child({
       message_id: message?.message_id,
       type: message?.type,
-      task: message?.conversation_thread,
+      task: this.#attempt.task || undefined,
     });
     return this.#log;
   }

@@ -98,6 +98,12 @@ export const followUpEnvelope = (
   response_to: cause.message_id,
 });
 
+/** The task that a message belongs to: what it says itself; else its thread, which people may use as they like. */
+export const taskOf = (message: Envelope): string => {
+  const { task_id: named } = message.payload as { task_id?: unknown };
+  return typeof named === 'string' ? named : message.conversation_thread;
+};
+
 /** JSON of an envelope, refused with `MESSAGE_TOO_LARGE` beyond 64 kB. */
 export const encodeEnvelope = (envelope: Envelope): string => {
   const text = JSON.stringify(envelope);

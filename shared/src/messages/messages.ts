@@ -38,6 +38,7 @@ import {
   handOver,
   plan,
   planFile,
+  plannedSubtask,
   priority,
   type ServiceName,
   subtaskId,
@@ -69,15 +70,21 @@ type Entry = {
   /** Informs the receiver; what ends work is decided by the handler's own limits (rule 14). */
   timeoutMs: number;
   says: string;
+  /** It is work for a task whose document is there; once the task is deleted, nothing of it begins or goes on. */
+  living?: boolean;
+  /** True where it is work for a task that has ended, too; left out, its work ends with the task. */
+  // biome-ignore lint/suspicious/noExplicitAny: as `died`
+  afterEnd?: (payload: any) => boolean;
   /** Told instead when the message dies; without it nobody waits for an answer. */
   // biome-ignore lint/suspicious/noExplicitAny: payloads differ by kind; each entry is checked where it is written
   died?: (payload: any, death: Death) => LastWord;
 };
 
 const define = <const S extends ServiceName, P extends z.ZodObject>(
-  entry: Omit<Entry, 'to' | 'payload' | 'died'> & {
+  entry: Omit<Entry, 'to' | 'payload' | 'died' | 'afterEnd'> & {
     to: S;
     payload: P;
+    afterEnd?: (payload: z.infer<P>) => boolean;
     died?: (payload: z.infer<P>, death: Death) => LastWord;
   },
 ) => entry;
@@ -162,6 +169,46 @@ export const catalog = {
     says: 'An alarm: the task’s deadline is now. A task that has ended ignores it.',
     payload: z.object({ ...ofTask, deadline: z.string() }),
   }),
+  'escalation.raised': define({
+    ...ledger,
+    to: 'orchestrator',
+    says: 'A subtask failed, and neither another attempt nor another agent is left: what now?',
+    payload: z.object({
+      ...ofTask,
+      subtask_id: subtaskId,
+      attempts: z.int().nonnegative().meta({ description: 'How many there were; says which escalation is meant.' }),
+      plans: z.int().nonnegative().meta({ description: 'How many new plans were made for it already.' }),
+      may_plan: z.boolean().meta({ description: 'A new plan may help.' }),
+      title: z.string(),
+      goal: z.string().max(8000),
+      reason: z.string().max(2000),
+    }),
+    died: boardFailed,
+  }),
+  'patience.ended': define({
+    ...ledger,
+    to: 'orchestrator',
+    says: 'An alarm: nobody has answered until now. A task that does not wait any more ignores it.',
+    payload: z.object({ ...ofTask, subtask_id: subtaskId, until: z.string() }),
+    died: boardFailed,
+  }),
+  'person.answered': define({
+    ...ledger,
+    to: 'orchestrator',
+    says: 'A person wants a subtask that waits tried again; `subtask_id` null: all that wait.',
+    payload: z.object({
+      ...ofTask,
+      subtask_id: subtaskId.nullable(),
+      answer: z.enum(['retry']),
+      note: z.string().max(2000).default('').meta({ description: 'What the agent is told.' }),
+    }),
+  }),
+  'retention.due': define({
+    ...ledger,
+    to: 'orchestrator',
+    says: 'A schedule: the hubs of tasks that ended long ago may go.',
+    payload: z.object({}),
+  }),
 
   // --- project-manager ---
   'plan.accepted': define({
@@ -186,6 +233,7 @@ export const catalog = {
       agent_id: agentId,
       instance_id: z.string().nullable(),
       outcome: attemptOutcome,
+      runtime: z.string().max(64).nullable().default(null),
       code: z.string().nullable(),
       says: z.string().max(2000),
       commit: commitId.nullable(),
@@ -236,6 +284,33 @@ export const catalog = {
     }),
     died: boardFailed,
   }),
+  'backoff.elapsed': define({
+    ...ledger,
+    to: 'project-manager',
+    says: 'An alarm: the wait before the next attempt of a parked subtask is over.',
+    payload: z.object({ ...ofTask, subtask_id: subtaskId, attempt: z.int().positive() }),
+    died: boardFailed,
+  }),
+  'escalation.answered': define({
+    ...ledger,
+    to: 'project-manager',
+    says: 'What becomes of a subtask that was escalated: a new plan before it, a person is waited for, or once more.',
+    payload: z.object({
+      ...ofTask,
+      subtask_id: subtaskId,
+      attempts: z.int().nonnegative().meta({ description: 'Those of the escalation that this answers.' }),
+      answer: z.enum(['plan', 'person', 'retry']),
+      subtasks: z.array(plannedSubtask).max(32).meta({ description: 'plan: what is to be done before it.' }),
+      says: z.string().max(4000),
+    }),
+    died: boardFailed,
+  }),
+  'audit.due': define({
+    ...ledger,
+    to: 'project-manager',
+    says: 'A schedule: look after the checkpoints of the attempts that run.',
+    payload: z.object({}),
+  }),
   'board.cancelled': define({
     ...ledger,
     to: 'project-manager',
@@ -252,6 +327,7 @@ export const catalog = {
   // --- worker-agent ---
   'subtask.dispatched': define({
     ...work,
+    living: true,
     to: 'worker-agent',
     timeoutMs: 7_200_000,
     says: 'Run this attempt. The request itself is read from the ledger.',
@@ -290,6 +366,7 @@ export const catalog = {
         agent_id: payload.agent_id,
         instance_id: null,
         outcome: 'lost',
+        runtime: null,
         code: death.code,
         says: death.says,
         commit: null,
@@ -309,6 +386,7 @@ export const catalog = {
   // --- quality-checker ---
   'candidate.submitted': define({
     ...work,
+    living: true,
     to: 'quality-checker',
     timeoutMs: 3_600_000,
     says: 'Gate this commit on the head of integration. `before` are the checks of that head, if they ever ran.',
@@ -348,6 +426,7 @@ export const catalog = {
   // --- finalizer ---
   'repository.requested': define({
     ...work,
+    living: true,
     to: 'finalizer',
     timeoutMs: 600_000,
     says: 'Make the hub of a task: a copy of the repository at `base`, or a new one.',
@@ -359,6 +438,7 @@ export const catalog = {
   }),
   'merge.requested': define({
     ...work,
+    living: true,
     to: 'finalizer',
     timeoutMs: 600_000,
     says: 'Move integration from `base` to `tested_commit`, together with the marker of the subtask.',
@@ -377,14 +457,17 @@ export const catalog = {
   }),
   'release.requested': define({
     ...work,
+    living: true,
     to: 'finalizer',
     timeoutMs: 600_000,
-    says: 'Push the result as nexus/<task> and write the report.',
+    says: 'Push the result as nexus/<task> and write the report; of a task that failed or was cancelled the report alone.',
     payload: z.object({
       ...ofTask,
+      outcome: z.enum(['completed', 'failed', 'cancelled']).default('completed'),
+      reason: z.string().max(2000).nullable().default(null),
       repository: z.string().nullable(),
-      commit: commitId,
-      base_commit: commitId,
+      commit: commitId.nullable().meta({ description: 'Null only where nothing is released.' }),
+      base_commit: commitId.nullable().meta({ description: 'Null: there never was a hub.' }),
       checks: checkCounts,
       proven: z.boolean(),
     }),
@@ -392,6 +475,13 @@ export const catalog = {
       type: 'release.finished',
       payload: { task_id: payload.task_id, result: null, code: death.code, says: death.says },
     }),
+  }),
+  'hub.expired': define({
+    ...work,
+    to: 'finalizer',
+    timeoutMs: 600_000,
+    says: 'The task ended long ago: its hub goes with the evidence in it; its report stays.',
+    payload: z.object({ ...ofTask }),
   }),
   'hub.discarded': define({
     ...work,

@@ -3,7 +3,7 @@ import { done, giveBack, prioritiesInOrder } from '@nexus/shared/bus';
 import { expect, test } from 'vitest';
 import { callScript, openRedis } from '../../../shared/src/bus/redis.ts';
 import { deferred, eventually } from '../../tools/eventually.ts';
-import { consumeAll, deletion, discard, dispatch, leaveBehind } from '../../tools/messages.ts';
+import { consumeAll, deletion, discard, dispatch, leaveBehind, standing } from '../../tools/messages.ts';
 import { startRedis, testFabric } from '../../tools/redis.ts';
 
 test('rule 4: the entries of a killed process are taken over within seconds, with one more delivery', async () => {
@@ -147,6 +147,7 @@ test('rule 21: what runs is ended when its process has been cut off from Redis f
       return giveBack('cut off');
     },
   });
+  await standing(fabric, 'cut-off');
   await bus.publish(dispatch('cut-off'));
   await eventually('it runs', () => bus.busy() === 1);
   await server.stop();
@@ -178,7 +179,8 @@ test('rule 20: begin refuses what was cancelled, and a running attempt of a canc
       throw tools.signal.reason;
     },
   });
-  await fabric.redis.hset(bus.keys.task('was-cancelled'), 'status', 'cancelled');
+  await standing(fabric, 'was-cancelled', 'cancelled');
+  await standing(fabric, 'will-be');
   await bus.publish(dispatch('was-cancelled'));
   await eventually('it was refused', () => codes.includes('begin TASK_ENDED'));
   await bus.publish(dispatch('will-be'));

@@ -1,7 +1,7 @@
 import { done, giveBack } from '@nexus/shared/bus';
 import { expect, test } from 'vitest';
 import { eventually } from '../../tools/eventually.ts';
-import { consumeAll, deletion, discard, dispatch } from '../../tools/messages.ts';
+import { consumeAll, deletion, discard, dispatch, standing } from '../../tools/messages.ts';
 import { testFabric } from '../../tools/redis.ts';
 
 test('rule 17: STOP aborts what runs under the old epoch; it is given back and runs again after RESUME', async () => {
@@ -19,6 +19,7 @@ test('rule 17: STOP aborts what runs under the old epoch; it is given back and r
       return giveBack('stopped');
     },
   });
+  await standing(fabric, 'stopping');
   await bus.publish(dispatch('stopping'));
   await eventually('it runs', () => bus.busy() === 1);
   await bus.control.command('STOP_ALL', null, 'test');
@@ -115,7 +116,9 @@ test('rule 22: JSON on the channel may name a scope and a fabric; other fabrics 
       return giveBack('stopped');
     },
   });
+  await standing(fabric, 'scope-a');
   await bus.publish(dispatch('scope-a'));
+  await standing(fabric, 'scope-b');
   await bus.publish(dispatch('scope-b'));
   await eventually('both run', () => bus.busy() === 2);
   const say = (said: object): Promise<number> =>
@@ -169,9 +172,11 @@ test('rules 17 and 20: begin refuses a claim of an old epoch and a claim that wa
       return codes.length === 1 ? giveBack('refused') : done();
     },
   });
+  await standing(fabric, 'lost-claim');
   await bus.publish(dispatch('lost-claim'));
   await eventually('it was refused', () => codes.length === 1);
   expect(codes).toEqual(['CLAIM_LOST']);
+  await standing(fabric, 'old-epoch');
   await bus.publish(dispatch('old-epoch'));
   await eventually('it was refused', () => codes.length === 2);
   expect(codes[1]).toBe('STOPPED');
@@ -193,6 +198,7 @@ test('rule 22: what is held by the STOP of its agent waits without spinning, and
   // Alarms ring in the services whose handlers only write the ledger.
   consumeAll(await fabric.open('orchestrator'), 'orchestrator');
   await bus.control.command('STOP_ALL', { agent: 'builder' }, 'test');
+  await standing(fabric, 'held-agent');
   await bus.publish(dispatch('held-agent'));
   await eventually('it is parked', async () => (await bus.counts()).parked === 1);
   expect(begun).toBe(1);

@@ -2,9 +2,11 @@
 -- Purpose: the gate before anything is spawned: is the claim still ours, of this epoch, and the task alive? If
 --   so, publishes what is to be known of the beginning.
 -- KEYS: 1 inbox, 2 control, 3 task document, 4 journal, 5 deaths.
--- ARGV: group, id, consumer, deliveries, epoch, scopes with commas, '1' if it runs alone, journal length,
---   number of messages, (inbox, json, text for the journal or '' for the json)*
--- Returns: 'ok', 'lost', 'stopped ' .. epoch, 'held ' .. epoch (a scope is stopped), or 'ended ' .. status.
+-- ARGV: group, id, consumer, deliveries, epoch, scopes with commas, '1' if its task must be there, '1' if it may
+--   have ended, '1' if it runs alone, journal length, number of messages,
+--   (inbox, json, text for the journal or '' for the json)*
+-- Returns: 'ok', 'lost', 'stopped ' .. epoch, 'held ' .. epoch (a scope is stopped), or 'ended ' .. status, where
+--   the status may be 'deleted'.
 -- Atomic: the checks with the messages that say it began.
 local row = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)[1]
 if not row or row[2] ~= ARGV[3] or row[4] ~= tonumber(ARGV[4]) then return 'lost' end
@@ -14,14 +16,16 @@ for scope in string.gmatch(ARGV[6], '[^,]+') do
   if redis.call('HGET', KEYS[2], scope) == 'stopped' then return 'held ' .. (control[1] or '0') end
 end
 local status = redis.call('HGET', KEYS[3], 'status')
-if status == 'cancelled' or status == 'failed' or status == 'completed' then return 'ended ' .. status end
-if ARGV[7] == '1' then redis.call('HSET', KEYS[5], KEYS[1] .. '|' .. ARGV[2] .. '|alone', ARGV[3]) end
+if ARGV[7] == '1' and not status and redis.call('EXISTS', KEYS[3]) == 0 then return 'ended deleted' end
+local ended = status == 'cancelled' or status == 'failed' or status == 'completed'
+if ended and ARGV[8] ~= '1' then return 'ended ' .. status end
+if ARGV[9] == '1' then redis.call('HSET', KEYS[5], KEYS[1] .. '|' .. ARGV[2] .. '|alone', ARGV[3]) end
 local journal = {}
-for n = 0, tonumber(ARGV[9]) - 1 do
-  local json, short = ARGV[11 + 3 * n], ARGV[12 + 3 * n]
-  redis.call('XADD', ARGV[10 + 3 * n], '*', 'm', json)
+for n = 0, tonumber(ARGV[11]) - 1 do
+  local json, short = ARGV[13 + 3 * n], ARGV[14 + 3 * n]
+  redis.call('XADD', ARGV[12 + 3 * n], '*', 'm', json)
   journal[#journal + 1] = 'p'
   journal[#journal + 1] = short == '' and json or short
 end
-if #journal > 0 then redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[8], '*', unpack(journal)) end
+if #journal > 0 then redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[10], '*', unpack(journal)) end
 return 'ok'

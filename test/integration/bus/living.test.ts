@@ -1,0 +1,98 @@
+import { done } from '@nexus/shared/bus';
+import { expect, test } from 'vitest';
+import { deferred, eventually } from '../../tools/eventually.ts';
+import { consumeAll, discard, dispatch, standing } from '../../tools/messages.ts';
+import { testFabric } from '../../tools/redis.ts';
+
+test('rule 20: work of a task that was deleted is refused at its beginning, and nothing is told of it', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('worker-agent');
+  const codes: string[] = [];
+  consumeAll(bus, 'worker-agent', {
+    mode: 'take',
+    slots: 1,
+    work: async (_message, tools) => {
+      await tools.begin().catch((error: Error & { code: string }) => {
+        codes.push(`${error.code} ${error.message}`);
+        throw error;
+      });
+      return done();
+    },
+  });
+  await bus.publish(dispatch('deleted-before'));
+  await eventually('it was refused', () => codes.length === 1);
+  await eventually('it is settled', async () => (await bus.counts()).inboxes['worker-agent']?.held === 0);
+  expect(codes).toEqual(['TASK_ENDED Task deleted-before has already ended: deleted.']);
+  expect(await bus.counts()).toMatchObject({ dead: 0, parked: 0 });
+  expect(await fabric.redis.exists(bus.keys.inbox('project-manager', 'NORMAL'))).toBe(0);
+});
+
+test('rule 20: what runs for a task that is deleted meanwhile is aborted by the next renewal', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('worker-agent');
+  const codes: string[] = [];
+  consumeAll(bus, 'worker-agent', {
+    mode: 'take',
+    slots: 1,
+    work: async (_message, tools) => {
+      await tools.begin();
+      await new Promise((resolve) => tools.signal.addEventListener('abort', resolve));
+      codes.push((tools.signal.reason as { code: string }).code);
+      throw tools.signal.reason;
+    },
+  });
+  await standing(fabric, 'deleted-meanwhile');
+  await bus.publish(dispatch('deleted-meanwhile'));
+  await eventually('it runs', () => bus.busy() === 1);
+  await fabric.redis.del(bus.keys.task('deleted-meanwhile'));
+  await eventually('it was aborted', () => codes.length === 1);
+  expect(codes).toEqual(['TASK_ENDED']);
+});
+
+test('rule 20: of kinds that are not of a living task nothing is asked, at the beginning and while they run', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  const hold = deferred();
+  const aborted: unknown[] = [];
+  const handled = consumeAll(bus, 'finalizer', {
+    mode: 'take',
+    slots: 1,
+    work: async (_message, tools) => {
+      await tools.begin();
+      tools.signal.addEventListener('abort', () => aborted.push(tools.signal.reason));
+      await hold.promise;
+      return done();
+    },
+  });
+  await bus.publish(discard('nobody-knows'));
+  await eventually('it runs', () => bus.busy() === 1);
+  const inbox = bus.keys.inbox('finalizer', 'NORMAL');
+  const idle = async (): Promise<number> =>
+    ((await fabric.redis.xpending(inbox, 'finalizer', '-', '+', 1)) as [string, string, number][])[0]?.[2] ?? -1;
+  let before = -1;
+  await eventually('it was renewed', async () => {
+    const now = await idle();
+    const renewed = now >= 0 && now < before;
+    before = now;
+    return renewed;
+  });
+  hold.resolve();
+  await eventually('it is settled', () => handled.length === 1);
+  expect(aborted).toEqual([]);
+});
+
+test('rule 20: a message says itself which task it is work for, whatever its thread is called', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('worker-agent');
+  const handled = consumeAll(bus, 'worker-agent', {
+    mode: 'take',
+    slots: 1,
+    work: async (_message, tools) => {
+      await tools.begin();
+      return done();
+    },
+  });
+  await standing(fabric, 'named-within');
+  await bus.publish({ ...dispatch('named-within'), thread: 'a talk among people' });
+  await eventually('it was handled', () => handled.length === 1);
+});
