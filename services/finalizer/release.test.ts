@@ -10,6 +10,7 @@ import { catalog, type Kind, type PayloadOf } from '@nexus/shared/messages';
 import type { Subtask } from '@nexus/shared/messages/domain';
 import { silentLog } from '@nexus/shared/telemetry';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { headAt as at, boardHeadOf, subtaskOf, taskHeadOf } from '../../test/tools/task-head.ts';
 import { loadTargets } from './define-target.ts';
 import { onHubDiscarded } from './on-hub-discarded.ts';
 import { onMergeRequested } from './on-merge-requested.ts';
@@ -24,7 +25,6 @@ const branch = `nexus/${task}`;
 const names = refs(task);
 const keys = keysOf('{test}');
 const targets = await loadTargets();
-const at = '2026-01-02T03:04:05.000Z';
 let home = '';
 let hub = '';
 let hashes = new Map<string, Record<string, string>>();
@@ -130,80 +130,28 @@ const personal = async (): Promise<string> => {
   return folder;
 };
 
-const subtask = (more: Partial<Subtask>): Subtask => ({
-  ...{
-    id: 'build',
-    title: 'Build it',
-    role: 'builder',
-    kind: 'code',
-    goal: 'Do it',
-    acceptance: [],
-    depends_on: [],
-    files: [],
-  },
-  ...{ time_box_minutes: 30, grows: false, stands_for_plan: false, agent_id: 'builder', state: 'merged', order: 0 },
-  ...{ dependents: [], waiting_for: [], attempt: 2, failures: 0, sent_back: 1, plan_rejections: 0, gate_broken: 0 },
-  ...{ instance_id: null, began_at: null, ended_at: at, commit: null, merged_commit: null, hand_over: null, red: [] },
-  ...{ report: null, evidence: [], checks: [], history: [], reason: null },
-  ...more,
-});
+const subtask = (more: Partial<Subtask>): Subtask =>
+  subtaskOf('build', { title: 'Build it', state: 'merged', attempt: 2, sent_back: 1, ended_at: at, ...more });
 
-const record = (base: string, ...subtasks: Subtask[]): void => {
-  const head = {
-    ...{
-      task_id: task,
-      title: 'Try it',
-      status: 'releasing',
-      reason: null,
-      priority: 'NORMAL',
-      mode: 'parallel',
-      workflow: 'simple',
-    },
-    ...{
-      created_at: at,
-      updated_at: at,
-      ended_at: null,
-      deadline: null,
-      repository: null,
-      base: null,
-      base_commit: base,
-    },
-    ...{ warnings: ['It was dirty.'], actor: 'cli' },
-  };
-  const board = {
-    ...{
-      task_id: task,
-      priority: 'NORMAL',
-      mode: 'parallel',
-      created_at: at,
-      counts: {},
-      total: subtasks.length,
-      ready: [],
-    },
-    ...{
-      dispatched: [],
-      queue: [],
-      at_gate: null,
-      integration: base,
-      base_commit: base,
-      before: null,
-      proven: true,
-      red: [],
-    },
-    ...{
-      gate_runs: 3,
-      attempts: 2,
-      sent_back: 1,
-      merged: 1,
-      cost: { usd: null, tokens: 1200 },
-      outcome: null,
-      reason: null,
-    },
-  };
+/** The ledger as it stands when a release is asked for; `null` for the base: the repository never came to be. */
+const record = (base: string | null, ...subtasks: Subtask[]): void => {
+  const warnings = ['It was dirty.'];
+  const head = taskHeadOf(task, {
+    title: 'Try it',
+    status: 'releasing',
+    workflow: 'simple',
+    base_commit: base,
+    warnings,
+  });
   hashes.set(keys.task(task), {
     revision: '1',
     head: JSON.stringify(head),
     request: JSON.stringify({ request: 'Try | it.' }),
+  });
+  if (base === null) return;
+  const board = boardHeadOf(task, {
+    ...{ total: subtasks.length, integration: base, base_commit: base, proven: true, gate_runs: 3, attempts: 2 },
+    ...{ sent_back: 1, merged: 1, cost: { usd: null, tokens: 1200 } },
   });
   const parts = subtasks.map((one) => [`s:${one.id}`, JSON.stringify(one)]);
   hashes.set(keys.board(task), { revision: '1', head: JSON.stringify(board), ...Object.fromEntries(parts) });

@@ -1,91 +1,16 @@
 import { type Keys, keysOf, type LedgerWrite } from '@nexus/shared/bus';
-import type { BoardHead, Subtask, TaskHead } from '@nexus/shared/messages/domain';
+import type { Subtask, TaskHead } from '@nexus/shared/messages/domain';
 import { expect, test } from 'vitest';
 import { type MemoryStore, openMemoryStore } from '../../../test/tools/memory-store.ts';
+import { headAt as at, boardHeadOf, subtaskOf, taskHeadOf } from '../../../test/tools/task-head.ts';
 import * as ledger from './ledger.ts';
 import * as write from './write.ts';
 
 const keys: Keys = keysOf('{ledger}');
-const at = '2026-01-02T03:04:05.000Z';
-const commit = 'a'.repeat(40);
 
-const taskHead = (status: TaskHead['status'] = 'in_progress'): TaskHead => ({
-  task_id: 'make-it-1',
-  title: 'Make it',
-  status,
-  reason: null,
-  priority: 'NORMAL',
-  mode: 'parallel',
-  workflow: null,
-  created_at: at,
-  updated_at: at,
-  ended_at: null,
-  deadline: null,
-  repository: null,
-  base: null,
-  base_commit: null,
-  warnings: [],
-  actor: 'cli',
-});
-const boardHead: BoardHead = {
-  task_id: 'make-it-1',
-  priority: 'NORMAL',
-  mode: 'parallel',
-  created_at: at,
-  counts: { ready: 2 },
-  total: 2,
-  ready: ['one', 'two'],
-  dispatched: [],
-  queue: [],
-  at_gate: null,
-  integration: commit,
-  base_commit: commit,
-  before: null,
-  proven: false,
-  red: [],
-  gate_runs: 0,
-  attempts: 0,
-  sent_back: 0,
-  merged: 0,
-  cost: { usd: null, tokens: null },
-  outcome: null,
-  reason: null,
-};
-const part = (id: string, order: number): Subtask => ({
-  id,
-  title: id,
-  role: 'builder',
-  kind: 'code',
-  goal: `Do ${id}`,
-  acceptance: [],
-  depends_on: [],
-  files: [],
-  time_box_minutes: 30,
-  grows: false,
-  stands_for_plan: false,
-  agent_id: 'builder',
-  state: 'ready',
-  order,
-  dependents: [],
-  waiting_for: [],
-  attempt: 0,
-  failures: 0,
-  sent_back: 0,
-  plan_rejections: 0,
-  gate_broken: 0,
-  instance_id: null,
-  began_at: null,
-  ended_at: null,
-  commit: null,
-  merged_commit: null,
-  report: null,
-  evidence: [],
-  hand_over: null,
-  red: [],
-  checks: [],
-  history: [],
-  reason: null,
-});
+const taskHead = (status: TaskHead['status'] = 'in_progress'): TaskHead => taskHeadOf('make-it-1', { status });
+const boardHead = boardHeadOf('make-it-1', { counts: { ready: 2 }, total: 2, ready: ['one', 'two'] });
+const part = (id: string, order: number): Subtask => subtaskOf(id, { order });
 
 const storeOf = (...settlements: LedgerWrite[][]): MemoryStore => {
   const store = openMemoryStore();
