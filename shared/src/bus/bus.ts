@@ -28,9 +28,9 @@ import { fail } from '@nexus/shared/errors';
 import { type Kind, type KindsTo, kindsTo } from '@nexus/shared/messages';
 import type { Presence, ServiceName } from '@nexus/shared/messages/domain';
 import type { Log, Meters } from '@nexus/shared/telemetry';
-import { type Alarms, openAlarms } from './alarms.ts';
+import { type Alarms, openAlarms, type Schedule } from './alarms.ts';
 import type { AnyHandler, AttemptContext } from './attempt.ts';
-import { beatMs, openHeart } from './claims.ts';
+import { openHeart } from './claims.ts';
 import { Consumer } from './consume.ts';
 import { type Control, openControl } from './control.ts';
 import { type DeadLetters, makeDeadLetters } from './dead.ts';
@@ -39,19 +39,15 @@ import { type Message, nameHandled } from './envelope.ts';
 import { follow, type JournalEntry, type LiveEvent, makeTeller } from './journal.ts';
 import { type Keys, keysOf, prioritiesInOrder } from './keys.ts';
 import type { Outcome } from './outcome.ts';
-import { countParked } from './park.ts';
 import { makePresence, readPresences, type Told } from './presence.ts';
 import { type Draft, makePublisher, type Published } from './publish.ts';
 import { checkServer, ensureGroups, makeStore, openRedis, patient, type Redis, type Store, shownUrl } from './redis.ts';
+import { type Counts, memoryShare, readCounts } from './server.ts';
 import { makeSettler } from './settle.ts';
+import { type BusHealth, makeTroubles } from './troubles.ts';
 
-export type {
-  Control,
-  ControlState,
-  ControlWord,
-  FleetState,
-  Scope,
-} from './control.ts';
+export type { Schedule } from './alarms.ts';
+export type { Control, ControlState, ControlWord, FleetState, Scope } from './control.ts';
 export type { DeadLetters, Letter } from './dead.ts';
 export type { HandlerTools } from './delivery.ts';
 export {
@@ -66,7 +62,8 @@ export { done, type FollowUp, followUp, giveBack, type LedgerWrite, type Outcome
 export type { Told } from './presence.ts';
 export type { Draft, Published } from './publish.ts';
 export { isConnectionError, type Store } from './redis.ts';
-export { describeServer, eraseFabric, type ServerDescription } from './server.ts';
+export { type Counts, describeServer, eraseFabric, type ServerDescription } from './server.ts';
+export type { BusHealth } from './troubles.ts';
 
 /** A handler: from a message and tools to an outcome. It never publishes, acknowledges or retries. */
 export type Handler<K extends Kind, T = unknown> = (
@@ -86,16 +83,6 @@ export type ConsumeOptions<S extends ServiceName, T> = {
   tools: T;
 };
 
-/** What waits where. `oldest_dead_at` is null where no dead letter waits for a decision. */
-export type Counts = {
-  dead: number;
-  oldest_dead_at: string | null;
-  parked: number;
-  inboxes: Record<string, { waiting: number; held: number }>;
-};
-
-export type BusHealth = { ok: boolean; says: string; since: string };
-
 export type Bus = {
   readonly instanceId: string;
   readonly keys: Keys;
@@ -106,6 +93,8 @@ export type Bus = {
   publish<K extends Kind>(draft: Draft<K>): Promise<Published>;
   /** Starts the loop that reads this service's inboxes. */
   consume<S extends ServiceName, T>(options: ConsumeOptions<S, T>): void;
+  /** From now on these messages are published every so often, once for the whole fleet, and no others of this service. */
+  schedule(schedules: readonly Schedule[]): void;
   /** Slots in use now. */
   busy(): number;
   /** Follows the journal until the signal aborts. */
@@ -173,7 +162,8 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
     throw error;
   }
   const control = await openControl({ redis, listening: connect(), keys, channel: config.controlChannel, log });
-  const publisher = makePublisher({ redis, keys, from: { service, instance_id: instanceId }, ...limits });
+  const publishing = { redis, keys, from: { service, instance_id: instanceId }, ...limits };
+  const publisher = makePublisher(publishing);
   const teller = makeTeller(redis, keys, limits.journalMax, log);
   const store = makeStore(redis);
   const inboxes =
@@ -182,8 +172,8 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
 
   let consumer: Consumer | null = null;
   let alarms: Alarms | null = null;
-  const alarmsOf = (rings: boolean): Alarms => {
-    alarms ??= openAlarms({ connection, keys, log, rings, sweepMs: limits.sweepMs });
+  const alarmsOf = (): Alarms => {
+    alarms ??= openAlarms({ connection, keys, log, sweepMs: limits.sweepMs, publishing });
     return alarms;
   };
   const self = makePresence({
@@ -208,7 +198,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
     publish: publisher.publish,
     consume: (consume) => {
       if (heart === null) throw fail('BUG', { message: 'an observer consumes nothing' });
-      if (consume.mode === 'stream') alarmsOf(true);
+      if (consume.mode === 'stream') alarmsOf().ring();
       nameHandled(service, Object.keys(consume.handlers));
       const context: AttemptContext = {
         service,
@@ -224,7 +214,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
           journalMax: limits.journalMax,
           log,
         }),
-        alarms: () => alarmsOf(false),
+        alarms: alarmsOf,
         handlers: consume.handlers as unknown as Record<string, AnyHandler>,
         tools: consume.tools as object,
         log,
@@ -248,6 +238,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
         log,
       });
     },
+    schedule: (schedules) => alarmsOf().schedule(service, schedules),
     busy: () => consumer?.busy ?? 0,
     follow: (asked) => {
       const own = openRedis(connection);
@@ -329,62 +320,4 @@ const reach = async (redis: Redis, url: string, waitMs: number): Promise<void> =
   } finally {
     late.abort();
   }
-};
-
-/** Trouble with Redis is said once when it begins and once when it is over. */
-const makeTroubles = (log: Log, url: string) => {
-  let since: Date | null = null;
-  let says = '';
-  let wellSince = new Date();
-  return {
-    met: (error: Error): void => {
-      says = error.message || 'connection refused';
-      if (since !== null) return;
-      since = new Date();
-      log.warn({ reason: says }, `Redis at ${shownUrl(url)} does not answer; what is due waits`);
-    },
-    over: (): void => {
-      if (since === null) return;
-      log.info({ seconds: Math.round((Date.now() - since.getTime()) / 1000) }, 'Redis answers again');
-      since = null;
-      wellSince = new Date();
-    },
-    health: (sinceBeatMs: number, sinceTurnMs: number): BusHealth => {
-      const before = (ms: number): string => new Date(Date.now() - ms).toISOString();
-      if (since !== null) return { ok: false, says: `Redis does not answer: ${says}`, since: since.toISOString() };
-      if (sinceBeatMs > 5 * beatMs)
-        return { ok: false, says: 'Redis has answered no beat', since: before(sinceBeatMs) };
-      if (sinceTurnMs > 10_000) return { ok: false, says: 'Nothing has been read', since: before(sinceTurnMs) };
-      return { ok: true, says: 'Redis answers', since: wellSince.toISOString() };
-    },
-  };
-};
-
-const memoryShare = async (redis: Redis): Promise<number> => {
-  const memory = await redis.info('memory');
-  const used = Number(/used_memory:(\d+)/.exec(memory)?.[1] ?? 0);
-  const limit = Number(/maxmemory:(\d+)/.exec(memory)?.[1] ?? 0);
-  return limit === 0 ? 0 : used / limit;
-};
-
-/** Backlog is length minus pending, exact because settling deletes (rule 8). */
-const readCounts = async (redis: Redis, keys: Keys): Promise<Counts> => {
-  const inboxes: Record<string, { waiting: number; held: number }> = {};
-  const services: ServiceName[] = ['orchestrator', 'project-manager', 'worker-agent', 'quality-checker', 'finalizer'];
-  for (const service of services) {
-    let [length, held] = [0, 0];
-    for (const priority of prioritiesInOrder) {
-      const inbox = keys.inbox(service, priority);
-      length += await redis.xlen(inbox);
-      held += Number(((await redis.xpending(inbox, service).catch(() => [0])) as [number])[0]);
-    }
-    inboxes[service] = { waiting: length - held, held };
-  }
-  const [, diedAt] = await redis.zrange(keys.deadOrder, '0', '0', 'WITHSCORES');
-  return {
-    dead: await redis.zcard(keys.deadOrder),
-    oldest_dead_at: diedAt === undefined ? null : new Date(Number(diedAt)).toISOString(),
-    parked: await countParked(redis, keys),
-    inboxes,
-  };
 };

@@ -1,6 +1,12 @@
-/** What stands around a fabric: the server that it lies on, and its removal. No message depends on this. */
+/**
+ * What stands around a fabric: the server that it lies on, what waits there in all, and its removal. No message
+ * depends on this.
+ */
 import { fail } from '@nexus/shared/errors';
-import { openRedis, type RedisOptions, shownUrl } from './redis.ts';
+import type { ServiceName } from '@nexus/shared/messages/domain';
+import { type Keys, prioritiesInOrder } from './keys.ts';
+import { countParked } from './park.ts';
+import { openRedis, type Redis, type RedisOptions, shownUrl } from './redis.ts';
 
 export type ServerDescription = {
   /** The address without its password. */
@@ -76,4 +82,42 @@ export const eraseFabric = async (options: Pick<RedisOptions, 'url' | 'password'
   } finally {
     redis.disconnect();
   }
+};
+
+/** What waits where. `oldest_dead_at` is null where no dead letter waits for a decision. */
+export type Counts = {
+  dead: number;
+  oldest_dead_at: string | null;
+  parked: number;
+  inboxes: Record<string, { waiting: number; held: number }>;
+};
+
+/** Share of maxmemory in use, 0 to 1; 0 where there is no limit. */
+export const memoryShare = async (redis: Redis): Promise<number> => {
+  const memory = await redis.info('memory');
+  const used = Number(/used_memory:(\d+)/.exec(memory)?.[1] ?? 0);
+  const limit = Number(/maxmemory:(\d+)/.exec(memory)?.[1] ?? 0);
+  return limit === 0 ? 0 : used / limit;
+};
+
+/** Backlog is length minus pending, exact because settling deletes (rule 8). */
+export const readCounts = async (redis: Redis, keys: Keys): Promise<Counts> => {
+  const inboxes: Record<string, { waiting: number; held: number }> = {};
+  const services: ServiceName[] = ['orchestrator', 'project-manager', 'worker-agent', 'quality-checker', 'finalizer'];
+  for (const service of services) {
+    let [length, held] = [0, 0];
+    for (const priority of prioritiesInOrder) {
+      const inbox = keys.inbox(service, priority);
+      length += await redis.xlen(inbox);
+      held += Number(((await redis.xpending(inbox, service).catch(() => [0])) as [number])[0]);
+    }
+    inboxes[service] = { waiting: length - held, held };
+  }
+  const [, diedAt] = await redis.zrange(keys.deadOrder, '0', '0', 'WITHSCORES');
+  return {
+    dead: await redis.zcard(keys.deadOrder),
+    oldest_dead_at: diedAt === undefined ? null : new Date(Number(diedAt)).toISOString(),
+    parked: await countParked(redis, keys),
+    inboxes,
+  };
 };

@@ -9,7 +9,7 @@
  * To write a service: `npm run new-service <name>`.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Bus, type HandlersOf, openBus } from '@nexus/shared/bus';
+import { type Bus, type HandlersOf, openBus, type Schedule } from '@nexus/shared/bus';
 import {
   type ConfigDefinition,
   type ConfigOf,
@@ -87,6 +87,8 @@ export type ServiceDefinition<S extends ServiceName, C extends ConfigDefinition,
   /** `none`: the service reads no inbox and serves its own health (the gateway). */
   mode: 'take' | 'stream' | 'none';
   slots: (config: ConfigOf<C & Shared>) => number;
+  /** Messages that are published every so often, once for the whole fleet, whoever of its instances lives. */
+  schedules?: (config: ConfigOf<C & Shared>) => Schedule[];
   open: (context: ServiceContext<C>) => Promise<T>;
   handlers: HandlersOf<S, NoInfer<T>>;
 };
@@ -155,6 +157,7 @@ const start = async <S extends ServiceName, C extends ConfigDefinition, T extend
     });
     bus.consume({ mode: definition.mode, slots: definition.slots(config), handlers: definition.handlers, tools });
   }
+  bus.schedule(definition.schedules?.(config) ?? []);
   log.info({ instance_id: bus.instanceId, port: health?.port }, `${definition.name} serves`);
   return {
     endWithinMs: own.drainGrace + endGraceMs,
