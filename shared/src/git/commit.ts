@@ -4,6 +4,7 @@ import { copyFile, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { untrackedFiles } from './look.ts';
 import { git, partsOf, runGit } from './run-git.ts';
+import { type LeftOut, takeIn } from './take-in.ts';
 
 export type Author = { name: string; email: string };
 export type Committed = {
@@ -11,6 +12,8 @@ export type Committed = {
   commit: string | null;
   /** Paths that differ from `since`, or from the commit before. */
   changed: string[];
+  /** What could not be taken in; absent where all of it was. */
+  left?: LeftOut[];
 };
 type CommitOptions = { message: string; author: Author; since?: string | undefined; signal?: AbortSignal | undefined };
 
@@ -25,10 +28,10 @@ const searchedBytesMax = 5_000_000;
 export const commitAll = async (folder: string, options: CommitOptions): Promise<Committed> => {
   const { message, author, signal } = options;
   const at = { clone: folder };
-  // A program that was killed in the middle of `git add` leaves this behind.
-  await rm(join(folder, '.git', 'index.lock'), { force: true });
+  // A program that was killed in the middle of `git add` or `git commit` leaves these behind.
+  for (const lock of ['index.lock', 'HEAD.lock']) await rm(join(folder, '.git', lock), { force: true });
   await setNestedRepositoriesAside(folder, signal);
-  await git(['add', '--all'], { at, signal });
+  const left = leftOf(await takeIn(folder, { signal }));
   const before = await git(['rev-parse', 'HEAD'], { at, signal });
   const staged = await changedBetween(folder, ['--cached', before], signal);
   if (staged.length > 0 || (await isMerging(folder))) {
@@ -37,37 +40,46 @@ export const commitAll = async (folder: string, options: CommitOptions): Promise
   }
   const head = await git(['rev-parse', 'HEAD'], { at, signal });
   const since = options.since ?? before;
-  if (head === since) return { commit: null, changed: [] };
-  return { commit: head, changed: await changedBetween(folder, [since, head], signal) };
+  if (head === since) return { commit: null, changed: [], ...left };
+  return { commit: head, changed: await changedBetween(folder, [since, head], signal), ...left };
 };
 
-/** The same as a commit beside the agent's back: head, index and work tree stay as they are. For checkpoints. */
-export const snapshot = async (folder: string, options: CommitOptions): Promise<Committed> => {
-  const { message, author, signal } = options;
+/**
+ * The same as a commit beside the agent's back: head, index and work tree stay as they are. For checkpoints, so larger
+ * files than `fileBytesMax` may stay out.
+ */
+export const snapshot = async (
+  folder: string,
+  options: CommitOptions & { fileBytesMax?: number | undefined },
+): Promise<Committed> => {
+  const { message, author, signal, fileBytesMax } = options;
   const at = { clone: folder };
   const index = join(folder, '.git', `nexus-index-${randomUUID()}`);
   const env = { GIT_INDEX_FILE: index };
   try {
     // With what the agent's index knows of times and sizes, only changed files are read.
     await copyFile(join(folder, '.git', 'index'), index).catch(() => {});
-    await git(['add', '--all', '--ignore-errors'], { at, signal, env });
+    const left = leftOf(await takeIn(folder, { env, signal, fileBytesMax }));
     const tree = await git(['write-tree'], { at, signal, env });
     const [head = '', headTree] = (await git(['rev-parse', 'HEAD', 'HEAD^{tree}'], { at, signal })).split('\n');
     const since = options.since ?? head;
     const merging = await isMerging(folder);
     if (tree === headTree && !merging) {
-      return { commit: head === since ? null : head, changed: await changedBetween(folder, [since, head], signal) };
+      const changed = await changedBetween(folder, [since, head], signal);
+      return { commit: head === since ? null : head, changed, ...left };
     }
     const merged = merging ? (await git(['rev-parse', 'MERGE_HEAD'], { at, signal })).split('\n') : [];
     const parents = [head, ...merged].flatMap((parent) => ['-p', parent]);
     const args = ['commit-tree', tree, ...parents, '-F', '-'];
     const commit = await git(args, { at, signal, input: message, env: authorOf(author) });
-    return { commit, changed: await changedBetween(folder, [since, commit], signal) };
+    return { commit, changed: await changedBetween(folder, [since, commit], signal), ...left };
   } finally {
     await rm(index, { force: true });
     await rm(`${index}.lock`, { force: true });
   }
 };
+
+const leftOf = (left: LeftOut[]): { left?: LeftOut[] } => (left.length > 0 ? { left } : {});
 
 /**
  * The changed files (since HEAD, or `since`) that hold a whole conflict: all three markers, in order, at line
