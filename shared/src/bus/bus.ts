@@ -30,7 +30,7 @@ import type { Presence, ServiceName } from '@nexus/shared/messages/domain';
 import type { Log, Meters } from '@nexus/shared/telemetry';
 import { type Alarms, openAlarms, type Schedule } from './alarms.ts';
 import type { AnyHandler, AttemptContext } from './attempt.ts';
-import { openHeart } from './claims.ts';
+import { isClaimed, openHeart } from './claims.ts';
 import { Consumer } from './consume.ts';
 import { type Control, openControl } from './control.ts';
 import { type DeadLetters, makeDeadLetters } from './dead.ts';
@@ -78,6 +78,8 @@ export type ConsumeOptions<S extends ServiceName, T> = {
   /** `take` for few slots and long work, `stream` for handlers that only write the ledger. */
   mode: 'take' | 'stream';
   slots: number;
+  /** How many deliveries more this process can hold just now, asked before each read; left out: what is free. */
+  room?: (() => number) | undefined;
   handlers: HandlersOf<S, T>;
   /** Handed to every handler beside the bus's own tools. */
   tools: T;
@@ -97,6 +99,8 @@ export type Bus = {
   schedule(schedules: readonly Schedule[]): void;
   /** Slots in use now. */
   busy(): number;
+  /** Whether the claim of this service that a token names still stands, dead or alive its holder. */
+  isClaimed(token: string): Promise<boolean>;
   /** Follows the journal until the signal aborts. */
   follow(options: { after?: string | undefined; signal: AbortSignal }): AsyncGenerator<JournalEntry>;
   /** What all live instances told last. */
@@ -230,6 +234,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
         context,
         mode: consume.mode,
         slots: consume.slots,
+        room: consume.room ?? (() => consume.slots),
         redis,
         reading: connect(),
         control,
@@ -240,6 +245,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
     },
     schedule: (schedules) => alarmsOf().schedule(service, schedules),
     busy: () => consumer?.busy ?? 0,
+    isClaimed: (token) => isClaimed(redis, inboxes, service, token),
     follow: (asked) => {
       const own = openRedis(connection);
       own.on('error', () => undefined);

@@ -10,6 +10,7 @@ import type { Presence, ServiceName } from '@nexus/shared/messages/domain';
 import type { Log } from '@nexus/shared/telemetry';
 import type { Control } from './control.ts';
 import type { TaskDemands } from './delivery.ts';
+import { partsOfToken, tokenOf } from './delivery.ts';
 import { withoutField } from './envelope.ts';
 import type { Keys } from './keys.ts';
 import { callScript, type Redis } from './redis.ts';
@@ -199,6 +200,24 @@ export const renew = async (
   const [epoch, state, ...results] = reply as [number, string, ...Renewed[]];
   control.learn(epoch, state);
   return results;
+};
+
+/**
+ * Whether the claim that a token names still stands: its entry is pending at that consumer with that delivery count.
+ * That of a dead process stands until somebody takes it over.
+ */
+export const isClaimed = async (
+  redis: Redis,
+  inboxes: readonly string[],
+  group: string,
+  token: string,
+): Promise<boolean> => {
+  const named = partsOfToken(token);
+  if (named === null) return false;
+  const { entryId, deliveries } = named;
+  const found = await Promise.all(inboxes.map((inbox) => redis.xpending(inbox, group, entryId, entryId, 1)));
+  const rows = found.flat() as [string, string, number, number][];
+  return rows.some(([, consumer, , count]) => count === deliveries && tokenOf(consumer, { entryId, deliveries }) === token);
 };
 
 export type Found = { inbox: string; entryId: string; deliveries: number; body: string };

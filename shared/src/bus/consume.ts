@@ -31,6 +31,8 @@ export type ConsumerOptions = {
   reading: Redis;
   control: Control;
   heart: Heart;
+  /** How many deliveries more this process can hold just now. */
+  room: () => number;
   /** Without Redis for so long, what runs is ended: nobody could tell it to stop (rule 21). */
   cutOffMs: number;
   log: Log;
@@ -151,7 +153,7 @@ export class Consumer {
   }
 
   #free(): number {
-    return this.#suspects.size === 0 ? this.#options.slots - this.#held.size : 0;
+    return this.#suspects.size === 0 ? Math.min(this.#options.slots - this.#held.size, this.#options.room()) : 0;
   }
 
   async #takeTurn(free: number): Promise<void> {

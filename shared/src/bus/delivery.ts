@@ -94,5 +94,11 @@ export class DeliveryTools {
 }
 
 /** (consumer name, delivery count, entry): names a claim in folders and refs. */
-const tokenOf = (instanceId: string, delivery: Delivery): string =>
+export const tokenOf = (instanceId: string, delivery: Pick<Delivery, 'entryId' | 'deliveries'>): string =>
   `${instanceId}.${delivery.entryId}.${delivery.deliveries}`.replaceAll(/[^A-Za-z0-9.-]/g, '-');
+
+/** The entry and the delivery that a token names; null for a text that is none. */
+export const partsOfToken = (token: string): Pick<Delivery, 'entryId' | 'deliveries'> | null => {
+  const [, entryId, deliveries] = /\.(\d+-\d+)\.(\d+)$/.exec(token) ?? [];
+  return entryId === undefined ? null : { entryId, deliveries: Number(deliveries) };
+};

@@ -421,6 +421,7 @@ export const presence = z.object({
   survivors: z.array(z.int()).meta({ description: 'Processes that outlived that STOP.' }),
   running: z.array(runningAttempt),
   runtimes: z.array(runtimeState),
+  refuses: z.string().max(500).nullish().meta({ description: 'Why it takes no work just now.' }),
   credentials_for: z
     .array(z.string())
     .optional()

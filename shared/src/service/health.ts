@@ -29,7 +29,7 @@ export const openHealthServer = async (options: HealthOptions): Promise<{ port: 
   const memory = meters.gauge('nexus_process_resident_bytes', 'Resident memory of this process.');
   const server = createServer(async (request, response) => {
     const path = request.url?.split('?')[0];
-    if (path === '/health') json(response, 200, healthOf(options));
+    if (path === '/health') json(response, 200, { ...healthOf(options), missing: await missingOf(options.checks) });
     else if (path === '/ready') {
       const missing = await missingOf(options.checks);
       json(response, Object.keys(missing).length === 0 ? 200 : 503, {

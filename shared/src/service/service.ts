@@ -77,7 +77,11 @@ export type ServiceContext<C extends ConfigDefinition> = {
 };
 
 /** What `open()` makes is handed to every handler; `close` is called after the drain. */
-export type ServiceTools = { close?: () => Promise<void> };
+export type ServiceTools = {
+  close?: () => Promise<void>;
+  /** How many deliveries more this process can hold just now, asked before each read. */
+  room?: () => number;
+};
 
 export type ServiceDefinition<S extends ServiceName, C extends ConfigDefinition, T extends ServiceTools> = {
   name: S;
@@ -155,7 +159,8 @@ const start = async <S extends ServiceName, C extends ConfigDefinition, T extend
       told ||= bus.presented();
       return told ? null : 'the fleet has not been told yet what it can do';
     });
-    bus.consume({ mode: definition.mode, slots: definition.slots(config), handlers: definition.handlers, tools });
+    const { mode, handlers } = definition;
+    bus.consume({ mode, slots: definition.slots(config), room: tools.room, handlers, tools });
   }
   bus.schedule(definition.schedules?.(config) ?? []);
   log.info({ instance_id: bus.instanceId, port: health?.port }, `${definition.name} serves`);
