@@ -1,0 +1,257 @@
+/**
+ * One chaos run: a fleet of real processes on a real Redis, tasks, faults, and then the checker.
+ *
+ *   up ──▶ hurt (tasks begin and end, faults happen) ──▶ calm (nothing begins, what is open ends) ──▶ down ──▶ checked
+ */
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Client, openClient } from '@nexus/shared/client';
+import { codeCache, fillCodeCache } from '../../services/cli/code-cache.ts';
+import { freePort } from '../tools/redis.ts';
+import { check, type Findings } from './checker.ts';
+import { openSmallDisk, type SmallDisk } from './disk.ts';
+import type { FaultKind } from './fault-plan.ts';
+import { type Faults, openFaults } from './faults.ts';
+import { openRedisServer, type RedisServer } from './redis-server.ts';
+import { openSupervisor, type Service, type Supervisor } from './supervisor.ts';
+import { prepareGround, type Work, workOf } from './workload.ts';
+
+export type ChaosOptions = {
+  tasks: number;
+  seed: number;
+  /** After so long nothing is started any more and no fault is made: what is open may end in peace. */
+  minutes: number;
+  only: readonly FaultKind[];
+  fast: boolean;
+  /** Keeps the folder with logs, hubs and what Redis wrote. */
+  keep: boolean;
+  /** How many tasks are open at a time. */
+  openMax: number;
+  /** How long what is open may take to end after the last fault. */
+  calmMs: number;
+  say(line: string): void;
+  /** What stands where a terminal redraws its last line. */
+  show(line: string): void;
+  signal: AbortSignal;
+};
+
+export type ChaosResult = { tasks: number; seed: number; faults: Record<FaultKind, number> } & Findings & {
+    restarts: number;
+    seconds: number;
+    folder: string | null;
+  };
+
+type Fleet = {
+  folder: string;
+  home: string;
+  prefix: string;
+  server: RedisServer;
+  supervisor: Supervisor;
+  disk: SmallDisk;
+  client: Client;
+  faults: Faults;
+  repository: string;
+};
+
+export const runChaos = async (options: ChaosOptions): Promise<ChaosResult> => {
+  const began = performance.now();
+  const folder = mkdtempSync(join(tmpdir(), 'nexus-chaos-'));
+  const fleet = await openFleet(folder, options, began);
+  const asked = new Map<string, Work>();
+  let kept = options.keep;
+  try {
+    await ready(fleet, options.signal);
+    await hurt(fleet, asked, options, began);
+    await calm(fleet, asked, options);
+    const late = await comeDown(fleet);
+    const { prefix, home, server, faults } = fleet;
+    const found = await check({ redisUrl: server.url, prefix, home, asked, counts: faults.counts });
+    const violations = [...faults.violations, ...late, ...found.violations];
+    kept ||= violations.length > 0;
+    const restarts = fleet.supervisor.all.reduce((sum, one) => sum + one.restarts(), 0);
+    const seconds = Math.round((performance.now() - began) / 1000);
+    const { counts } = faults;
+    return {
+      ...{ tasks: asked.size, seed: options.seed, faults: counts, ...found, violations, restarts, seconds },
+      folder: kept ? folder : null,
+    };
+  } finally {
+    await fleet.supervisor.stop(2000);
+    fleet.disk.remove();
+    await fleet.server.stop();
+    if (!kept) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+};
+
+// --- up ----------------------------------------------------------------------------------------
+
+const counts: Record<string, number> = {
+  gateway: 1,
+  orchestrator: 2,
+  'project-manager': 2,
+  'worker-agent': 2,
+  'quality-checker': 2,
+  finalizer: 2,
+};
+
+const openFleet = async (folder: string, options: ChaosOptions, began: number): Promise<Fleet> => {
+  const prefix = `{chaos-${randomBytes(3).toString('hex')}}`;
+  const [home, scratch] = [join(folder, 'home'), join(folder, 'scratch')];
+  for (const one of [home, scratch]) mkdirSync(one, { recursive: true });
+  const disk = openSmallDisk(join(home, 'workspaces'), 64);
+  const server = await openRedisServer(join(folder, 'redis'));
+  const { workflows, repository } = prepareGround(folder);
+  const token = randomBytes(16).toString('hex');
+  const port = await freePort();
+  const channel = `control-${prefix.slice(1, -1)}`;
+  const env = {
+    ...Object.fromEntries(['PATH', 'HOME', 'LANG'].map((name) => [name, process.env[name] ?? ''])),
+    REDIS_URL: server.url,
+    NEXUS_PREFIX: prefix,
+    NEXUS_CONTROL_CHANNEL: channel,
+    NEXUS_HOME: home,
+    NEXUS_REHEARSAL: 'on',
+    NEXUS_WORKFLOWS_FOLDER: workflows,
+    NEXUS_KEEP_FAILED: '1s',
+    NEXUS_DISK_RESERVE: '4MB',
+    NEXUS_CHECKPOINT_EVERY: '2s',
+    NODE_COMPILE_CACHE: codeCache,
+    TMPDIR: scratch,
+  };
+  const services = Object.entries(counts).flatMap(([service, count]) =>
+    Array.from({ length: count }, (_, at): Service => {
+      const own = service === 'gateway' ? { NEXUS_PORT: String(port), NEXUS_TOKEN: token } : {};
+      return { name: count === 1 ? service : `${service}-${at + 1}`, service, env: { ...env, ...own } };
+    }),
+  );
+  const scripts = Object.keys(counts).map((service) => join(root, 'services', service, 'main.ts'));
+  await fillCodeCache(codeCache, scripts, ['--max-semi-space-size=4']);
+  const supervisor = openSupervisor(services, join(folder, 'logs'));
+  const client = openClient({ url: `http://127.0.0.1:${port}`, token, timeoutMs: 10_000 });
+  const log: string[] = [];
+  const tell = (line: string): void => {
+    const told = `${((performance.now() - began) / 1000).toFixed(1).padStart(7)} s  ${line}`;
+    log.push(told);
+    writeFileSync(join(folder, 'faults.log'), `${log.join('\n')}\n`);
+    options.say(told);
+  };
+  const faults = openFaults({ services: supervisor.all, server, disk, client, prefix, channel, tell }, options);
+  return { folder, home, prefix, server, supervisor, disk, client, faults, repository };
+};
+const root = join(import.meta.dirname, '../..');
+
+const ready = async ({ client }: Fleet, signal: AbortSignal): Promise<void> => {
+  for (const until = Date.now() + 60_000; Date.now() < until; await sleep(100)) {
+    signal.throwIfAborted();
+    const agents = await client.agents().catch(() => null);
+    const workers = agents?.workers ?? [];
+    if (workers.length >= 2 && workers.every(({ runtimes }) => runtimes.length > 0)) return;
+  }
+  throw new Error('the fleet did not come up within a minute');
+};
+
+// --- hurt --------------------------------------------------------------------------------------
+
+const hurt = async (fleet: Fleet, asked: Map<string, Work>, options: ChaosOptions, began: number): Promise<void> => {
+  const enough = new AbortController();
+  const signal = AbortSignal.any([options.signal, enough.signal]);
+  const hurting = fleet.faults.run(signal);
+  const timer = setTimeout(() => enough.abort(), options.minutes * 60_000);
+  try {
+    for (let at = 0; at < options.tasks && !signal.aborted; at += 1) {
+      const work = workOf(at, options.seed, fleet.repository, options.fast);
+      const id = await submit(fleet.client, work, `${fleet.prefix}-${at}`);
+      asked.set(id, work);
+      await untilOpen(fleet, asked, options, began, options.openMax - 1, signal);
+    }
+    await untilOpen(fleet, asked, options, began, 0, signal);
+  } finally {
+    clearTimeout(timer);
+    enough.abort();
+    await hurting;
+    options.say('calm: no more faults');
+    await fleet.faults.heal();
+  }
+  options.signal.throwIfAborted();
+};
+
+/** Asks until somebody has said yes: the key makes it one task, however often it is asked. */
+const submit = async (client: Client, work: Work, key: string): Promise<string> => {
+  const { request, workflow, scenario, repository } = work;
+  for (;;) {
+    try {
+      const body = { request, workflow, scenario, ...(repository === undefined ? {} : { repository }) };
+      return (await client.submit(body, { idempotencyKey: key })).task_id;
+    } catch (error) {
+      const { status } = error as { status?: number };
+      if (status !== undefined && status !== 0 && status < 500) throw error;
+      await sleep(200);
+    }
+  }
+};
+
+const over = ['completed', 'failed', 'cancelled', 'waiting_for_person'];
+
+/** Waits until at most so many tasks are open, and shows how it goes. */
+const untilOpen = async (
+  { server, prefix, faults }: Fleet,
+  asked: ReadonlyMap<string, Work>,
+  options: ChaosOptions,
+  began: number,
+  openMax: number,
+  signal: AbortSignal,
+): Promise<void> => {
+  for (;;) {
+    const reading = server.redis.pipeline();
+    for (const id of asked.keys()) reading.hget(`${prefix}:task:${id}`, 'status');
+    const rows = asked.size === 0 ? [] : ((await reading.exec()) ?? []);
+    const statuses = rows.map(([, status]) => String(status));
+    const open = statuses.filter((status) => !over.includes(status)).length;
+    const hurts = Object.entries(faults.counts).map(([kind, count]) => `${kind} ${count}`);
+    const seconds = ((performance.now() - began) / 1000).toFixed(0);
+    options.show(
+      `${seconds} s  ${statuses.length - open} of ${options.tasks} ended, ${open} open; ${hurts.join(', ')}`,
+    );
+    if (open <= openMax || signal.aborted) return;
+    await sleep(250, undefined, { signal }).catch(() => undefined);
+  }
+};
+
+// --- calm --------------------------------------------------------------------------------------
+
+const calm = async (fleet: Fleet, asked: ReadonlyMap<string, Work>, options: ChaosOptions): Promise<void> => {
+  const patience = AbortSignal.any([options.signal, AbortSignal.timeout(options.calmMs)]);
+  await untilOpen(fleet, asked, options, performance.now(), 0, patience);
+  await quiet(fleet, patience);
+};
+
+/** Until nothing waits and nothing is held; what is parked for a person may lie on. */
+const quiet = async ({ server, prefix }: Fleet, signal: AbortSignal): Promise<void> => {
+  const inboxes = await server.redis.keys(`${prefix}:inbox:*`);
+  for (;;) {
+    const lengths = await Promise.all(inboxes.map((key) => server.redis.xlen(key)));
+    if (lengths.every((length) => length === 0) || signal.aborted) return;
+    await sleep(200);
+  }
+};
+
+// --- down --------------------------------------------------------------------------------------
+
+/**
+ * A day passes for what lies about: clones of the dead become a day old, and every service is drained and started
+ * again, which sweeps. Then all of it is drained for good. Returns what did not drain.
+ */
+const comeDown = async ({ home, supervisor, client }: Fleet): Promise<string[]> => {
+  const yesterday = new Date(Date.now() - 25 * 3_600_000);
+  const gates = join(home, 'gates');
+  for (const name of existsSync(gates) ? readdirSync(gates) : []) utimesSync(join(gates, name), yesterday, yesterday);
+  await sleep(1500);
+  await supervisor.restartAll();
+  await ready({ client } as Fleet, AbortSignal.timeout(60_000));
+  await sleep(4000);
+  const killed = await supervisor.stop();
+  return killed.map((name) => `${name} did not drain and had to be killed`);
+};
