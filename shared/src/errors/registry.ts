@@ -424,6 +424,12 @@ export const registry = {
     says: 'The agent was ended after its time box of {minutes} minutes.',
     operator: 'Cut the subtask smaller, or give it a larger box.',
   },
+  AGENT_STUCK: {
+    outcome: 'retry',
+    http: 504,
+    says: 'The agent was ended because it made no progress: {why}.',
+    operator: 'Read the end of its output. NEXUS_STUCK_AFTER, _SILENT and _REPEATS say when an agent is stuck.',
+  },
   AGENT_OUTPUT_LIMIT: {
     outcome: 'retry',
     http: 500,

@@ -57,6 +57,7 @@ const steps = {
   exit: z.int().min(0).max(255).meta({ description: 'Ends the agent with this exit code.' }),
   crash: z.enum(['SIGKILL', 'SIGTERM', 'SIGSEGV', 'SIGABRT']).meta({ description: 'The agent kills itself.' }),
   hang: z.literal(true).meta({ description: 'Never ends by itself.' }),
+  until_told: z.literal(true).meta({ description: 'Waits until the worker tells the agent something, and prints it.' }),
   spawn_background: command.meta({ description: 'Starts a command in a session of its own, and leaves it running.' }),
   resolve: texts.meta({ description: 'Writes the resolved content of files in conflict.' }),
 } as const;
