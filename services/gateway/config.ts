@@ -58,6 +58,12 @@ export const gatewayConfig = defineConfig({
     'From this share of Redis’ maxmemory on, in percent, new tasks are refused.',
     { default: '80' },
   ),
+  lettersMax: setting(
+    'NEXUS_LETTERS_MAX',
+    is.count(1, 100_000),
+    'How many dead letters one call may replay or drop; what is left over is told.',
+    { default: '1000' },
+  ),
   followersMax: setting(
     'NEXUS_FOLLOWERS_MAX',
     is.count(1, 10_000),

@@ -167,8 +167,8 @@ const refused = (status: string, path: string): AppError | null => {
         ? fail('LETTER_UNKNOWN', { id: '0198c1d2' })
         : fail('TASK_UNKNOWN', { task });
     case '409':
-      return path === '/api/tasks'
-        ? fail('IDEMPOTENCY_CONFLICT', { key: 'my-key' })
+      return path.includes('dead-letters')
+        ? fail('LETTER_LATE', { id: '0198c1d2', state: `task ${task} is completed` })
         : fail('TASK_ENDED', { task, status: 'completed' });
     case '413':
       return fail('REQUEST_TOO_LARGE', { bytesMax: 262_144 });
@@ -235,5 +235,7 @@ export const examples: Record<string, Json[]> = {
       warnings: [],
     },
   ],
+  DeadLetterEdit: [{ merge: { task_id: 'create-a-simple-hello-k3x7qa' } }, { type: 'task.submitted' }],
+  DeadLettersDecision: [{ filter: { code: 'RETRIES_EXHAUSTED', older_than: '1h' } }, { all: true, limit: 10 }],
   ControlCommand: [{ command: 'STOP_ALL' }, { command: 'PAUSE_ALL', scope: { agent: 'code_developer' } }],
 };

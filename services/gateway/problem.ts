@@ -10,7 +10,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { isConnectionError } from '@nexus/shared/bus';
 import type { Problem } from '@nexus/shared/client/api';
-import { type AppError, type ErrorCode, fail, toAppError } from '@nexus/shared/errors';
+import { AppError, type ErrorCode, fail, toAppError } from '@nexus/shared/errors';
 import type { Log } from '@nexus/shared/telemetry';
 import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
@@ -48,6 +48,13 @@ export const validatorCompiler =
     const read = schema.safeParse(data);
     return read.success ? { value: read.data } : { error: invalid(fieldProblems(read.error, schema)) };
   };
+
+/** An edit of a dead letter that does not fit; its problem document lists the fields. */
+export const refusedEdit = (error: AppError): AppError => {
+  if (!(error.cause instanceof z.ZodError)) return error;
+  const problems = new FieldProblems(fieldProblems(error.cause, z.unknown()));
+  return new AppError(error.code, error.details, { cause: problems });
+};
 
 /** The hook for everything that was thrown on the way to an answer. */
 export const errorHandler =

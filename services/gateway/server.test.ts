@@ -3,7 +3,7 @@
  * a plain object here; test/integration/gateway.test.ts runs the same server on a real Redis.
  */
 
-import { controlCommand, problem, taskAccepted } from '@nexus/shared/client/api';
+import { controlCommand, letterEdit, lettersDecision, problem, taskAccepted } from '@nexus/shared/client/api';
 import { loadConfig } from '@nexus/shared/config';
 import { taskRequest } from '@nexus/shared/messages/domain';
 import { Validator } from '@seriousme/openapi-schema-validator';
@@ -297,6 +297,8 @@ describe('the document', () => {
     for (const example of examples.TaskRequest ?? []) taskRequest.parse(example);
     for (const example of examples.TaskAccepted ?? []) taskAccepted.parse(example);
     for (const example of examples.ControlCommand ?? []) controlCommand.parse(example);
+    for (const example of examples.DeadLetterEdit ?? []) letterEdit.parse(example);
+    for (const example of examples.DeadLettersDecision ?? []) lettersDecision.parse(example);
   });
 
   test('can be read with everything served from here', async () => {

@@ -26,9 +26,7 @@ const token = 'the-token-of-this-test';
 
 type Served = { fabric: TestFabric; bus: Bus; client: Client; url: string; closing: AbortController };
 
-/** A gateway that listens, and unless told otherwise one worker that can run commands. */
-const serve = async (env: Record<string, string> = {}, options: { worker?: boolean } = {}): Promise<Served> => {
-  const fabric = testFabric();
+const listen = async (fabric: TestFabric, env: Record<string, string>) => {
   const bus = await fabric.open('gateway', { observer: true });
   const closing = new AbortController();
   const app = await composeServer({
@@ -45,6 +43,13 @@ const serve = async (env: Record<string, string> = {}, options: { worker?: boole
     closing.abort();
     await app.close();
   });
+  return { bus, url, closing };
+};
+
+/** A gateway that listens, and unless told otherwise one worker that can run commands. */
+const serve = async (env: Record<string, string> = {}, options: { worker?: boolean } = {}): Promise<Served> => {
+  const fabric = testFabric();
+  const { bus, url, closing } = await listen(fabric, env);
   if (options.worker !== false) {
     const worker = await fabric.open('worker-agent');
     worker.present({ runtimes: [{ name: 'command', usable: true, looked: 'the test says so', mend: '' }] });
@@ -53,6 +58,12 @@ const serve = async (env: Record<string, string> = {}, options: { worker?: boole
     );
   }
   return { fabric, bus, client: openClient({ url, token }), url, closing };
+};
+
+/** Another gateway on the same fabric. */
+const beside = async (fabric: TestFabric): Promise<Client> => {
+  const { url } = await listen(fabric, {});
+  return openClient({ url, token });
 };
 
 const refusal = async (work: Promise<unknown>): Promise<ClientProblem> => {
@@ -123,14 +134,41 @@ test('a task is known from its 202 on: first as accepted, then as the orchestrat
   expect((await client.tasks()).tasks.map(({ task_id }) => task_id)).toEqual([accepted.task_id]);
 });
 
-test('the same key and body are one task; another body under the key is refused', async () => {
+test('the same key and body are one task, however many ask at once and through whichever gateway', async () => {
   const { client, fabric, bus } = await serve();
-  const ask = (request: string) => client.submit({ request }, { idempotencyKey: 'once' });
-  const answers = await Promise.all([ask('Do it'), ask('Do it'), ask('Do it')]);
-  expect(new Set(answers.map(({ task_id }) => task_id)).size).toBe(1);
-  expect(await ask('Do it')).toEqual(answers[0]);
-  expect(await refusal(ask('Do something else'))).toMatchObject({ status: 409, code: 'IDEMPOTENCY_CONFLICT' });
+  const other = await beside(fabric);
+  const ask = (from: Client, request: string) => from.submit({ request }, { idempotencyKey: 'once' });
+  const asked = Array.from({ length: 30 }, (_, at) => ask(at % 2 === 0 ? client : other, 'Do it'));
+  const answers = await Promise.all(asked);
+  expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1);
+  expect(await ask(other, 'Do it')).toEqual(answers[0]);
+  const inbox = bus.keys.inbox('orchestrator', 'NORMAL');
+  expect(await fabric.redis.xlen(inbox)).toBe(1);
+  expect(await refusal(ask(client, 'Do something else'))).toMatchObject({ status: 422, code: 'IDEMPOTENCY_CONFLICT' });
+  expect(await fabric.redis.xlen(inbox)).toBe(1);
+});
+
+test('of two different bodies under one key at the same time one becomes a task, and the other is refused', async () => {
+  const { client, fabric, bus } = await serve();
+  const other = await beside(fabric);
+  const asked = [client, other].map((from, at) => from.submit({ request: `Do ${at}` }, { idempotencyKey: 'race' }));
+  const results = await Promise.allSettled(asked);
+  const refused = results.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []));
+  expect(refused).toMatchObject([{ status: 422, code: 'IDEMPOTENCY_CONFLICT' }]);
   expect(await fabric.redis.xlen(bus.keys.inbox('orchestrator', 'NORMAL'))).toBe(1);
+});
+
+test('a key is remembered for 24 hours; after them the same body is a new task', async () => {
+  const { client, fabric, bus } = await serve();
+  const ask = () => client.submit({ request: 'Do it' }, { idempotencyKey: 'daily' });
+  const first = await ask();
+  const [key = '', ...others] = await fabric.redis.keys(`${bus.keys.prefix}:seen:key:*`);
+  expect(others).toEqual([]);
+  const left = await fabric.redis.ttl(key);
+  expect([left > 86_000, left <= 86_400]).toEqual([true, true]);
+  await fabric.redis.pexpire(key, 1);
+  await eventually('the day is over', async () => (await fabric.redis.exists(key)) === 0);
+  expect((await ask()).task_id).not.toBe(first.task_id);
 });
 
 test('a request too large for an envelope reaches the orchestrator whole', async () => {

@@ -45,15 +45,12 @@ const addSubmitting = (app: Api, fleet: Fleet): void => {
         tags: ['tasks'],
         summary: 'Ask for something',
         headers: z.object({
-          'idempotency-key': z
-            .string()
-            .min(1)
-            .max(200)
-            .optional()
-            .meta({ description: 'The same key with the same body, within 24 hours, is the same task.' }),
+          'idempotency-key': z.string().min(1).max(200).optional().meta({
+            description: 'The same key with the same body, within 24 hours, is the same task; with another body 422.',
+          }),
         }),
         body: taskRequest,
-        response: { 202: taskAccepted, 409: refusal(409) },
+        response: { 202: taskAccepted },
       },
     },
     async ({ body, headers, actor }, reply) => {
@@ -169,6 +166,8 @@ const addEnding = (app: Api, fleet: Fleet): void => {
         throw fail('TASK_RUNNING', { task: id, status: status === 'unread' ? 'accepted' : status });
       }
       await fleet.bus.publish({ type: 'deletion.requested', payload: { task_id: id }, thread: id, actor });
+      // Nobody could replay them any more. What dies while the task goes is shown again.
+      await fleet.bus.dead.sweep('drop', { task: id }, actor, Number.POSITIVE_INFINITY);
       return reply.code(202).send({ task_id: id, status: 'deleting' });
     },
   );

@@ -20,6 +20,7 @@ import {
   type Message,
   readEnvelope,
   salvageEnvelope,
+  triesOf,
   taskOf,
   unreadableId,
 } from './envelope.ts';
@@ -163,7 +164,7 @@ export class Attempt {
       return postpone(Date.now() + this.#context.skewMs() + heldMs, outcome.why);
     if (outcome.is !== 'retry' || this.message === null) return outcome;
     const { attempt, type } = this.message;
-    return attempt > entryOf(type).retries ? exhausted(outcome, attempt) : outcome;
+    return triesOf(this.message) > entryOf(type).retries ? exhausted(outcome, attempt) : outcome;
   }
 
   /** What a renewal found out, as the reason to end the local work. */
@@ -268,7 +269,7 @@ export class Attempt {
         return this.#send({ end: 'done' }, outcome.write, publish, epoch, line('done'));
       }
       case 'retry': {
-        const delayMs = outcome.afterMs ?? retryDelayMs(envelope.attempt, this.#context.retryBaseMs);
+        const delayMs = outcome.afterMs ?? retryDelayMs(triesOf(envelope), this.#context.retryBaseMs);
         return this.#park(envelope, delayMs, line('retry', outcome.code), outcome);
       }
       case 'postpone':

@@ -48,7 +48,7 @@ import { type BusHealth, makeTroubles } from './troubles.ts';
 
 export type { Schedule } from './alarms.ts';
 export type { Control, ControlState, ControlWord, FleetState, Scope } from './control.ts';
-export type { DeadLetters, Letter } from './dead.ts';
+export { type DeadLetters, type Decision, type Letter, type LetterFilter, type Sweep, taskOfLetter } from './dead.ts';
 export type { HandlerTools } from './delivery.ts';
 export {
   type Envelope,
@@ -58,6 +58,7 @@ export {
 } from './envelope.ts';
 export type { JournalEntry, LiveEvent } from './journal.ts';
 export { type Keys, keysOf, prioritiesInOrder } from './keys.ts';
+export type { LetterEdit } from './letter-edit.ts';
 export { done, type FollowUp, followUp, giveBack, type LedgerWrite, type Outcome, postpone } from './outcome.ts';
 export type { Told } from './presence.ts';
 export type { Draft, Published } from './publish.ts';
@@ -198,7 +199,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
     keys,
     store,
     control,
-    dead: makeDeadLetters(redis, keys, limits.journalMax),
+    dead: makeDeadLetters({ redis, keys, journalMax: limits.journalMax, recordMs: config.letterRecordMs }),
     publish: publisher.publish,
     consume: (consume) => {
       if (heart === null) throw fail('BUG', { message: 'an observer consumes nothing' });

@@ -1,11 +1,20 @@
 /**
- * Stage 8: dead letters. A message that cannot be handled is kept with its cause until a person decides:
- * read, replay, drop. They lie in a plain hash, so `redis-cli HGETALL '{nexus}:dead'` shows them.
+ * Stage 8: dead letters. A message that cannot be handled is kept with its cause until a person decides: read, edit,
+ * replay, drop; one, or all that fit a filter. They lie in a plain hash, so `redis-cli HGET '{nexus}:dead' <id>` shows one.
+ *
+ *   dead ─ edit ──→ dead, validated by the catalog first; what it carried when it died is kept
+ *     │ ─ replay ─→ back in its inbox, unless what it belongs to has ended; its history and attempt number go on
+ *     └ ─ drop ───→ gone
+ *
+ * Each decision is made on the letter that was read: whoever comes second finds that it was changed or decided meanwhile.
+ * A short record of the decision stays for a while, so that a second replay is told when the first was.
  */
-import { AppError, fail } from '@nexus/shared/errors';
-import { serviceName } from '@nexus/shared/messages/domain';
+import { AppError, type ErrorCode, fail } from '@nexus/shared/errors';
+import { endedSubtask, endedTask, serviceName, subtaskState, taskStatus } from '@nexus/shared/messages/domain';
+import { z } from 'zod';
 import { type Envelope, encodeEnvelope, envelopeSchema, readEnvelope } from './envelope.ts';
 import type { Keys } from './keys.ts';
+import { applyEdit, type LetterEdit } from './letter-edit.ts';
 import { journalText } from './publish.ts';
 import { callScript, type Redis } from './redis.ts';
 
@@ -19,69 +28,289 @@ export type Letter = {
   causes: string[];
   operator: string;
   envelope: Envelope;
+  /** Who changed it since it died, the latest last. */
+  edited?: { at: string; by: string }[];
+  /** What it was when it died, once it was changed. */
+  original?: { type: string; payload: unknown };
+};
+
+/** What a letter has to be; every field that is given has to fit. */
+export type LetterFilter = {
+  code?: string | undefined;
+  type?: string | undefined;
+  task?: string | undefined;
+  service?: string | undefined;
+  olderThanMs?: number | undefined;
+};
+
+/** What was done with a letter. `entry` is the stream entry that a replay became. */
+export type Decision = {
+  id: string;
+  what: 'replayed' | 'dropped';
+  at: string;
+  by: string;
+  message_id: string;
+  entry: string | null;
+};
+
+/** What a decision about many letters came to. `refused` names the first hundred; `left` fit and were not reached. */
+export type Sweep = {
+  matched: number;
+  done: string[];
+  refused: { id: string; code: string; says: string }[];
+  refused_count: number;
+  left: number;
 };
 
 export type DeadLetters = {
-  /** Newest first. */
-  list(options?: { limit?: number; offset?: number }): Promise<{ letters: Letter[]; total: number }>;
-  /** Throws LETTER_UNKNOWN. */
+  /** Newest first. `total` counts all that fit. */
+  list(options?: {
+    limit?: number;
+    offset?: number;
+    filter?: LetterFilter;
+  }): Promise<{ letters: Letter[]; total: number }>;
+  /** Throws LETTER_UNKNOWN, or LETTER_DECIDED where it was there and somebody decided. */
   show(id: string): Promise<Letter>;
-  /** Puts it back into its inbox, as a first attempt with its history. Throws LETTER_UNKNOWN, LETTER_UNREADABLE. */
-  replay(id: string, actor: string): Promise<void>;
-  /** Throws LETTER_UNKNOWN. */
-  drop(id: string): Promise<void>;
+  /** Why a replay would be refused now; null if it would not. */
+  refusal(letter: Letter): Promise<AppError | null>;
+  /** Puts it back into its inbox with its history. Throws what `show` and `refusal` do, and LETTER_CHANGED. */
+  replay(id: string, actor: string): Promise<Decision>;
+  /** Throws what `show` does, and LETTER_CHANGED. */
+  drop(id: string, actor: string): Promise<Decision>;
+  /** Changes what it carries. Throws LETTER_EDIT_INVALID before anything changes, what `show` does, LETTER_CHANGED. */
+  edit(id: string, edit: LetterEdit, actor: string): Promise<Letter>;
+  /** Decides about all that fit, the oldest first, until so many are done. */
+  sweep(what: 'replay' | 'drop', filter: LetterFilter, actor: string, limit: number): Promise<Sweep>;
 };
 
-export const makeDeadLetters = (redis: Redis, keys: Keys, journalMax: number): DeadLetters => {
-  const show = async (id: string): Promise<Letter> => {
+type Options = { redis: Redis; keys: Keys; journalMax: number; recordMs: number };
+
+/** What is kept for people to read is bounded. */
+const editsMax = 20;
+const refusedMax = 100;
+const pageSize = 200;
+
+export const makeDeadLetters = (options: Options): DeadLetters => {
+  const { redis, keys } = options;
+  const read = async (id: string): Promise<{ letter: Letter; text: string }> => {
     const text = await redis.hget(keys.dead, id);
-    if (text === null) throw fail('LETTER_UNKNOWN', { id });
-    return { ...(JSON.parse(text) as Letter), id };
+    if (text === null) throw await missing(options, id);
+    return { letter: letterIn(id, text), text };
   };
-  const remove = async (letter: Letter, json: string, short: string): Promise<void> => {
-    const service = serviceName.safeParse(letter.service);
-    const inbox = keys.inbox(service.data ?? 'orchestrator', letter.envelope.priority);
-    const names = [keys.dead, keys.deadOrder, inbox, keys.journal];
-    const found = await callScript(redis, 'nexusReplay', names, [letter.id, json, short || json, journalMax]);
-    if (found !== 1) throw fail('LETTER_UNKNOWN', { id: letter.id });
+  const refusal = (letter: Letter) => refusalOf(options, letter);
+  const replay = async (id: string, actor: string): Promise<Decision> => {
+    const { letter, text } = await read(id);
+    const reason = await refusal(letter);
+    if (reason !== null) throw reason;
+    return decide(options, letter, text, { what: 'replayed', actor });
+  };
+  const drop = async (id: string, actor: string): Promise<Decision> => {
+    const { letter, text } = await read(id);
+    return decide(options, letter, text, { what: 'dropped', actor });
   };
   return {
-    list: async ({ limit = 100, offset = 0 } = {}) => {
-      const ids = await redis.zrevrange(keys.deadOrder, offset, offset + limit - 1);
-      const texts = ids.length === 0 ? [] : await redis.hmget(keys.dead, ...ids);
-      const letters = texts.flatMap((text, at) =>
-        text === null ? [] : [{ ...(JSON.parse(text) as Letter), id: ids[at] ?? '' }],
-      );
-      return { letters, total: await redis.zcard(keys.deadOrder) };
+    list: async ({ limit = 100, offset = 0, filter = {} } = {}) => {
+      if (Object.values(filter).every((value) => value === undefined)) {
+        const ids = await redis.zrevrange(keys.deadOrder, offset, offset + limit - 1);
+        return { letters: await lettersOf(options, ids), total: await redis.zcard(keys.deadOrder) };
+      }
+      const found = await matching(options, filter);
+      const ids = found.reverse().slice(offset, offset + limit);
+      return { letters: await lettersOf(options, ids), total: found.length };
     },
-    show,
-    replay: async (id, actor) => {
-      const letter = await show(id);
-      const envelope = revive(letter, actor);
-      const json = encodeEnvelope(envelope);
-      await remove(letter, json, journalText(envelope, json));
+    show: async (id) => (await read(id)).letter,
+    refusal,
+    replay,
+    drop,
+    edit: async (id, edit, actor) => {
+      const { letter, text } = await read(id);
+      const { type, payload } = letter.envelope;
+      const edited: Letter = {
+        ...letter,
+        ...applyEdit(letter, edit),
+        original: letter.original ?? { type, payload },
+        edited: [...(letter.edited ?? []), { at: new Date().toISOString(), by: actor }].slice(-editsMax),
+      };
+      encodeEnvelope(edited.envelope);
+      const changed = await callScript(redis, 'nexusEdit', [keys.dead], [id, text, JSON.stringify(edited)]);
+      if (changed !== 1) throw fail('LETTER_CHANGED', { id });
+      return edited;
     },
-    drop: async (id) => remove(await show(id), '', ''),
+    sweep: async (what, filter, actor, limit) => {
+      const ids = await matching(options, filter);
+      const swept: Sweep = { matched: ids.length, done: [], refused: [], refused_count: 0, left: 0 };
+      let at = 0;
+      for (; at < ids.length && swept.done.length < limit; at += 1) {
+        const id = ids[at] ?? '';
+        try {
+          await (what === 'replay' ? replay : drop)(id, actor);
+          swept.done.push(id);
+        } catch (error) {
+          if (!(error instanceof AppError) || error.entry.http >= 500) throw error;
+          swept.refused_count += 1;
+          if (swept.refused.length < refusedMax) swept.refused.push({ id, code: error.code, says: error.message });
+        }
+      }
+      return { ...swept, left: ids.length - at };
+    },
   };
 };
 
-/** The message as it goes back: first attempt again, with what happened before in its history. */
-const revive = (letter: Letter, actor: string): Envelope => {
-  const whole = envelopeSchema.safeParse(letter.envelope);
-  if (!whole.success) throw fail('LETTER_UNREADABLE', { id: letter.id, problem: 'its envelope cannot be read' });
+// --- reading -----------------------------------------------------------------------------------
+
+/** What stands in the hash. What no letter can be read of can still be shown and dropped. */
+const letterIn = (id: string, text: string): Letter => {
   try {
-    const service = serviceName.parse(letter.service);
-    readEnvelope(JSON.stringify(whole.data), service, letter.id);
-  } catch (error) {
-    const problem = error instanceof AppError ? error.message : 'it was addressed to no service';
-    throw fail('LETTER_UNREADABLE', { id: letter.id, problem }, { cause: error });
+    const read = storedLetter.safeParse(JSON.parse(text));
+    if (read.success) return { ...(read.data as unknown as Letter), id };
+  } catch {
+    // Below.
   }
-  const past = {
-    at: letter.died_at,
-    instance_id: letter.instance_id,
-    code: letter.code,
-    says: letter.says.slice(0, 500),
+  const code: ErrorCode = 'LETTER_UNREADABLE';
+  const error = fail(code, { id, problem: 'somebody else wrote it, or a newer NEXUS did' });
+  const envelope = { message_id: id, type: 'unreadable', conversation_thread: '', payload: { text } };
+  return {
+    id,
+    died_at: new Date(0).toISOString(),
+    service: 'unknown',
+    instance_id: 'unknown',
+    code,
+    says: error.message,
+    causes: [],
+    operator: error.entry.operator,
+    envelope: envelope as unknown as Envelope,
   };
-  const history = [...(whole.data.history ?? []), past].slice(-20);
-  return { ...whole.data, attempt: 1, actor, history };
+};
+const storedLetter = z.looseObject({
+  died_at: z.string(),
+  code: z.string(),
+  says: z.string(),
+  service: z.string(),
+  envelope: z.looseObject({ type: z.string(), conversation_thread: z.string() }),
+});
+
+const lettersOf = async ({ redis, keys }: Options, ids: string[]): Promise<Letter[]> => {
+  const texts = ids.length === 0 ? [] : await redis.hmget(keys.dead, ...ids);
+  return texts.flatMap((text, at) => (text === null ? [] : [letterIn(ids[at] ?? '', text)]));
+};
+
+/** The ids of all that fit, the oldest first. Read in pages: a letter may be as large as a message. */
+const matching = async (options: Options, filter: LetterFilter): Promise<string[]> => {
+  const { redis, keys } = options;
+  const until = filter.olderThanMs === undefined ? '+inf' : String(Date.now() - filter.olderThanMs);
+  const all = await redis.zrangebyscore(keys.deadOrder, '-inf', until);
+  const found: string[] = [];
+  for (let at = 0; at < all.length; at += pageSize) {
+    const letters = await lettersOf(options, all.slice(at, at + pageSize));
+    found.push(...letters.filter((letter) => fits(letter, filter)).map(({ id }) => id));
+  }
+  return found;
+};
+
+const fits = (letter: Letter, { code, type, task, service }: LetterFilter): boolean =>
+  (code === undefined || letter.code === code) &&
+  (type === undefined || letter.envelope.type === type) &&
+  (task === undefined || taskOfLetter(letter) === task) &&
+  (service === undefined || letter.service === service);
+
+/** The task that a letter belongs to; null if it belongs to none. */
+export const taskOfLetter = ({ envelope }: Pick<Letter, 'envelope'>): string | null =>
+  envelope.conversation_thread || (subjectOf(envelope).task_id ?? null);
+
+const subjectOf = ({ payload }: Pick<Envelope, 'payload'>) => subject.safeParse(payload).data ?? {};
+const subject = z.object({
+  task_id: z.string().optional(),
+  subtask_id: z.string().optional(),
+  attempt: z.number().optional(),
+});
+
+/** Of a letter that is not there the record says what became of it, for as long as it is kept. */
+const missing = async ({ redis, keys }: Options, id: string): Promise<AppError> => {
+  const { what, at, by, message_id, entry } = await redis.hgetall(keys.decided(id));
+  if (what === undefined || at === undefined || by === undefined) return fail('LETTER_UNKNOWN', { id });
+  return fail('LETTER_DECIDED', { id, what, at, by, as: entry ? `, as message ${message_id} in ${entry}` : '' });
+};
+
+// --- whether it may be replayed ----------------------------------------------------------------
+
+/** What comes after the end of a task, or before its beginning: these are told whatever the task is. */
+const whateverTheTask = new Set(
+  ['task.submitted', 'deletion.requested', 'hub.discarded', 'board.discarded', 'board.cancelled'].concat([
+    'hub.expired',
+    'release.requested',
+  ]),
+);
+/** Work of one attempt: replayed later, nobody would wait for what it comes to. */
+const work = new Set(['subtask.dispatched', 'candidate.submitted', 'merge.requested']);
+
+const refusalOf = async ({ redis, keys }: Options, letter: Letter): Promise<AppError | null> => {
+  const problem = unreadable(letter);
+  if (problem !== null) return problem;
+  const { type, payload } = letter.envelope;
+  const task = taskOfLetter(letter);
+  if (task === null || whateverTheTask.has(type)) return null;
+  const late = (state: string) => fail('LETTER_LATE', { id: letter.id, state });
+  const status = await redis.hget(keys.task(task), 'status');
+  if (status === null) return late(`task ${task} was deleted`);
+  if (endedTask(taskStatus.parse(status))) return late(`task ${task} is ${status}`);
+  const { subtask_id, attempt } = subjectOf({ payload });
+  if (subtask_id === undefined) return null;
+  const part = boardPart.safeParse(JSON.parse((await redis.hget(keys.board(task), `s:${subtask_id}`)) ?? 'null')).data;
+  const name = `subtask ${subtask_id} of ${task}`;
+  if (part === undefined) return late(`${name} is not there any more`);
+  if (endedSubtask(part.state)) return late(`${name} is ${part.state}`);
+  if (attempt !== undefined && attempt < part.attempt) return late(`${name} is at attempt ${part.attempt} already`);
+  const rests = part.state === 'parked' || part.state === 'waiting_for_person';
+  return work.has(type) && rests ? late(`${name} is ${part.state}; it goes on with an attempt of its own`) : null;
+};
+const boardPart = z.object({ state: subtaskState, attempt: z.number() });
+
+/** LETTER_UNREADABLE where nobody could handle it as it is. */
+const unreadable = ({ id, service, envelope }: Letter): AppError | null => {
+  try {
+    const whole = envelopeSchema.parse(envelope);
+    readEnvelope(JSON.stringify(whole), serviceName.parse(service), id);
+    return null;
+  } catch (error) {
+    const problem = error instanceof AppError ? error.message : 'its envelope cannot be read';
+    return fail('LETTER_UNREADABLE', { id, problem }, { cause: error });
+  }
+};
+
+// --- deciding ----------------------------------------------------------------------------------
+
+const decide = async (
+  { redis, keys, journalMax, recordMs }: Options,
+  letter: Letter,
+  text: string,
+  { what, actor }: { what: Decision['what']; actor: string },
+): Promise<Decision> => {
+  const { id } = letter;
+  const at = new Date().toISOString();
+  const envelope = what === 'replayed' ? revive(letter, actor, at) : null;
+  const json = envelope === null ? '' : encodeEnvelope(envelope);
+  const inbox = keys.inbox(
+    serviceName.safeParse(letter.service).data ?? 'orchestrator',
+    envelope?.priority ?? 'NORMAL',
+  );
+  const names = [keys.dead, keys.deadOrder, inbox, keys.journal, keys.decided(id)];
+  const short = envelope === null ? '' : journalText(envelope, json) || json;
+  const values = [id, text, json, short, journalMax, Math.ceil(recordMs / 1000)];
+  const record = ['what', what, 'at', at, 'by', actor, 'message_id', letter.envelope.message_id];
+  const answer = String(await callScript(redis, 'nexusReplay', names, [...values, ...record]));
+  if (answer === 'changed') throw fail('LETTER_CHANGED', { id });
+  if (answer === 'gone') throw await missing({ redis, keys, journalMax, recordMs }, id);
+  return { id, what, at, by: actor, message_id: letter.envelope.message_id, entry: envelope === null ? null : answer };
+};
+
+/** The message as it goes back: the next attempt, with what happened before in its history and its retries anew. */
+const revive = (letter: Letter, actor: string, at: string): Envelope => {
+  const { envelope, died_at, instance_id, code, says } = letter;
+  const past = { at: died_at, instance_id, code, says: says.slice(0, 500) };
+  return {
+    ...envelope,
+    attempt: envelope.attempt + 1,
+    history: [...(envelope.history ?? []), past].slice(-20),
+    replayed: { times: (envelope.replayed?.times ?? 0) + 1, at, by: actor, after_attempt: envelope.attempt },
+  };
 };

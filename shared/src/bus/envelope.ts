@@ -20,6 +20,9 @@ const envelopeBytesMax = 64_000;
 
 const party = z.object({ service: z.string(), agent_id: z.string().optional(), instance_id: z.string().optional() });
 
+/** A dead letter that went back: its attempts are counted on, its retries anew. */
+const replayed = z.object({ times: z.int(), at: z.string(), by: z.string(), after_attempt: z.int() });
+
 /** One earlier try of a message, kept when it is parked, for the dead letter and for people. */
 const pastTry = z.object({ at: z.string(), instance_id: z.string(), code: z.string(), says: z.string() });
 
@@ -40,6 +43,7 @@ export const envelopeSchema = z
     attempt: z.int().positive(),
     traceparent: z.string(),
     history: z.array(pastTry).max(20).optional(),
+    replayed: replayed.optional(),
     payload: z.unknown(),
   })
   .meta({ id: 'Envelope' });
@@ -131,6 +135,9 @@ export const readEnvelope = (text: string, service: ServiceName, entryId: string
   envelope.payload = parsePayload(envelope.type, envelope.payload);
   return envelope as Message;
 };
+
+/** How often a message was tried since it was sent, or since it went back as a dead letter. */
+export const triesOf = ({ attempt, replayed: again }: Envelope): number => attempt - (again?.after_attempt ?? 0);
 
 /** How a message that cannot be read is called: by the entry it came in. */
 export const unreadableId = (entryId: string): string => `unreadable-${entryId}`;

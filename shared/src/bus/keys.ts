@@ -20,6 +20,8 @@ export const keysOf = (prefix: string) => ({
   /** Hash id → dead letter; zset id → when it died. */
   dead: `${prefix}:dead`,
   deadOrder: `${prefix}:dead:order`,
+  /** Hash, kept for a while: what was decided about a dead letter, when and by whom. */
+  decided: (id: string) => `${prefix}:dead:decided:${id}`,
   /** Hash stream|entry → how many processes died over it. */
   deaths: `${prefix}:deaths`,
   /** Hash: epoch, state, who said so and when; scopes as fields `task:<id>`, `agent:<id>`, … */

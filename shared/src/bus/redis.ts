@@ -141,7 +141,8 @@ export type ScriptName =
   | 'nexusBeat'
   | 'nexusBury'
   | 'nexusControl'
-  | 'nexusReplay';
+  | 'nexusReplay'
+  | 'nexusEdit';
 
 /** scripts/<verb>-<number of keys>.lua → nexus<Verb>. */
 const loadScripts = (): Record<string, Script> => {

@@ -25,8 +25,26 @@ import {
   taskStatus,
 } from '@nexus/shared/messages/domain';
 import { z } from 'zod';
+import {
+  type deadLetterDetail,
+  type deadLetterList,
+  type deadLetterShort,
+  type letterAnswer,
+  type letterEdit,
+  type lettersAnswer,
+  type lettersDecision,
+  timestamp,
+} from './letters.ts';
 
-const timestamp = z.string().meta({ description: 'ISO 8601, UTC.', format: 'date-time' });
+export {
+  deadLetterDetail,
+  deadLetterList,
+  letterAnswer,
+  letterEdit,
+  letterQuery,
+  lettersAnswer,
+  lettersDecision,
+} from './letters.ts';
 
 // --- problems ----------------------------------------------------------------------------------
 
@@ -153,6 +171,10 @@ export const taskEnding = z
   .object({ task_id: taskId, status: z.enum(['cancelling', 'deleting']) })
   .meta({ id: 'TaskEnding', description: 'It was asked for; events and the task itself tell when it is done.' });
 
+export const taskRetried = z
+  .object({ task_id: taskId, status: z.literal('retrying'), subtasks: z.array(subtaskId) })
+  .meta({ id: 'TaskRetried', description: '`subtasks` waited and are tried again.' });
+
 export const taskLogs = z
   .object({
     task_id: taskId,
@@ -255,39 +277,6 @@ export const controlState = z
   })
   .meta({ id: 'Control' });
 
-// --- dead letters ------------------------------------------------------------------------------
-
-export const deadLetterShort = z
-  .object({
-    id: z.string(),
-    at: timestamp,
-    code: z.string(),
-    says: z.string(),
-    service: z.string(),
-    type: z.string(),
-    task_id: z.string().nullable(),
-  })
-  .meta({ id: 'DeadLetterShort' });
-
-export const deadLetterDetail = deadLetterShort
-  .extend({
-    instance_id: z.string().meta({ description: 'Where it died.' }),
-    causes: z.array(z.string()).meta({ description: 'The chain of causes, outermost first.' }),
-    operator: z.string().meta({ description: 'What the person on duty can do.' }),
-    envelope: z
-      .record(z.string(), z.unknown())
-      .meta({ description: 'The message with its history; what was not JSON lies as text in its payload.' }),
-  })
-  .meta({ id: 'DeadLetter' });
-
-export const deadLetterList = z
-  .object({ dead_letters: z.array(deadLetterShort), total: z.int(), next_offset: z.int().nullable() })
-  .meta({ id: 'DeadLetterList' });
-
-export const letterAnswer = z
-  .object({ id: z.string(), status: z.enum(['replayed', 'dropped']) })
-  .meta({ id: 'DeadLetterAnswer' });
-
 // --- the system --------------------------------------------------------------------------------
 
 export const health = z
@@ -332,6 +321,7 @@ export type SubtaskShort = z.infer<typeof subtaskShort>;
 export type SubtaskDetail = z.infer<typeof subtaskDetail>;
 export type TaskDetail = z.infer<typeof taskDetail>;
 export type TaskEnding = z.infer<typeof taskEnding>;
+export type TaskRetried = z.infer<typeof taskRetried>;
 export type TaskLogs = z.infer<typeof taskLogs>;
 export type AgentShown = z.infer<typeof agentShown>;
 export type AgentList = z.infer<typeof agentList>;
@@ -343,6 +333,10 @@ export type DeadLetterShort = z.infer<typeof deadLetterShort>;
 export type DeadLetterDetail = z.infer<typeof deadLetterDetail>;
 export type DeadLetterList = z.infer<typeof deadLetterList>;
 export type LetterAnswer = z.infer<typeof letterAnswer>;
+export type LetterFilter = z.input<typeof lettersDecision>['filter'];
+export type LettersDecision = z.input<typeof lettersDecision>;
+export type LettersAnswer = z.infer<typeof lettersAnswer>;
+export type LetterEdit = z.input<typeof letterEdit>;
 export type Health = z.infer<typeof health>;
 export type System = z.infer<typeof system>;
 export type FleetEvent = z.infer<typeof fleetEvent>;

@@ -19,6 +19,10 @@ import type {
   FleetEvent,
   Health,
   LetterAnswer,
+  LetterEdit,
+  LetterFilter,
+  LettersAnswer,
+  LettersDecision,
   Problem,
   ShownStatus,
   SubtaskDetail,
@@ -28,6 +32,7 @@ import type {
   TaskEnding,
   TaskList,
   TaskLogs,
+  TaskRetried,
 } from './api.ts';
 import { readEvents } from './sse.ts';
 
@@ -82,12 +87,18 @@ export type Client = {
   /** What the attempts have left as evidence: logs, or `all` files; `bytesMax` bounds each file, from its end. */
   logs(id: string, filter?: { subtask?: string; bytesMax?: number; all?: boolean }): Promise<TaskLogs>;
   cancel(id: string, reason?: string): Promise<TaskEnding>;
+  /** Lets a task that waits for a person go on: one of its subtasks, or all that wait. */
+  retry(id: string, asked?: { subtask_id?: string; note?: string }): Promise<TaskRetried>;
   remove(id: string): Promise<TaskEnding>;
   agents(): Promise<AgentList>;
-  deadLetters(page?: Page): Promise<DeadLetterList>;
+  deadLetters(filter?: Page & LetterFilter): Promise<DeadLetterList>;
   deadLetter(id: string): Promise<DeadLetterDetail>;
+  edit(id: string, edit: LetterEdit): Promise<DeadLetterDetail>;
   replay(id: string): Promise<LetterAnswer>;
   drop(id: string): Promise<LetterAnswer>;
+  /** The same for all that fit, up to a limit; what was refused is named in the answer. */
+  replayAll(decision: LettersDecision): Promise<LettersAnswer>;
+  dropAll(decision: LettersDecision): Promise<LettersAnswer>;
   control(): Promise<ControlState>;
   command(word: ControlWord, scope?: ControlScope): Promise<ControlState>;
   /**
@@ -125,12 +136,16 @@ export const openClient = (options: ClientOptions): Client => {
         `/api/tasks/${part(id)}/logs${query({ subtask: filter.subtask, bytes_max: filter.bytesMax, all: filter.all })}`,
       ),
     cancel: (id, reason) => send('POST', `/api/tasks/${part(id)}/cancel`, reason === undefined ? {} : { reason }),
+    retry: (id, asked = {}) => send('POST', `/api/tasks/${part(id)}/retry`, asked),
     remove: (id) => send('DELETE', `/api/tasks/${part(id)}`),
     agents: () => get('/api/agents'),
-    deadLetters: (page = {}) => get(`/api/dead-letters${query(page)}`),
+    deadLetters: (filter = {}) => get(`/api/dead-letters${query(filter)}`),
     deadLetter: (id) => get(`/api/dead-letters/${part(id)}`),
+    edit: (id, edit) => send('PATCH', `/api/dead-letters/${part(id)}`, edit),
     replay: (id) => send('POST', `/api/dead-letters/${part(id)}/replay`),
     drop: (id) => send('DELETE', `/api/dead-letters/${part(id)}`),
+    replayAll: (decision) => send('POST', '/api/dead-letters/replay', decision),
+    dropAll: (decision) => send('POST', '/api/dead-letters/drop', decision),
     control: () => get('/api/control'),
     command: (command, scope) => send('POST', '/api/control', scope === undefined ? { command } : { command, scope }),
     events: (filter = {}) => follow(call, filter),

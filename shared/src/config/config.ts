@@ -219,6 +219,12 @@ export const fabricConfig = defineConfig({
   rehearsal: setting('NEXUS_REHEARSAL', is.flag, 'on: tasks may bring a scenario that scripted agents play.', {
     default: 'off',
   }),
+  letterRecordMs: setting(
+    'NEXUS_LETTER_RECORD',
+    is.duration,
+    'How long it is kept when, by whom and as what a dead letter was replayed or dropped.',
+    { default: '7d' },
+  ),
   logLevel: setting(
     'NEXUS_LOG_LEVEL',
     is.oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent'),

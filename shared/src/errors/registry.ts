@@ -144,6 +144,30 @@ export const registry = {
     says: 'Dead letter {id} cannot be replayed as it is: {problem}',
     operator: 'Drop it, and publish what was meant as a new message.',
   },
+  LETTER_DECIDED: {
+    outcome: 'dead',
+    http: 409,
+    says: 'Dead letter {id} was {what} already, at {at} by {by}{as}.',
+    operator: 'Nothing to do. If it dies again, it is listed again.',
+  },
+  LETTER_CHANGED: {
+    outcome: 'dead',
+    http: 409,
+    says: 'Dead letter {id} was changed by somebody else meanwhile; nothing was done.',
+    operator: 'Look at it again (`nexus dlq show`), and decide anew.',
+  },
+  LETTER_LATE: {
+    outcome: 'dead',
+    http: 409,
+    says: 'Dead letter {id} cannot be replayed any more: {state}.',
+    operator: 'Nobody waits for it: drop it. What is still wanted is a new task, or `nexus retry` of one that waits.',
+  },
+  LETTER_EDIT_INVALID: {
+    outcome: 'dead',
+    http: 422,
+    says: 'The edit of dead letter {id} does not fit {type}, so nothing was changed: {problem}',
+    operator: 'Compare it with shared/MESSAGES.md; `nexus dlq show` prints what it holds now.',
+  },
   LEDGER_UNREADABLE: {
     outcome: 'dead',
     http: 500,
@@ -155,6 +179,18 @@ export const registry = {
     http: 422,
     says: 'There is no control word "{word}". Known: STOP_ALL, PAUSE_ALL, RESUME_ALL, DRAIN.',
     operator: 'Words are upper case; JSON is {"command": "STOP_ALL", "scope": {"task": "<id>"}}.',
+  },
+  CONTROL_TARGET: {
+    outcome: 'dead',
+    http: 422,
+    says: 'There is no {kind} "{id}", so nothing was changed. {known}',
+    operator: 'A part is one task, agent, service or instance; `nexus status` and `nexus agents` name them.',
+  },
+  CONTROL_IDLE: {
+    outcome: 'dead',
+    http: 409,
+    says: 'There is nothing to resume: {what} is not held. {held}',
+    operator: '`nexus status` shows what is stopped or paused, by whom and since when.',
   },
 
   // Requests from people
@@ -224,6 +260,12 @@ export const registry = {
     says: 'Task {task} has already ended: {status}.',
     operator: 'Nothing to do.',
   },
+  TASK_NOT_WAITING: {
+    outcome: 'dead',
+    http: 409,
+    says: 'Task {task} waits for nobody, so there is nothing to retry: {state}.',
+    operator: '`nexus tasks --waiting` lists those that do; a task that has ended is submitted again.',
+  },
   TASK_RUNNING: {
     outcome: 'dead',
     http: 409,
@@ -232,7 +274,7 @@ export const registry = {
   },
   IDEMPOTENCY_CONFLICT: {
     outcome: 'dead',
-    http: 409,
+    http: 422,
     says: 'Idempotency-Key "{key}" was used with another body within the last 24 hours.',
     operator: 'Use a new key for a new request.',
   },

@@ -135,11 +135,11 @@ test('a dead letter is listed, shown, replayed once, and dropped', async () => {
   broken = false;
   await bus.dead.replay(message_id, 'test');
   await eventually('it is handled', () => handled.length === 1);
-  await expect(bus.dead.replay(message_id, 'test')).rejects.toMatchObject({ code: 'LETTER_UNKNOWN' });
-  await expect(bus.dead.drop(message_id)).rejects.toMatchObject({ code: 'LETTER_UNKNOWN' });
+  await expect(bus.dead.replay(message_id, 'test')).rejects.toMatchObject({ code: 'LETTER_DECIDED' });
+  await expect(bus.dead.drop(message_id, 'test')).rejects.toMatchObject({ code: 'LETTER_DECIDED' });
   await fabric.redis.xadd(inbox, '*', 'm', 'not json');
   const second = await eventually('the other is dead', async () => (await bus.dead.list()).letters[0]);
   await expect(bus.dead.replay(second.id, 'test')).rejects.toMatchObject({ code: 'LETTER_UNREADABLE' });
-  await bus.dead.drop(second.id);
+  await bus.dead.drop(second.id, 'test');
   expect((await bus.dead.list()).total).toBe(0);
 });
