@@ -6,10 +6,10 @@
  * ended makes room for the next.
  */
 import type { Handler, Message } from '@nexus/shared/bus';
-import type { Kind, KindsTo } from '@nexus/shared/messages';
+import type { Kind } from '@nexus/shared/messages';
 import type { BoardHead } from '@nexus/shared/messages/domain';
 import { Redis } from 'ioredis';
-import { type BoardMessage, decide, Missing, type View } from '../../services/project-manager/board.ts';
+import { type BoardKind, type BoardMessage, decide, Missing, type View } from '../../services/project-manager/board.ts';
 import { type Tools, transition } from '../../services/project-manager/transition.ts';
 import * as say from '../../test/tools/board.ts';
 import { clockMs } from './pace.ts';
@@ -38,7 +38,7 @@ export const board: Role = async (options, started) => {
   watchSettlements(() => acknowledged(clockMs() - began));
   const bus = await openProduct(options, 'project-manager');
   const tools: Tools = { rules, agentFor, capacity: async () => 1000 };
-  const handler: Handler<KindsTo<'project-manager'>, Tools> = (message, given) => {
+  const handler: Handler<BoardKind, Tools> = (message, given) => {
     began = clockMs();
     return transition(message, given);
   };

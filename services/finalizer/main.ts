@@ -11,6 +11,7 @@ import { openRedactor } from '@nexus/shared/telemetry';
 import { config } from './config.ts';
 import { loadTargets } from './define-target.ts';
 import { onHubDiscarded } from './on-hub-discarded.ts';
+import { onHubExpired } from './on-hub-expired.ts';
 import { onMergeRequested } from './on-merge-requested.ts';
 import { onReleaseRequested } from './on-release-requested.ts';
 import { onRepositoryRequested } from './on-repository-requested.ts';
@@ -41,6 +42,7 @@ export const service = defineService({
     'repository.requested': onRepositoryRequested,
     'merge.requested': onMergeRequested,
     'release.requested': onReleaseRequested,
+    'hub.expired': onHubExpired,
     'hub.discarded': onHubDiscarded,
   },
 });

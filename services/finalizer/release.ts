@@ -28,6 +28,9 @@ export const release = async (
 ): Promise<Outcome> => {
   const { task_id: taskId, repository, commit, base_commit: baseCommit, checks, proven } = payload;
   const { config, signal } = tools;
+  if (payload.outcome !== 'completed' || commit === null || baseCommit === null) {
+    return { result: null, code: null, says: payload.reason ?? '' };
+  }
   const hub = hubLocation(config, taskId);
   const known = { commit, checks, proven };
   if (commit === baseCommit) {

@@ -1,72 +1,25 @@
 import { fail } from '@nexus/shared/errors';
 import type { TaskView } from '@nexus/shared/ledger';
-import {
-  type BoardHead,
-  endedTask,
-  type Plan,
-  type TaskHead,
-  type TaskRequest,
-  type TaskResult,
-  type TaskStatus,
-  taskHead,
-  taskStatus,
-} from '@nexus/shared/messages/domain';
+import type { BoardHead, Plan, TaskRequest, TaskResult, TaskStatus } from '@nexus/shared/messages/domain';
 import { describe, expect, test } from 'vitest';
 import {
-  type Decision,
-  decideBoardCompleted,
-  decideCancelled,
-  decideDeadline,
-  decideDeleted,
-  decidePrepared,
-  decideReleased,
-  decideSubmitted,
-  type Submission,
-} from './decide.ts';
-
-const now = Date.parse('2030-01-01T12:00:00Z');
-const at = '2030-01-01T12:00:00.000Z';
-const deadline = '2030-01-01T14:00:00+01:00';
-const base = 'a'.repeat(40);
-const merged = 'b'.repeat(40);
-const task_id = 'add-export-x1y2z3';
-const nothing: Decision = { change: null, publish: [] };
-const statuses = taskStatus.options;
-const ended = statuses.filter(endedTask);
-const open = statuses.filter((status) => !endedTask(status));
-
-const request: TaskRequest = { request: 'Add an export', deadline };
-const head: TaskHead = {
-  task_id,
-  title: 'Add an export',
-  status: 'planning',
-  reason: null,
-  priority: 'HIGH',
-  mode: 'parallel',
-  workflow: null,
-  created_at: '2030-01-01T11:00:00.000Z',
-  updated_at: '2030-01-01T11:00:00.000Z',
-  ended_at: null,
+  at,
+  base,
   deadline,
-  repository: '/repos/shop',
-  base: null,
-  base_commit: base,
-  warnings: [],
-  actor: 'somebody',
-};
-const view = (status: TaskStatus, more: Partial<TaskView> = {}): TaskView => ({
-  revision: 7,
-  head: { ...head, status },
+  ended,
+  head,
+  headOf,
+  kinds,
+  merged,
+  nothing,
+  now,
+  reportOn,
   request,
-  plan: null,
-  result: null,
-  ...more,
-});
-const headOf = (decision: Decision): TaskHead => {
-  if (decision.change === null || decision.change === 'removed') throw new Error('no head was written');
-  return taskHead.parse(decision.change.head);
-};
-const kinds = (decision: Decision) => decision.publish.map((next) => next.type);
+  statuses,
+  task_id,
+  view,
+} from '../../test/tools/task-views.ts';
+import { decideBoardCompleted, decidePrepared, decideReleased, decideSubmitted, type Submission } from './decide.ts';
 
 describe('task.submitted', () => {
   const submission: Submission = { taskId: task_id, request, priority: 'LOW', actor: 'by hand', refusal: null };
@@ -111,14 +64,17 @@ describe('task.submitted', () => {
     const decision = submit({ refusal: fail('WORKFLOW_UNKNOWN', { workflow: 'magic', known: 'simple' }) });
     const reason = 'WORKFLOW_UNKNOWN: There is no workflow "magic". There are: simple.';
     expect(headOf(decision)).toMatchObject({ status: 'failed', reason, ended_at: at });
-    expect(decision.publish).toEqual([]);
+    expect(decision.publish).toEqual([
+      { ...reportOn('failed', reason, { base_commit: null, repository: null }), priority: 'LOW' },
+    ]);
   });
 
   test('fails at once what is due already, and names both times', () => {
     const decision = submit({ request: { ...request, deadline: '2030-01-01T12:00:00Z' } });
     const reason = `DEADLINE_PASSED: The deadline 2030-01-01T12:00:00Z is in the past; it is ${at} now.`;
     expect(headOf(decision)).toMatchObject({ status: 'failed', reason });
-    expect(decision.publish).toEqual([]);
+    expect(decision.change).toMatchObject({ request: { request: 'Add an export' } });
+    expect(kinds(decision)).toEqual(['release.requested']);
   });
 
   test.each([
@@ -168,14 +124,14 @@ describe('repository.prepared', () => {
     ]);
   });
 
-  test('goes on with a task that waits for a person', () => {
-    expect(headOf(prepared('waiting_for_person')).status).toBe('in_progress');
+  test('that comes again to a task that has its plan, and waits for a person, changes nothing', () => {
+    expect(decidePrepared(view('waiting_for_person', { plan }), payload, () => plan, now)).toEqual(nothing);
   });
 
   test('fails the task where there is no repository, with the sentence that says why', () => {
     const decision = prepared('planning', { base_commit: null, code: 'REPOSITORY_MISSING', says: 'There is none.' });
     expect(headOf(decision)).toMatchObject({ status: 'failed', reason: 'REPOSITORY_MISSING: There is none.' });
-    expect(decision.publish).toEqual([]);
+    expect(decision.publish).toEqual([reportOn('failed', 'REPOSITORY_MISSING: There is none.')]);
   });
 
   test('fails the task rather than leave it waiting where no commit is named', () => {
@@ -243,7 +199,10 @@ describe('board.completed', () => {
     expect(decision.publish).toEqual([
       {
         type: 'release.requested',
-        payload: { task_id, repository: '/repos/shop', commit: merged, base_commit: base, checks, proven: true },
+        payload: {
+          ...{ task_id, outcome: 'completed', reason: null, repository: '/repos/shop' },
+          ...{ commit: merged, base_commit: base, checks, proven: true },
+        },
         key: '',
         priority: 'HIGH',
       },
@@ -262,10 +221,21 @@ describe('board.completed', () => {
     expect(release?.payload).toMatchObject({ commit: base, proven: false });
   });
 
-  test('that failed fails the task with its reason, and releases nothing', () => {
-    const decision = completed('in_progress', { outcome: 'failed', reason: 'SUBTASK_FAILED: build', commit: null });
+  const brokeDown = { outcome: 'failed' as const, reason: 'SUBTASK_FAILED: build', commit: null };
+
+  test('that failed fails the task with its reason, and has nothing pushed but a report written', () => {
+    const decision = completed('in_progress', brokeDown, { ...board, outcome: 'failed' });
     expect(headOf(decision)).toMatchObject({ status: 'failed', reason: 'SUBTASK_FAILED: build', ended_at: at });
-    expect(decision.publish).toEqual([]);
+    expect(decision.publish).toEqual([reportOn('failed', 'SUBTASK_FAILED: build')]);
+  });
+
+  test.each([
+    ['stands', { ...board, outcome: null }],
+    ['was never made', null],
+  ])('that failed by a message that died closes the board that %s', (_, on) => {
+    const decision = completed('in_progress', brokeDown, on);
+    expect(kinds(decision)).toEqual(['board.cancelled', 'release.requested']);
+    expect(decision.publish[0]?.payload).toEqual({ task_id, reason: 'SUBTASK_FAILED: build' });
   });
 
   test('goes on with a task that waits for a person', () => {
@@ -319,65 +289,5 @@ describe('release.finished', () => {
 
   test.each(['accepted', 'planning', 'in_progress'] as const)('for a task %s is our mistake', (status) => {
     expect(() => released(view(status))).toThrow(expect.objectContaining({ code: 'TRANSITION_ILLEGAL' }));
-  });
-});
-
-describe('cancellation.requested', () => {
-  const cancelled = (task: TaskView | null, reason = 'no longer needed') =>
-    decideCancelled(task, { task_id, reason }, now);
-
-  test.each(open)('ends a task %s and closes its board, behind its plan', (status) => {
-    const decision = cancelled(view(status));
-    expect(headOf(decision)).toMatchObject({ status: 'cancelled', reason: 'no longer needed', ended_at: at });
-    const payload = { task_id, reason: 'no longer needed' };
-    expect(decision.publish).toEqual([{ type: 'board.cancelled', payload, key: '', priority: 'HIGH' }]);
-  });
-
-  test.each(ended)('for a task %s changes nothing', (status) => {
-    expect(cancelled(view(status))).toEqual(nothing);
-  });
-
-  test('without a reason says at least who', () => {
-    expect(headOf(cancelled(view('planning'), ' ')).reason).toBe('Cancelled by a person.');
-  });
-});
-
-describe('deadline.reached', () => {
-  const reached = (task: TaskView | null, on = deadline) => decideDeadline(task, { task_id, deadline: on }, now);
-
-  test.each(open)('fails a task %s and closes its board', (status) => {
-    const decision = reached(view(status));
-    expect(headOf(decision)).toMatchObject({
-      status: 'failed',
-      reason: `DEADLINE_MISSED: The deadline ${deadline} passed before the work was done.`,
-    });
-    expect(kinds(decision)).toEqual(['board.cancelled']);
-  });
-
-  test.each(ended)('for a task %s changes nothing', (status) => {
-    expect(reached(view(status))).toEqual(nothing);
-  });
-
-  test('counts if it is the same moment, however it is written, and only then', () => {
-    expect(headOf(reached(view('planning'), '2030-01-01T13:00:00Z')).status).toBe('failed');
-    expect(reached(view('planning'), '2030-01-01T13:00:01Z')).toEqual(nothing);
-    expect(reached(view('planning', { head: { ...head, deadline: null } }))).toEqual(nothing);
-    expect(reached(null)).toEqual(nothing);
-  });
-});
-
-describe('deletion.requested', () => {
-  test.each(ended)('removes a task %s with all that belongs to it', (status) => {
-    const decision = decideDeleted(view(status));
-    expect(decision.change).toBe('removed');
-    expect(kinds(decision)).toEqual(['board.discarded', 'hub.discarded']);
-  });
-
-  test.each(open)('is refused for a task %s', (status) => {
-    expect(() => decideDeleted(view(status))).toThrow(expect.objectContaining({ code: 'TASK_RUNNING' }));
-  });
-
-  test('that comes again changes nothing', () => {
-    expect(decideDeleted(null)).toEqual(nothing);
   });
 });

@@ -6,10 +6,13 @@
  *        │                  │                      │                 │
  *        └──────────────────┴──────────────────────┴─────────────────┴──→ failed, cancelled
  *
+ * A task that ends badly gets its report too, and its board is closed. How one comes to wait for a person, and
+ * goes on, is decided in `waiting.ts`.
+ *
  * Messages may come twice or late. One for a state that the task has left, or for a task that was deleted,
  * changes nothing; one for a state that it has not reached is our own mistake (`TRANSITION_ILLEGAL`).
  */
-import { type FollowUp, followUp } from '@nexus/shared/bus';
+import { followUp } from '@nexus/shared/bus';
 import { AppError, fail } from '@nexus/shared/errors';
 import type { TaskView } from '@nexus/shared/ledger';
 import type { PayloadOf } from '@nexus/shared/messages';
@@ -21,15 +24,12 @@ import {
   type Priority,
   type TaskHead,
   type TaskRequest,
-  type TaskResult,
   type TaskStatus,
   taskTransitions,
 } from '@nexus/shared/messages/domain';
+import { type Decision, ended, illegal, moved, nothing, sentenceOf, type TaskChange } from './moves.ts';
 
-/** The parts of a task's document that change. */
-export type TaskChange = { head?: TaskHead; request?: TaskRequest; plan?: Plan; result?: TaskResult };
-/** What is written (null: nothing) and what is said. */
-export type Decision = { change: TaskChange | 'removed' | null; publish: FollowUp[] };
+export type { Decision } from './moves.ts';
 
 export type Submission = {
   taskId: string;
@@ -41,8 +41,6 @@ export type Submission = {
   refusal: AppError | null;
 };
 
-const nothing: Decision = { change: null, publish: [] };
-
 /** A new task begins with its repository; one that cannot be worked on fails at once, for all to see. */
 export const decideSubmitted = (view: TaskView | null, submission: Submission, now: number): Decision => {
   if (view !== null) return nothing;
@@ -52,7 +50,8 @@ export const decideSubmitted = (view: TaskView | null, submission: Submission, n
   if (refusal !== null || late) {
     const passed = { deadline: request.deadline ?? '', now: new Date(now).toISOString() };
     const reason = refusal ?? fail('DEADLINE_PASSED', passed);
-    return { change: { head: moved(accepted, 'failed', now, sentenceOf(reason)), request }, publish: [] };
+    const { change, publish } = ended(accepted, 'failed', sentenceOf(reason), now, 'none');
+    return { change: { ...(change as TaskChange), request }, publish };
   }
   const { repository, base, title, priority } = accepted;
   const publish = [followUp('repository.requested', { task_id, repository, base, title }, { priority })];
@@ -70,15 +69,17 @@ export const decidePrepared = (
   planFor: (request: TaskRequest, warnings: readonly string[]) => Plan,
   now: number,
 ): Decision => {
-  if (view === null || !awaits(view.head, 'planning', 'in_progress')) return nothing;
+  if (view === null || view.plan !== null || !awaits(view.head, 'planning', 'in_progress')) return nothing;
   const { base_commit, warnings, code, says } = payload;
-  if (code !== null) return failed(view.head, `${code}: ${says}`, now);
-  if (base_commit === null) return failed(view.head, 'BUG: the repository was prepared, but has no commit', now);
+  if (code !== null) return ended(view.head, 'failed', `${code}: ${says}`, now, 'none');
+  if (base_commit === null) {
+    return ended(view.head, 'failed', 'BUG: the repository was prepared, but has no commit', now, 'none');
+  }
   let plan: Plan;
   try {
     plan = planFor(view.request, warnings);
   } catch (error) {
-    if (error instanceof AppError) return failed(view.head, sentenceOf(error), now);
+    if (error instanceof AppError) return ended(view.head, 'failed', sentenceOf(error), now, 'none');
     throw error;
   }
   const { task_id, priority } = view.head;
@@ -101,13 +102,17 @@ export const decideBoardCompleted = (
   if (view === null || !awaits(view.head, 'in_progress', 'releasing')) return nothing;
   const head = warned(view.head, board?.warnings ?? []);
   const { task_id, priority, repository, base_commit } = head;
-  if (payload.outcome === 'failed') return failed(head, payload.reason ?? 'A subtask failed.', now);
+  if (payload.outcome === 'failed') {
+    // A message of the board that died fails the task, too, and then its board still stands.
+    const stands = board === null || board.outcome === null;
+    return ended(head, 'failed', payload.reason ?? 'A subtask failed.', now, stands ? 'open' : 'closed');
+  }
   const commit = payload.commit ?? board?.integration ?? base_commit;
   if (commit === null || base_commit === null) {
-    return failed(head, 'BUG: the board was completed, but there is no commit', now);
+    return ended(head, 'failed', 'BUG: the board was completed, but there is no commit', now, 'closed');
   }
   const proof = { checks: countsOf(board), proven: board?.proven ?? false };
-  const release = { task_id, repository, commit, base_commit, ...proof };
+  const release = { task_id, outcome: 'completed' as const, reason: null, repository, commit, base_commit, ...proof };
   const publish = [followUp('release.requested', release, { priority })];
   return { change: { head: moved(head, 'releasing', now) }, publish };
 };
@@ -134,7 +139,7 @@ export const decideReleased = (
   const message = code === null || code === 'RELEASE_FAILED' ? says : `${code}: ${says}`;
   const reason =
     code === 'RELEASE_FAILED' ? `${code}: ${says}` : sentenceOf(fail('RELEASE_FAILED', { repository, message }));
-  return failed(view.head, reason, now);
+  return ended(view.head, 'failed', reason, now, 'closed');
 };
 
 /** A person wants no more of it. Agents at work learn of it from the task's status; the board is closed. */
@@ -145,7 +150,7 @@ export const decideCancelled = (
 ): Decision => {
   if (view === null || endedTask(view.head.status)) return nothing;
   const reason = payload.reason.trim() || 'Cancelled by a person.';
-  return { change: { head: moved(view.head, 'cancelled', now, reason) }, publish: [boardCancelled(view.head, reason)] };
+  return ended(view.head, 'cancelled', reason, now, 'open');
 };
 
 /** The alarm of a deadline. It counts only if it is still the task's deadline. */
@@ -158,7 +163,7 @@ export const decideDeadline = (
   const { deadline } = view.head;
   if (deadline === null || Date.parse(deadline) !== Date.parse(payload.deadline)) return nothing;
   const reason = sentenceOf(fail('DEADLINE_MISSED', { deadline }));
-  return { change: { head: moved(view.head, 'failed', now, reason) }, publish: [boardCancelled(view.head, reason)] };
+  return ended(view.head, 'failed', reason, now, 'open');
 };
 
 /** An ended task goes, with its board, its hub and its report. Throws `TASK_RUNNING` for one that has not. */
@@ -222,25 +227,6 @@ const awaits = (head: TaskHead, from: TaskStatus, to: TaskStatus): boolean => {
 };
 const wayOfATask: readonly TaskStatus[] = ['accepted', 'planning', 'in_progress', 'releasing', 'completed'];
 
-const moved = (head: TaskHead, status: TaskStatus, now: number, reason: string | null = null): TaskHead => {
-  if (!taskTransitions[head.status].includes(status)) throw illegal(head, status);
-  const updated_at = new Date(now).toISOString();
-  const ended_at = endedTask(status) ? updated_at : null;
-  return { ...head, status, reason: reason === null ? null : reason.slice(0, 2000), updated_at, ended_at };
-};
-
-const illegal = (head: TaskHead, to: TaskStatus): AppError =>
-  fail('TRANSITION_ILLEGAL', { what: 'Task', id: head.task_id, from: head.status, to });
-
-const failed = (head: TaskHead, reason: string, now: number): Decision => ({
-  change: { head: moved(head, 'failed', now, reason) },
-  publish: [],
-});
-
-/** In the lane of the task's other messages, so that it stays behind the plan that it may follow closely. */
-const boardCancelled = ({ task_id, priority }: TaskHead, reason: string): FollowUp =>
-  followUp('board.cancelled', { task_id, reason: reason.slice(0, 2000) }, { priority });
-
 /** With the warnings of its board: as many of its own as there is room for beside them. */
 const warned = (head: TaskHead, warnings: readonly string[]): TaskHead =>
   warnings.length === 0
@@ -253,5 +239,3 @@ const countsOf = (board: BoardHead | null): CheckCounts => {
   for (const { state } of board?.before ?? []) counts[state]++;
   return counts;
 };
-
-const sentenceOf = (error: AppError): string => `${error.code}: ${error.message}`;

@@ -2,7 +2,8 @@
  * The orchestrator: takes a request, has its repository prepared, plans it, hands the plan on, and says in
  * the end what became of it. It is the only writer of the document `task:<id>`.
  *
- * Read on: `decide.ts` (what becomes of a task, pure), `strategy.ts` (how it is planned), `submission.ts`.
+ * Read on: `decide.ts` (what becomes of a task, pure), `waiting.ts` (when it waits for a person), `strategy.ts`
+ * (how it is planned), `submission.ts`.
  */
 import { foldersOf, openCatalog } from '@nexus/shared/catalog';
 import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
@@ -11,15 +12,20 @@ import { onBoardCompleted } from './on-board-completed.ts';
 import { onCancellationRequested } from './on-cancellation-requested.ts';
 import { onDeadlineReached } from './on-deadline-reached.ts';
 import { onDeletionRequested } from './on-deletion-requested.ts';
+import { onEscalationRaised } from './on-escalation-raised.ts';
+import { onPatienceEnded } from './on-patience-ended.ts';
+import { onPersonAnswered } from './on-person-answered.ts';
 import { onReleaseFinished } from './on-release-finished.ts';
 import { onRepositoryPrepared } from './on-repository-prepared.ts';
+import { onRetentionDue } from './on-retention-due.ts';
 import { onTaskSubmitted } from './on-task-submitted.ts';
 import type { Tools } from './settle-task.ts';
 
 const open = async (context: ServiceContext<typeof config>): Promise<Tools> => {
   const catalog = await openCatalog(foldersOf(context.config));
   for (const notice of catalog.notices) context.log.info(notice);
-  return { catalog };
+  const { plansMax, personTimeout: personTimeoutMs, retention: retentionMs } = context.config;
+  return { catalog, patience: { plansMax, personTimeoutMs }, retentionMs };
 };
 
 export const service = defineService({
@@ -36,6 +42,10 @@ export const service = defineService({
     'cancellation.requested': onCancellationRequested,
     'deletion.requested': onDeletionRequested,
     'deadline.reached': onDeadlineReached,
+    'escalation.raised': onEscalationRaised,
+    'patience.ended': onPatienceEnded,
+    'person.answered': onPersonAnswered,
+    'retention.due': onRetentionDue,
   },
 });
 

@@ -18,7 +18,7 @@ test('a scenario with a mistake in a message written by hand fails its task befo
     message as Message<'task.submitted'>,
     tools as unknown as HandlerTools & Parameters<typeof onTaskSubmitted>[1],
   );
-  expect(outcome).toMatchObject({ is: 'done', publish: [] });
+  expect(outcome).toMatchObject({ is: 'done', publish: [{ type: 'release.requested' }] });
   if (outcome.is === 'done') store.settle(outcome.write);
   const task = await readTask(store, keys, 'a-task');
   expect(task?.head).toMatchObject({ status: 'failed', reason: expect.stringMatching(/^SCENARIO_INVALID: .*line \d/) });

@@ -4,10 +4,16 @@ import type { Catalog } from '@nexus/shared/catalog';
 import type { TaskView } from '@nexus/shared/ledger';
 import { removeRequest, removeTask, writeTask } from '@nexus/shared/ledger/write';
 import type { ServiceTools } from '@nexus/shared/service';
-import type { Decision } from './decide.ts';
+import type { Decision } from './moves.ts';
+import type { Patience } from './waiting.ts';
 
 /** What `open()` makes for the handlers. */
-export type Tools = ServiceTools & { catalog: Catalog };
+export type Tools = ServiceTools & {
+  catalog: Catalog;
+  patience: Patience;
+  /** How long the hub of an ended task is kept. */
+  retentionMs: number;
+};
 
 /** The outcome: follow-ups, and writes guarded by the revision that was decided on. Observers are told too. */
 export const settleTask = (tools: HandlerTools, taskId: string, view: TaskView | null, decision: Decision): Outcome => {

@@ -44,6 +44,33 @@ export const planRequest = (catalog: Catalog, request: TaskRequest, warnings: re
   return { ...rest, approach, workflow: workflow.name, subtasks };
 };
 
+/**
+ * The planner that is put before a subtask which fails again and again: what it plans stands in place of the
+ * subtask, in smaller pieces. Null where the catalog has nobody who plans.
+ */
+export const plannerFor = (
+  catalog: Catalog,
+  failed: { subtask_id: string; title: string; goal: string; reason: string },
+): PlannedSubtask | null => {
+  const role = planningRoles.find((one) => [...catalog.agents.values()].some((agent) => agent.role === one));
+  if (role === undefined) return null;
+  return plannedSubtask.parse({
+    id: `replan-${failed.subtask_id}`.slice(0, 44).replace(/-+$/, ''),
+    title: `Plan anew: ${failed.title}`.slice(0, 200),
+    role,
+    kind: 'report',
+    grows: true,
+    time_box_minutes: 20,
+    goal: [
+      `The subtask "${failed.title}" failed in every attempt. Find out why, and cut it into smaller subtasks, or plan`,
+      'another way to the same end, in .nexus/plan.json: what you plan is done in its place.',
+      `Why it failed: ${failed.reason.slice(0, 2000)}`,
+      `What it was to do: ${failed.goal.slice(0, 4000)}`,
+    ].join('\n'),
+    acceptance: ['.nexus/plan.json is valid, and its subtasks together do what the one that failed was to do.'],
+  });
+};
+
 const stepsOf = (subtasks: readonly PlannedSubtask[]): string =>
   subtasks.map((node) => `${node.title} (${node.role})`).join(' → ');
 

@@ -31,6 +31,13 @@ export const attemptBegun = (draft: Draft, payload: PayloadOf<'attempt.begun'>):
   draft.change(part.id, { state: 'working', instance_id: payload.instance_id, began_at: payload.began_at });
 };
 
+/** The wait of a parked subtask is over: its next attempt may begin. */
+export const backoffElapsed = (draft: Draft, { subtask_id, attempt }: PayloadOf<'backoff.elapsed'>): void => {
+  const part = draft.find(subtask_id);
+  if (part?.state !== 'parked' || part.attempt !== attempt || part.resume_at === null) return;
+  makeReady(draft, part.id, { resume_at: null }, true);
+};
+
 /** An attempt has ended, well or not. */
 export const attemptFinished = (draft: Draft, told: Finished): void => {
   const part = draft.find(told.subtask_id);

@@ -14,19 +14,19 @@
  */
 import type { KindsTo, PayloadOf } from '@nexus/shared/messages';
 import { endedTask } from '@nexus/shared/messages/domain';
-import { attemptBegun, attemptFinished } from './attempts.ts';
+import { attemptBegun, attemptFinished, backoffElapsed } from './attempts.ts';
 import { emptyBoard, fill } from './decompose.ts';
 import { dispatch } from './dispatch.ts';
 import { type Decision, type Draft, Missing, nothing, openDraft, type View } from './draft.ts';
 import { cancelBoard, completeIfDone } from './ending.ts';
+import { escalationAnswered } from './escalation.ts';
 import { gateNext, mergeFinished, verdictReached } from './merge-queue.ts';
 
 export { type Decision, Missing, type Slots, type TaskFacts, type View } from './draft.ts';
 
-/** The kinds that the board is driven by, each with its payload. */
-export type BoardMessage = {
-  [K in KindsTo<'project-manager'>]: { type: K; payload: PayloadOf<K> };
-}[KindsTo<'project-manager'>];
+/** The kinds that the board is driven by, each with its payload; an audit only looks. */
+export type BoardKind = Exclude<KindsTo<'project-manager'>, 'audit.due'>;
+export type BoardMessage = { [K in BoardKind]: { type: K; payload: PayloadOf<K> } }[BoardKind];
 
 /**
  * What a message does to a board: the writes and the messages of one transition, or what has to be read
@@ -60,6 +60,12 @@ const decideOn = (view: View, message: BoardMessage, now: number): Decision => {
       break;
     case 'merge.finished':
       mergeFinished(draft, message.payload);
+      break;
+    case 'backoff.elapsed':
+      backoffElapsed(draft, message.payload);
+      break;
+    case 'escalation.answered':
+      escalationAnswered(draft, message.payload);
       break;
     case 'board.cancelled':
       cancelBoard(draft, message.payload.reason);

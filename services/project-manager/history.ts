@@ -13,7 +13,9 @@ export const remember = (draft: Draft, part: Subtask, line: Line): AttemptEntry[
   ...part.history.slice(1 - linesMax),
   {
     attempt: part.attempt,
+    step: part.step,
     agent_id: line.agent_id ?? part.agent_id,
+    runtime: line.runtime ?? null,
     instance_id: line.instance_id ?? part.instance_id,
     outcome: line.outcome,
     code: line.code ?? null,

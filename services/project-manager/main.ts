@@ -7,8 +7,11 @@ import { defineService, type ServiceContext, type ServiceTools, serve } from '@n
 import { config } from './config.ts';
 import { onAttemptBegun } from './on-attempt-begun.ts';
 import { onAttemptFinished } from './on-attempt-finished.ts';
+import { onAuditDue } from './on-audit-due.ts';
+import { onBackoffElapsed } from './on-backoff-elapsed.ts';
 import { onBoardCancelled } from './on-board-cancelled.ts';
 import { onBoardDiscarded } from './on-board-discarded.ts';
+import { onEscalationAnswered } from './on-escalation-answered.ts';
 import { onMergeFinished } from './on-merge-finished.ts';
 import { onPlanAccepted } from './on-plan-accepted.ts';
 import { onVerdictReached } from './on-verdict-reached.ts';
@@ -39,6 +42,9 @@ export const service = defineService({
     'attempt.finished': onAttemptFinished,
     'verdict.reached': onVerdictReached,
     'merge.finished': onMergeFinished,
+    'backoff.elapsed': onBackoffElapsed,
+    'escalation.answered': onEscalationAnswered,
+    'audit.due': onAuditDue,
     'board.cancelled': onBoardCancelled,
     'board.discarded': onBoardDiscarded,
   },

@@ -7,7 +7,7 @@ import {
   type Outcome,
 } from '@nexus/shared/bus';
 import { readBoard, readLoad, readStats } from '@nexus/shared/ledger';
-import { writeBoard, writeTask, writeWip } from '@nexus/shared/ledger/write';
+import { writeAttempt, writeBoard, writeTask } from '@nexus/shared/ledger/write';
 import type { TaskRequest } from '@nexus/shared/messages/domain';
 import { silentLog } from '@nexus/shared/telemetry';
 import { expect, test } from 'vitest';
@@ -174,7 +174,7 @@ test('a crowd of results on one board keeps nobody from deciding', async () => {
 test('a discarded board goes only at the revision that was looked at, with its slots and checkpoints', async () => {
   const { store, handle, deliver } = await openFleet();
   await deliver(planAccepted('task', nodes));
-  store.settle(writeWip(keys, 'task', 'look', 0, 'a-commit'));
+  store.settle(writeAttempt(keys, 'task', 'look', 0, { ended: 1 }));
   const discarding = await handle({ type: 'board.discarded', payload: { task_id: 'task' } });
   await deliver(attemptFinished(of('look'), { outcome: 'failed', code: 'COMMAND_MISSING' }));
   if (discarding.is !== 'done') throw new Error('it is done');

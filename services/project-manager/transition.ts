@@ -9,8 +9,15 @@ import { done, type HandlerTools, type LedgerWrite, type Message, type Outcome }
 import { fail } from '@nexus/shared/errors';
 import { type BoardView, readBoard, readBoardParts, readLoad, readTask } from '@nexus/shared/ledger';
 import { countLoad, countStat, removeBoard, writeBoard } from '@nexus/shared/ledger/write';
-import type { KindsTo } from '@nexus/shared/messages';
-import { type BoardMessage, type Decision, decide, Missing, type TaskFacts, type View } from './board.ts';
+import {
+  type BoardKind,
+  type BoardMessage,
+  type Decision,
+  decide,
+  Missing,
+  type TaskFacts,
+  type View,
+} from './board.ts';
 import type { Rules } from './config.ts';
 
 /** What the project manager's handlers are given beside the fabric's own tools. */
@@ -26,10 +33,7 @@ export type Tools = {
 const readsMax = 64;
 
 /** Handles a message that a board is driven by. */
-export const transition = async (
-  message: Message<KindsTo<'project-manager'>>,
-  tools: HandlerTools & Tools,
-): Promise<Outcome> => {
+export const transition = async (message: Message<BoardKind>, tools: HandlerTools & Tools): Promise<Outcome> => {
   const told = { type: message.type, payload: message.payload } as BoardMessage;
   let view = await openView(told, tools);
   for (let reads = 0; reads < readsMax; reads++) {

@@ -75,7 +75,7 @@ export const runAttempt = async (order: Order, tools: HandlerTools & WorkerTools
     const context = contextOf(attempt);
     const runtime = await runtimeFor(attempt, context);
     if ('code' in runtime) return failedBefore(attempt, { code: runtime.code, says: runtime.message }, '');
-    return await work(attempt, runtime, context);
+    return { ...(await work(attempt, runtime, context)), runtime: runtime.name };
   } finally {
     running.end();
   }

@@ -8,6 +8,7 @@ import { listTasks, readTask } from '@nexus/shared/ledger';
 import type { TaskResult } from '@nexus/shared/messages/domain';
 import { expect, test } from 'vitest';
 import { service } from '../../services/orchestrator/main.ts';
+import type { Tools } from '../../services/orchestrator/settle-task.ts';
 import { eventually } from '../tools/eventually.ts';
 import { consumeAll } from '../tools/messages.ts';
 import { type TestFabric, testFabric } from '../tools/redis.ts';
@@ -29,11 +30,13 @@ const result: TaskResult = {
 type Answer = (message: Message) => FollowUp[];
 type Played = { fabric: TestFabric; bus: Bus; seen: Message[]; submit: Bus['publish'] };
 
+const tools: Tools = { catalog, patience: { plansMax: 1, personTimeoutMs: 3_600_000 }, retentionMs: 3_600_000 };
+
 /** An orchestrator at work, with what it said to the others in `seen`, answered by `answer`. */
 const play = async (answer: Answer = () => []): Promise<Played> => {
   const fabric = testFabric();
   const bus = await fabric.open('orchestrator');
-  bus.consume({ mode: 'stream', slots: 8, handlers: service.handlers, tools: { catalog } });
+  bus.consume({ mode: 'stream', slots: 8, handlers: service.handlers, tools });
   const seen: Message[] = [];
   for (const other of ['finalizer', 'project-manager'] as const) {
     consumeAll(await fabric.open(other), other, {

@@ -227,6 +227,7 @@ export const attemptFinished = (
     agent_id: 'builder',
     instance_id: 'worker-1',
     outcome: 'finished',
+    runtime: null,
     code: null,
     says: '',
     commit: null,

@@ -45,6 +45,10 @@ export const keysOf = (prefix: string) => ({
   /** Zsets of task ids by the time they were created: all, and those that have not ended. */
   tasks: `${prefix}:tasks`,
   openTasks: `${prefix}:tasks:open`,
+  /** Zset: tasks that wait for a person, by since when. */
+  waitingTasks: `${prefix}:tasks:waiting`,
+  /** Zset: tasks that have ended and whose hub is still there, by when they ended. */
+  endedTasks: `${prefix}:tasks:ended`,
   /** Hash, written by the project manager: revision, head, s:<subtask>. */
   board: (id: string) => `${prefix}:board:${id}`,
   /** Hash task → slots that it holds, counted by the project manager. */

@@ -309,6 +309,13 @@ export const registry = {
     operator: 'Submit it again with more time.',
   },
 
+  PERSON_SILENT: {
+    outcome: 'dead',
+    http: 409,
+    says: 'Nobody answered until {until}. Subtask {subtask} waited for a person because: {why}',
+    operator: 'Submit it again; `nexus status` lists what waits, and NEXUS_PERSON_TIMEOUT says how long it may.',
+  },
+
   // Access
   UNAUTHENTICATED: {
     outcome: 'dead',

@@ -9,7 +9,7 @@
  *
  *   task    hash: revision, status, head, request, plan, result
  *   board   hash: revision, head, s:<subtask>: a field each, so that a transition touches few (rule 12)
- *   attempt hash: revision, wip: the commit that an interrupted attempt goes on from
+ *   attempt hash: revision, running: who runs it, checkpoint: what the next delivery goes on from, ended
  *   report  hash: revision, markdown, json
  *   load    hash: task → slots held          stats  hash of a day: counter → number
  */
@@ -114,16 +114,55 @@ export const readBoardParts = async (
   return { revision: revisionOf(key, revision), head: parse(key, 'head', boardHead, head), subtasks };
 };
 
-/** The commit that an interrupted attempt at a subtask goes on from; null and revision 0 where there is none. */
-export const readWip = async (
-  store: Store,
-  keys: Keys,
-  id: string,
-  subtask: string,
-): Promise<{ revision: number; commit: string | null }> => {
+const runningClaim = z.object({
+  attempt: z.int().positive(),
+  /** The claim of whoever runs it. */
+  token: z.string(),
+  since: z.string(),
+  /** How often its worker means to save it. */
+  every_ms: z.number().positive(),
+});
+
+const checkpoint = z.object({
+  attempt: z.int().positive(),
+  token: z.string(),
+  at: z.string(),
+  /** Null: nothing differed from where the attempt began. */
+  commit: z.string().nullable(),
+  /** What it did then. */
+  step: z.string(),
+  /** What it had used of its time box. */
+  spent_ms: z.number().nonnegative(),
+  /** Paths that could not be saved. */
+  left: z.array(z.string()),
+  /** The conversation that a runtime can go on with. */
+  session: z.string().nullable(),
+});
+
+/** Who runs an attempt, and how often it is to be saved. */
+export type RunningClaim = z.infer<typeof runningClaim>;
+/** What an attempt had when it was last saved; only the commit named here counts (rule 27). */
+export type Checkpoint = z.infer<typeof checkpoint>;
+/** What is known of the attempts at a subtask. */
+export type AttemptView = {
+  revision: number;
+  running: RunningClaim | null;
+  checkpoint: Checkpoint | null;
+  /** The last attempt that told its end; 0 before the first. */
+  ended: number;
+};
+
+/** What is known of the attempts at a subtask; revision 0 where there is nothing. */
+export const readAttempt = async (store: Store, keys: Keys, id: string, subtask: string): Promise<AttemptView> => {
   const key = keys.attempt(id, subtask);
-  const [revision, wip] = await store.readFields(key, ['revision', 'wip']);
-  return { revision: isAbsent(revision) ? 0 : revisionOf(key, revision), commit: wip ?? null };
+  const names = ['revision', 'running', 'checkpoint', 'ended'];
+  const [revision, running, saved, ended] = await store.readFields(key, names);
+  return {
+    revision: isAbsent(revision) ? 0 : revisionOf(key, revision),
+    running: isAbsent(running) ? null : parse(key, 'running', runningClaim, running),
+    checkpoint: isAbsent(saved) ? null : parse(key, 'checkpoint', checkpoint, saved),
+    ended: isAbsent(ended) ? 0 : whole(key, 'ended', ended),
+  };
 };
 
 /** The ids of tasks, newest first; `open`: only those that have not ended. */
@@ -138,6 +177,29 @@ export const listTasks = async (
     offset: options.offset ?? 0,
   });
   return entries.map(({ member, score }) => ({ task_id: member, created_at: new Date(score).toISOString() }));
+};
+
+/** The tasks that wait for a person, those that have waited longest first. */
+export const listWaiting = async (
+  store: Store,
+  keys: Keys,
+  options: { limit?: number; offset?: number } = {},
+): Promise<{ task_id: string; since: string }[]> => {
+  const entries = await store.readIndex(keys.waitingTasks, {
+    limit: options.limit ?? 100,
+    offset: options.offset ?? 0,
+  });
+  return entries.map(({ member, score }) => ({ task_id: member, since: new Date(score).toISOString() }));
+};
+
+/** The tasks that ended until then and still have their hub, those that ended first first. */
+export const listEnded = async (
+  store: Store,
+  keys: Keys,
+  options: { endedBefore: number; limit: number },
+): Promise<{ task_id: string; ended_at: string }[]> => {
+  const entries = await store.readIndex(keys.endedTasks, { to: options.endedBefore, limit: options.limit });
+  return entries.map(({ member, score }) => ({ task_id: member, ended_at: new Date(score).toISOString() }));
 };
 
 /** What the finalizer reported of a task, or null. */

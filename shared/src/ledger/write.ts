@@ -16,13 +16,13 @@ import type {
   TaskResult,
 } from '@nexus/shared/messages/domain';
 import { endedTask } from '@nexus/shared/messages/domain';
-import { subtaskField } from './ledger.ts';
+import { type Checkpoint, type RunningClaim, subtaskField } from './ledger.ts';
 
 /** Document → the only service that writes it, and by which builders. */
 export const writers = {
-  task: { service: 'orchestrator', builders: ['writeTask', 'removeTask', 'removeRequest'] },
+  task: { service: 'orchestrator', builders: ['writeTask', 'removeTask', 'removeRequest', 'expireTask'] },
   board: { service: 'project-manager', builders: ['writeBoard', 'removeBoard'] },
-  attempt: { service: 'worker-agent', builders: ['writeWip', 'removeWip'] },
+  attempt: { service: 'worker-agent', builders: ['writeAttempt', 'removeAttempt'] },
   load: { service: 'project-manager', builders: ['countLoad'] },
   stats: { service: 'project-manager', builders: ['countStat'] },
   report: { service: 'finalizer', builders: ['writeReport', 'removeReport'] },
@@ -33,7 +33,7 @@ const statsSeconds = 35 * 24 * 3600;
 
 /**
  * Writes parts of a task's document, decided on `revision` (0: it is new). With a head it also keeps the
- * plain field `status` and the indexes of all and of open tasks.
+ * plain field `status` and the indexes of all, open, waiting and ended tasks.
  */
 export const writeTask = (
   keys: Keys,
@@ -57,8 +57,15 @@ export const removeTask = (keys: Keys, id: string): LedgerWrite[] => [
   { op: 'remove', key: keys.task(id) },
   { op: 'unindex', key: keys.tasks, member: id },
   { op: 'unindex', key: keys.openTasks, member: id },
+  { op: 'unindex', key: keys.waitingTasks, member: id },
+  { op: 'unindex', key: keys.endedTasks, member: id },
   // Otherwise the edge would still know the task as accepted.
   { op: 'remove', key: keys.seen(`task:${id}`) },
+];
+
+/** Books that the hub of an ended task goes; its document stays. */
+export const expireTask = (keys: Keys, id: string): LedgerWrite[] => [
+  { op: 'unindex', key: keys.endedTasks, member: id },
 ];
 
 /** Removes the request that the edge stored beside its message. */
@@ -80,16 +87,31 @@ export const writeBoard = (
 /** Removes a board, with what is remembered of interrupted attempts at its subtasks: nobody goes on from that. */
 export const removeBoard = (keys: Keys, id: string, subtasks: Iterable<string>): LedgerWrite[] => [
   { op: 'remove', key: keys.board(id) },
-  ...Array.from(subtasks, (subtask) => removeWip(keys, id, subtask)).flat(),
+  ...Array.from(subtasks, (subtask) => removeAttempt(keys, id, subtask)).flat(),
 ];
 
-/** Names the commit that an interrupted attempt goes on from; decided on `revision` (0: none was named). */
-export const writeWip = (keys: Keys, id: string, subtask: string, revision: number, commit: string): LedgerWrite[] => [
-  { op: 'patch', key: keys.attempt(id, subtask), revision, set: { wip: commit } },
-];
+/**
+ * Writes parts of what is known of the attempts at a subtask, decided on `revision` (0: nothing was); null forgets a
+ * part. `ended` is the number of the last attempt that told its end.
+ */
+export const writeAttempt = (
+  keys: Keys,
+  id: string,
+  subtask: string,
+  revision: number,
+  parts: { running?: RunningClaim | null; checkpoint?: Checkpoint | null; ended?: number },
+): LedgerWrite[] => {
+  const set: Record<string, string> = {};
+  const del: string[] = [];
+  for (const [field, value] of Object.entries(parts)) {
+    if (value === null) del.push(field);
+    else if (value !== undefined) set[field] = JSON.stringify(value);
+  }
+  return [{ op: 'patch', key: keys.attempt(id, subtask), revision, set, del }];
+};
 
-/** Forgets it: the attempt has ended, and its message tells what there is. */
-export const removeWip = (keys: Keys, id: string, subtask: string): LedgerWrite[] => [
+/** Forgets all of it, with the board. */
+export const removeAttempt = (keys: Keys, id: string, subtask: string): LedgerWrite[] => [
   { op: 'remove', key: keys.attempt(id, subtask) },
 ];
 
@@ -111,10 +133,13 @@ export const countStat = (keys: Keys, day: string, field: string, by: number): L
 
 const indexTask = (keys: Keys, id: string, head: TaskHead): LedgerWrite[] => {
   const score = Date.parse(head.created_at);
+  const index = (key: string, at: number | null): LedgerWrite =>
+    at === null ? { op: 'unindex', key, member: id } : { op: 'index', key, member: id, score: at };
+  const ended = endedTask(head.status);
   return [
-    { op: 'index', key: keys.tasks, member: id, score },
-    endedTask(head.status)
-      ? { op: 'unindex', key: keys.openTasks, member: id }
-      : { op: 'index', key: keys.openTasks, member: id, score },
+    index(keys.tasks, score),
+    index(keys.openTasks, ended ? null : score),
+    index(keys.waitingTasks, head.waiting && !ended ? Date.parse(head.waiting.since) : null),
+    ...(ended ? [index(keys.endedTasks, Date.parse(head.ended_at ?? head.updated_at))] : []),
   ];
 };

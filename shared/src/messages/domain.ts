@@ -57,6 +57,8 @@ export const subtaskKind = z.enum(['code', 'tests_first', 'report']);
 export const attemptOutcome = z.enum(['finished', 'failed', 'timed_out', 'stuck', 'aborted', 'lost']);
 export const checkState = z.enum(['passed', 'failed', 'skipped', 'broken']);
 export const mode = z.enum(['parallel', 'sequential']);
+/** How far a time box goes: safe to 30 minutes, caution to 60, warning to 120, which has to be asked for by name. */
+export const timeBoxLevel = z.enum(['safe', 'caution', 'warning']);
 
 /** Where a task may go from where it stands; what is not drawn here is an error. */
 export const taskTransitions: Record<TaskStatus, readonly TaskStatus[]> = {
@@ -70,14 +72,17 @@ export const taskTransitions: Record<TaskStatus, readonly TaskStatus[]> = {
   cancelled: [],
 };
 
-/** The same for a subtask. `ready → ready` is a new attempt after one that failed. */
+/**
+ * The same for a subtask. It is parked while it waits for its next attempt or for the orchestrator's word; from
+ * there it is blocked again where a new plan is to be made first.
+ */
 export const subtaskTransitions: Record<SubtaskState, readonly SubtaskState[]> = {
   blocked: ['ready', 'failed', 'cancelled'],
   ready: ['working', 'ready', 'parked', 'waiting_for_person', 'failed', 'cancelled', 'checking', 'reported'],
   working: ['checking', 'reported', 'ready', 'parked', 'waiting_for_person', 'failed', 'cancelled'],
-  checking: ['merging', 'ready', 'waiting_for_person', 'failed', 'cancelled'],
-  merging: ['merged', 'ready', 'checking', 'waiting_for_person', 'failed', 'cancelled'],
-  parked: ['ready', 'working', 'waiting_for_person', 'failed', 'cancelled'],
+  checking: ['merging', 'ready', 'parked', 'waiting_for_person', 'failed', 'cancelled'],
+  merging: ['merged', 'ready', 'parked', 'checking', 'waiting_for_person', 'failed', 'cancelled'],
+  parked: ['ready', 'blocked', 'waiting_for_person', 'failed', 'cancelled'],
   waiting_for_person: ['ready', 'failed', 'cancelled'],
   merged: [],
   reported: [],
@@ -172,6 +177,24 @@ export const priorityAlias = (value: string): string => {
 
 // --- plans -------------------------------------------------------------------------------------
 
+export const timeBoxMinutesMax = 120;
+const warningOverMinutes = 60;
+
+/** The level of a time box of so many minutes. */
+export const timeBoxLevelOf = (minutes: number): TimeBoxLevel =>
+  minutes <= 30 ? 'safe' : minutes <= warningOverMinutes ? 'caution' : 'warning';
+
+/** What is wrong with a time box as it was planned, and what would be right; null: nothing. */
+export const timeBoxProblem = (minutes: number, level: TimeBoxLevel | undefined): string | null => {
+  if (minutes > timeBoxMinutesMax) {
+    return `a time box of ${minutes} minutes is over ${timeBoxMinutesMax}; cut the subtask smaller`;
+  }
+  const right = timeBoxLevelOf(minutes);
+  if (level === right || (level === undefined && right !== 'warning')) return null;
+  if (level !== undefined) return `time_box_level is "${level}", but ${minutes} minutes are "${right}"`;
+  return `a time box of ${minutes} minutes needs time_box_level: "warning"; without it at most ${warningOverMinutes}`;
+};
+
 /** One node as a workflow, or a planner agent's `.nexus/plan.json`, writes it. */
 export const plannedSubtask = z
   .strictObject({
@@ -183,7 +206,14 @@ export const plannedSubtask = z
     acceptance: z.array(z.string().min(1).max(1000)).max(32).default([]),
     depends_on: z.array(subtaskId).max(64).default([]),
     files: z.array(z.string().min(1).max(500)).max(200).default([]),
-    time_box_minutes: z.number().positive().max(120).default(30),
+    time_box_minutes: z
+      .number()
+      .positive()
+      .max(timeBoxMinutesMax, `is over ${timeBoxMinutesMax} minutes; cut the subtask smaller`)
+      .default(30),
+    time_box_level: timeBoxLevel.optional().meta({
+      description: 'A box over 60 minutes is a warning, and has to say so here.',
+    }),
     runtime: z.string().min(1).max(64).optional(),
     grows: z.boolean().default(false).meta({ description: 'May add subtasks by .nexus/plan.json (planners).' }),
     stands_for_plan: z
@@ -280,10 +310,22 @@ export const handOver = z.object({
 
 // --- the board ---------------------------------------------------------------------------------
 
+/** A rung of the ladder that a subtask climbs while it fails; `first` is its first attempt, or one that a gate sent back. */
+export const ladderStep = z.enum(['first', 'retry', 'other_agent', 'other_runtime', 'new_plan', 'person']);
+
+/** How far a subtask has climbed: what each rung has been used for, since it began or a person last answered. */
+export const ladder = z.object({
+  retries: z.int().nonnegative(),
+  agents: z.int().nonnegative(),
+  plans: z.int().nonnegative(),
+});
+
 /** One line of a subtask's history. At most 20 are kept. */
 export const attemptEntry = z.object({
   attempt: z.int().positive(),
+  step: ladderStep.optional(),
   agent_id: agentId,
+  runtime: z.string().nullish(),
   instance_id: z.string().nullable(),
   outcome: z.string(),
   code: z.string().nullable(),
@@ -307,6 +349,21 @@ export const subtask = plannedSubtask
       .meta({ description: 'Those of `depends_on` that have not ended; empty: may start.' }),
     attempt: z.int().nonnegative().meta({ description: 'Number of the current attempt; 0 before the first.' }),
     failures: z.int().nonnegative(),
+    ladder: ladder.default({ retries: 0, agents: 0, plans: 0 }),
+    step: ladderStep.default('first').meta({ description: 'The rung that the current attempt stands on.' }),
+    resume_at: timestamp
+      .nullable()
+      .default(null)
+      .meta({ description: 'Parked until then; null while parked: the orchestrator is asked.' }),
+    tried: z
+      .object({ agents: z.array(agentId).max(32), runtimes: z.array(z.string()).max(32) })
+      .default({ agents: [], runtimes: [] })
+      .meta({ description: 'Those that have failed at it, and are not chosen again.' }),
+    other_runtime: z
+      .string()
+      .nullable()
+      .default(null)
+      .meta({ description: 'Chosen by the ladder, in place of what the plan says.' }),
     sent_back: z.int().nonnegative(),
     plan_rejections: z.int().nonnegative(),
     gate_broken: z.int().nonnegative(),
@@ -358,6 +415,15 @@ export const boardHead = z.object({
 
 // --- the task document -------------------------------------------------------------------------
 
+/** What a task waits for a person about. */
+export const waitingSubtask = z.object({
+  subtask_id: subtaskId,
+  attempts: z.int().nonnegative(),
+  since: timestamp,
+  until: timestamp.meta({ description: 'Without an answer by then the task fails.' }),
+  reason: z.string().max(2000),
+});
+
 /** The field `head` of the task hash; `status` lies beside it as a plain field, which scripts read. */
 export const taskHead = z.object({
   task_id: taskId,
@@ -375,6 +441,14 @@ export const taskHead = z.object({
   base: z.string().nullable(),
   base_commit: commitId.nullable(),
   warnings: z.array(z.string().max(500)).max(20),
+  waiting: waitingSubtask
+    .extend({ others: z.array(waitingSubtask).max(500).default([]) })
+    .nullish()
+    .meta({ description: 'What it waits for a person about: what has waited longest, and the `others`.' }),
+  escalated: z
+    .record(subtaskId, z.int())
+    .optional()
+    .meta({ description: 'Subtask → after which attempt its last escalation came; an older one is an echo.' }),
   actor: z.string(),
 });
 
@@ -438,6 +512,7 @@ export type SubtaskKind = z.infer<typeof subtaskKind>;
 export type AttemptOutcome = z.infer<typeof attemptOutcome>;
 export type CheckState = z.infer<typeof checkState>;
 export type Mode = z.infer<typeof mode>;
+export type TimeBoxLevel = z.infer<typeof timeBoxLevel>;
 export type CheckRequest = z.infer<typeof checkRequest>;
 export type TaskRequest = z.infer<typeof taskRequest>;
 export type PlannedSubtask = z.infer<typeof plannedSubtask>;
@@ -450,6 +525,9 @@ export type VerdictName = z.infer<typeof verdictName>;
 export type AttemptReport = z.infer<typeof attemptReport>;
 export type Cost = z.infer<typeof cost>;
 export type HandOver = z.infer<typeof handOver>;
+export type LadderStep = z.infer<typeof ladderStep>;
+export type Ladder = z.infer<typeof ladder>;
+export type WaitingSubtask = z.infer<typeof waitingSubtask>;
 export type AttemptEntry = z.infer<typeof attemptEntry>;
 export type Subtask = z.infer<typeof subtask>;
 export type BoardHead = z.infer<typeof boardHead>;

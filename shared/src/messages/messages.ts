@@ -22,6 +22,14 @@
  *   orchestrator     release.requested       → finalizer        pushes nexus/<task>
  *   finalizer        release.finished        → orchestrator     completed
  *
+ * And where a subtask fails, rung by rung:
+ *
+ *   project-manager  backoff.elapsed         → itself           the next attempt, after a growing wait
+ *   project-manager  escalation.raised       → orchestrator     no attempt and no other agent is left
+ *   orchestrator     escalation.answered     → project-manager  a new plan, or a person is waited for
+ *   gateway          person.answered         → orchestrator     → escalation.answered: once more, from the first rung
+ *   orchestrator     patience.ended          → itself           nobody answered: failed
+ *
  * To add a kind: one entry here, one handler file there.
  */
 import { z } from 'zod';
@@ -458,6 +466,7 @@ export const catalog = {
   'release.requested': define({
     ...work,
     living: true,
+    afterEnd: ({ outcome }) => outcome !== 'completed',
     to: 'finalizer',
     timeoutMs: 600_000,
     says: 'Push the result as nexus/<task> and write the report; of a task that failed or was cancelled the report alone.',
@@ -478,6 +487,7 @@ export const catalog = {
   }),
   'hub.expired': define({
     ...work,
+    afterEnd: () => true,
     to: 'finalizer',
     timeoutMs: 600_000,
     says: 'The task ended long ago: its hub goes with the evidence in it; its report stays.',

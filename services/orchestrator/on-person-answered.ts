@@ -1,0 +1,20 @@
+import type { Handler } from '@nexus/shared/bus';
+import { fail } from '@nexus/shared/errors';
+import { readTask } from '@nexus/shared/ledger';
+import { settleTask, type Tools } from './settle-task.ts';
+import { decidePersonAnswered } from './waiting.ts';
+
+/** Goes on with what waited for a person. An answer that nothing waits for is told, and changes nothing. */
+export const onPersonAnswered: Handler<'person.answered', Tools> = async ({ payload }, tools) => {
+  const { task_id: task, subtask_id: subtask } = payload;
+  const view = await readTask(tools.store, tools.keys, task);
+  if (view === null) throw fail('TASK_UNKNOWN', { task });
+  const decision = decidePersonAnswered(view, payload, tools.now());
+  if (decision.change === null) {
+    const { status } = view.head;
+    const text = `An answer came, but ${subtask === null ? 'nothing' : `"${subtask}"`} waits for one; it is ${status}.`;
+    tools.log.info({ task, status }, text);
+    tools.tell({ event: 'task.changed', task_id: task, text, data: { status, reason: view.head.reason } });
+  }
+  return settleTask(tools, task, view, decision);
+};
