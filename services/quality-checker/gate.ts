@@ -9,7 +9,7 @@ import type { HandlerTools, Message } from '@nexus/shared/bus';
 import { type Change, changesBetween, commitEvidence, hubLocation, refs, trackedFiles } from '@nexus/shared/git';
 import type { PayloadOf } from '@nexus/shared/messages';
 import type { Check } from '@nexus/shared/messages/domain';
-import { decidesSetup } from '@nexus/shared/project';
+import { decidesSetup, setUpCacheOf } from '@nexus/shared/project';
 import { checkOut, openWorkshop, type Workshop } from './candidate.ts';
 import { isSourceFile, isTestFile, ownTests } from './changes.ts';
 import { detect } from './detect.ts';
@@ -113,6 +113,7 @@ const runIn = async (gate: Gate, folder: string, changes: readonly Change[], lab
     mark,
     signal,
     limits: tools.config,
+    cache: payload.setup === null ? setUpCacheOf(tools.config) : null,
     redact,
     started: (name, command) => {
       const text = `${label}${name}: ${redact(command)}`.slice(0, 1000);

@@ -9,7 +9,7 @@
  */
 import type { Check, CheckState } from '@nexus/shared/messages/domain';
 import { type ProcessResult, run } from '@nexus/shared/process';
-import { setUp } from '@nexus/shared/project';
+import { type SetUpCache, setUp } from '@nexus/shared/project';
 import { type Counted, countTests, readTypeErrors } from './counts.ts';
 import type { PlannedCheck } from './define-check.ts';
 import type { GatePlan } from './detect.ts';
@@ -22,6 +22,8 @@ export type Runner = {
   environment: Record<string, string>;
   mark: string;
   signal: AbortSignal;
+  /** Where set-ups are kept; null where this one is the person's own. */
+  cache: SetUpCache | null;
   limits: { checkTimeoutMs: number; setupTimeoutMs: number; checkOutputMax: number; checkLogMax: number };
   redact(text: string): string;
   started(name: string, command: string): void;
@@ -48,9 +50,9 @@ export const runChecks = async (plan: GatePlan, runner: Runner): Promise<Ran[]> 
 
 /** A set-up that failed is listed as a check that is broken; one that worked is not, since it proves nothing. */
 const brokenSetUp = async (commands: readonly string[], runner: Runner): Promise<Ran | null> => {
-  const { folder, environment: env, mark, signal, limits } = runner;
+  const { folder, environment: env, mark, signal, limits, cache } = runner;
   const { failed, log } = await setUp({
-    ...{ folder, commands, env, mark, signal },
+    ...{ folder, commands, env, mark, signal, cache },
     timeoutMs: limits.setupTimeoutMs,
     outputBytesMax: limits.checkOutputMax,
     onCommand: (command) => runner.started(setUpName, command),

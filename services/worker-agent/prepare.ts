@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { type ErrorCode, fail, isFailure } from '@nexus/shared/errors';
 import { fetchCommits, mergeInto, readEvidence } from '@nexus/shared/git';
 import { readWip } from '@nexus/shared/ledger';
-import { packageManagerOf, readManifest, type SetUp, setUp } from '@nexus/shared/project';
+import { packageManagerOf, readManifest, type SetUp, setUp, setUpCacheOf } from '@nexus/shared/project';
 import type { Attempt } from './attempt.ts';
 import { keepOut } from './excluded.ts';
 import { buildPrompt } from './prompt.ts';
@@ -111,6 +111,7 @@ const makeRunnable = async (attempt: Attempt, { folder }: Workspace) => {
     ...{ folder, commands, env, mark, signal: tools.signal },
     timeoutMs: tools.config.setupTimeoutMs,
     outputBytesMax: setupOutputMax,
+    cache: request.setup ? null : setUpCacheOf(tools.config),
     onCommand: (command) => doing(`sets up: ${command}`),
   });
   await keepOut(folder);

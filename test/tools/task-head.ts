@@ -1,6 +1,6 @@
 /**
- * One head of a task and one of its board, as tests need them: whole and valid, with what a test says otherwise. Whoever
- * adds a field to the schemas adds it here, and nowhere else among the tests.
+ * One head of a task and one of its board, as tests need them: whole and valid, with what a test says otherwise.
+ * Whoever adds a field to the schemas adds it here, and nowhere else among the tests.
  */
 import type { BoardHead, PlannedSubtask, Subtask, TaskHead } from '@nexus/shared/messages/domain';
 

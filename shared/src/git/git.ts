@@ -37,6 +37,8 @@ export {
   type RefEntry,
   readFileAt,
   readRef,
+  stateOfTree,
+  type TreeState,
   trackedFiles,
   untrackedFiles,
 } from './look.ts';

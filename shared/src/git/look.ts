@@ -121,6 +121,30 @@ export const untrackedFiles = async (
   return partsOf(await git(args, { at: { clone: folder }, signal: options.signal }));
 };
 
+export type TreeState = {
+  /** The tree of its commit. */
+  tree: string;
+  /** Tracked files. */
+  files: string[];
+  /** A tracked file differs from it. */
+  changed: boolean;
+  /** What lies beside tracked files, ignored or not: whole folders end in `/`. `.nexus/` is ours. */
+  beside: string[];
+};
+
+/** How a clone differs from the commit that it stands on. */
+export const stateOfTree = async (folder: string, signal?: AbortSignal): Promise<TreeState> => {
+  const at = { clone: folder };
+  const [tree, files, changed, others] = await Promise.all([
+    git(['rev-parse', '--verify', 'HEAD^{tree}'], { at, signal }),
+    trackedFiles(folder, signal),
+    git(['status', '--porcelain', '--untracked-files=no'], { at, signal }),
+    git(['ls-files', '--others', '--directory', '--no-empty-directory', '-z'], { at, signal }),
+  ]);
+  const beside = partsOf(others).filter((path) => path !== '.nexus/');
+  return { tree, files, changed: changed !== '', beside };
+};
+
 /** A folder is a clone if it has a `.git`, else a bare repository. */
 export const placeOf = (folder: string): Place =>
   existsSync(join(folder, '.git')) ? { clone: folder } : { bare: folder };

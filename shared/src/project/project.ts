@@ -6,18 +6,32 @@
  *   set-up   what the lock file wants, else an install by the manager that the manifest names, else by npm;
  *            none where nothing is depended on
  *
- * A new package manager is one line of `managers`. Read on: `ground.ts`, `set-up.ts`.
+ * A new package manager is one line of `managers`. Read on: `ground.ts`, `set-up.ts`,
+ * `set-up-cache.ts`, `set-up-key.ts`.
  */
 import { defineConfig, is, setting } from '@nexus/shared/config';
 
 export { cacheEnvironment, openGround } from './ground.ts';
 export { type SetUp, setUp } from './set-up.ts';
+export { type SetUpCache, setUpCacheOf } from './set-up-cache.ts';
 
 /** The settings of every service that makes clones: to be spread into its own. */
 export const projectConfig = defineConfig({
   setupTimeoutMs: setting('NEXUS_SETUP_TIMEOUT', is.duration, 'A set-up command that takes longer is ended.', {
     default: '10m',
   }),
+  setupCache: setting(
+    'NEXUS_SETUP_CACHE',
+    is.flag,
+    'Whether what `npm ci` made is kept and copied into the next clone with the same lock file.',
+    { default: 'on' },
+  ),
+  setupCacheMax: setting(
+    'NEXUS_SETUP_CACHE_MAX',
+    is.bytes,
+    'So much is kept of set-ups on one machine; what was used least lately goes first.',
+    { default: '5GB' },
+  ),
   diskReserve: setting('NEXUS_DISK_RESERVE', is.bytes, 'An attempt or a gate begins only with so much free disk.', {
     default: '500MB',
   }),

@@ -1,14 +1,20 @@
-/** Set-up, carried out: one command after the other in a clone, until one fails. */
+/** Set-up, carried out: one command after the other in a clone, until one fails; or what it made before, copied. */
 import { type ProcessResult, run } from '@nexus/shared/process';
+import { placeOf, type SetUpCache } from './set-up-cache.ts';
 
 export type SetUp = {
   /** The command that failed, and how; the ones after it were not run. */
   failed: { command: string; result: ProcessResult } | null;
+  /** Nothing was run: what the same set-up made before was copied. */
+  copied: boolean;
   /** What all of them printed. */
   log: string;
 };
 
-/** Runs the commands. Throws the reason of the signal when that aborts, and only then. */
+/**
+ * Runs the commands. With a cache, which is for commands that we chose ourselves and never for a person's, a set-up
+ * whose result is known is copied instead. Throws the reason of the signal when that aborts, and only then.
+ */
 export const setUp = async (options: {
   folder: string;
   commands: readonly string[];
@@ -17,9 +23,15 @@ export const setUp = async (options: {
   timeoutMs: number;
   outputBytesMax: number;
   signal: AbortSignal;
+  cache?: SetUpCache | null;
   onCommand: (command: string) => void;
 }): Promise<SetUp> => {
-  const { commands, onCommand, ...how } = options;
+  const { commands, onCommand, cache, ...how } = options;
+  // A cache that cannot be read or written is none: the set-up itself says what there is to say of this disk.
+  const kept = cache && (await orNull(placeOf(cache, { ...how, commands }), how.signal));
+  if (kept && (await orNull(kept.restore(), how.signal))) {
+    return { failed: null, copied: true, log: `$ ${commands.join('\n$ ')}\n${copiedSays}\n` };
+  }
   let log = '';
   for (const command of commands) {
     how.signal.throwIfAborted();
@@ -28,7 +40,19 @@ export const setUp = async (options: {
     how.signal.throwIfAborted();
     log += `$ ${command}\n${result.output}\n`;
     const wentWell = result.exitCode === 0 && !result.timedOut && !result.outputLimited;
-    if (!wentWell) return { failed: { command, result }, log };
+    if (!wentWell) return { failed: { command, result }, copied: false, log };
   }
-  return { failed: null, log };
+  if (kept) await orNull(kept.keep(), how.signal);
+  return { failed: null, copied: false, log };
+};
+
+const copiedSays = '(Not run: what it made of the same lock file before was copied from the cache of this machine.)';
+
+const orNull = async <T>(asked: Promise<T>, signal: AbortSignal): Promise<T | null> => {
+  try {
+    return await asked;
+  } catch {
+    signal.throwIfAborted();
+    return null;
+  }
 };
