@@ -25,6 +25,7 @@
 export { cloneAt, fetchCommits, type Workspace } from './clone.ts';
 export { type Author, type Committed, commitAll, conflictMarkers, snapshot } from './commit.ts';
 export { commitEvidence, listEvidence, readEvidence } from './evidence.ts';
+export { fingerprint } from './fingerprint.ts';
 export { createHub, type Hub, removeHub } from './hub.ts';
 export {
   type Change,
