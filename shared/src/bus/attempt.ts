@@ -22,6 +22,7 @@ import {
   salvageEnvelope,
   triesOf,
   taskOf,
+  triesOf,
   unreadableId,
 } from './envelope.ts';
 import { exhausted, outcomeOf, retryOf } from './failure.ts';
@@ -73,6 +74,8 @@ export class Attempt {
   #held = false;
   /** When the message that was parked last is due, for its alarm. */
   #alarmMs = 0;
+  /** True once the handler has said its outcome, and only the settlement is waited for. */
+  answered = false;
 
   constructor(delivery: Delivery, context: AttemptContext) {
     this.delivery = delivery;
@@ -121,7 +124,9 @@ export class Attempt {
   async run(alone: boolean): Promise<void> {
     const began = performance.now();
     for (let reruns = 0; ; reruns += 1) {
+      this.answered = false;
       const outcome = this.#bounded(await this.#handle(alone));
+      this.answered = true;
       const settled = await this.#settle(outcome, performance.now() - began);
       if (settled !== 'moved') {
         await this.#after(outcome, settled);

@@ -30,11 +30,12 @@ import type { Presence, ServiceName } from '@nexus/shared/messages/domain';
 import type { Log, Meters } from '@nexus/shared/telemetry';
 import { type Alarms, openAlarms, type Schedule } from './alarms.ts';
 import type { AnyHandler, AttemptContext } from './attempt.ts';
-import { isClaimed, openHeart } from './claims.ts';
+import { isClaimed, openHeart, rhythmByDefault } from './claims.ts';
 import { Consumer } from './consume.ts';
 import { type Control, openControl } from './control.ts';
 import { type DeadLetters, makeDeadLetters } from './dead.ts';
 import type { HandlerTools } from './delivery.ts';
+import { endConnection, makeEnding } from './ending.ts';
 import { type Message, nameHandled } from './envelope.ts';
 import { follow, type JournalEntry, type LiveEvent, makeTeller } from './journal.ts';
 import { type Keys, keysOf, prioritiesInOrder } from './keys.ts';
@@ -140,6 +141,7 @@ const limitsByDefault = {
   retryBaseMs: 1000,
   sweepMs: 5000,
   cutOffMs: 900_000,
+  ...rhythmByDefault,
 };
 
 /** Connects, checks the server, reads the state of the fleet. Throws REDIS_UNREACHABLE or REDIS_UNFIT. */
@@ -191,7 +193,17 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
   });
   const heart = options.observer
     ? null
-    : await openHeart({ redis, keys, service, instanceId, control, inboxes, presence: self.toTell, log });
+    : await openHeart({
+        redis,
+        keys,
+        service,
+        instanceId,
+        control,
+        inboxes,
+        presence: self.toTell,
+        rhythm: limits,
+        log,
+      });
   const measure = makeMeasure(meters);
 
   return {
@@ -217,6 +229,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
           group: service,
           consumer: instanceId,
           journalMax: limits.journalMax,
+          whole: heart.whole,
           log,
         }),
         alarms: alarmsOf,
@@ -241,6 +254,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
         control,
         heart,
         cutOffMs: limits.cutOffMs,
+        rhythm: limits,
         log,
       });
     },
@@ -269,13 +283,19 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
     health: () => troubles.health(heart?.sinceBeatMs() ?? 0, consumer?.sinceTurnMs ?? 0),
     close: async (graceMs = 0) => {
       self.change({ state: 'draining' });
-      await consumer?.close(graceMs);
-      await publisher.flushed().catch(() => undefined);
-      await teller.close();
-      await alarms?.close();
-      await heart?.close();
+      const outcomes = (await consumer?.close(graceMs)) ?? 0;
+      const ending = makeEnding(Math.max(0, limits.closeMs - (heart?.sinceBeatMs() ?? 0)));
+      await ending.step('publications', publisher.flushed());
+      await ending.step('live events', teller.close());
+      await ending.step('alarms', alarms?.close());
+      await ending.step('the goodbye', heart?.close());
       control.close();
-      for (const one of connections) one.disconnect();
+      for (const one of connections) endConnection(one);
+      if (outcomes + ending.left.length > 0)
+        log.warn(
+          { outcomes, left: ending.left },
+          'Closed without an answer of Redis; what it was not told is taken over',
+        );
     },
   };
 };

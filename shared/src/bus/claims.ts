@@ -9,24 +9,44 @@
 import type { Presence, ServiceName } from '@nexus/shared/messages/domain';
 import type { Log } from '@nexus/shared/telemetry';
 import type { Control } from './control.ts';
-import type { TaskDemands } from './delivery.ts';
+import type { Delivery, TaskDemands } from './delivery.ts';
 import { partsOfToken, tokenOf } from './delivery.ts';
 import { withoutField } from './envelope.ts';
 import type { Keys } from './keys.ts';
 import { callScript, type Redis } from './redis.ts';
+import type { Reader } from './take.ts';
 
 export const beatMs = 1000;
-export const renewMs = 3000;
-/** Five renewals: an entry that idle is held by nobody who is well. */
-export const idleMs = 15_000;
-const staleMs = 1500;
 const soonMs = 200;
+
+/** How often what is done, and how long what is waited for. */
+export const rhythmByDefault = {
+  beatMs,
+  /** A beat that stood still for so long is stale. */
+  staleMs: 1500,
+  renewMs: 3000,
+  /** Five renewals: an entry that idle is held by nobody who is well. */
+  idleMs: 15_000,
+  /** Younger entries that are pending here may still be on their way. */
+  unseenMs: 2000,
+  /** How long a suspect entry waits to be alone. */
+  aloneMs: 60_000,
+  /** How long an aborted handler may take to checkpoint when its process ends. */
+  abortMs: 15_000,
+  /** How long an end waits for Redis where it does not answer. */
+  closeMs: 5000,
+};
+export type Rhythm = typeof rhythmByDefault;
 
 export type Heart = {
   /** Names of peers that are dead, with entries that may be taken over. */
   dead(): string[];
   /** A takeover of this peer is complete, as far as this process saw: forget it if nothing is pending there. */
   bury(name: string): Promise<void>;
+  /** Called after a reconnect, once the first beat was answered: before all else (rule 4). */
+  onReturn(listener: () => Promise<void>): void;
+  /** False from the moment that the connection breaks until it stands again and all of `onReturn` is done. */
+  whole(): boolean;
   /** Called after every beat that Redis answered. */
   onBeat(listener: (beat: number) => void): void;
   /** Beats sooner than it would, at most five times a second: something new is to be told. */
@@ -42,7 +62,7 @@ export type Heart = {
 type Peer = { counter: string; stoodStillSince: number; ownBeats: number };
 
 /** What can be judged about peers, apart from time and Redis: fed with each beat's reply, tested alone. */
-const makeObserver = (self: string) => {
+export const makeObserver = (self: string, staleMs: number) => {
   let peers = new Map<string, Peer>();
   return {
     /** Begin at zero: the connection was broken. */
@@ -80,14 +100,18 @@ type Options = {
   inboxes: string[];
   /** What to tell with this beat; null if nothing has changed. */
   presence: () => Presence | null;
+  rhythm: Rhythm;
   log: Log;
 };
 
 /** Starts beating; resolves after the first beat. */
 export const openHeart = async (options: Options): Promise<Heart> => {
-  const { redis, keys, service, instanceId, control, log } = options;
-  const observer = makeObserver(instanceId);
+  const { redis, keys, service, instanceId, control, rhythm, log } = options;
+  const observer = makeObserver(instanceId, rhythm.staleMs);
   const listeners: ((beat: number) => void)[] = [];
+  const returns: (() => Promise<void>)[] = [];
+  // How often the connection broke, and of these how often all was done that comes first afterwards.
+  let [breaks, returned] = [0, 0];
   let dead: string[] = [];
   let answeredAt = performance.now();
   let skew = 0;
@@ -101,7 +125,12 @@ export const openHeart = async (options: Options): Promise<Heart> => {
     if (options.inboxes.length === 4) await callScript(redis, 'nexusBury', names, [service, name, counter]);
     else await redis.multi().hdel(keys.beats(service), name).hdel(keys.presence, name).exec();
   };
-  redis.on('close', observer.reset);
+  redis.on('close', () => {
+    breaks += 1;
+    observer.reset();
+    dead = [];
+  });
+  redis.on('ready', () => schedule(0));
   const beat = async (): Promise<void> => {
     const told = options.presence();
     const known = control.known();
@@ -118,6 +147,11 @@ export const openHeart = async (options: Options): Promise<Heart> => {
     // Where there are no inboxes nobody takes over, so nobody else would forget the dead.
     if (options.inboxes.length === 0)
       for (const name of dead) void bury(name, observer.counterOf(name)).catch(() => undefined);
+    if (returned !== breaks) {
+      const meant = breaks;
+      for (const listener of returns) await listener();
+      returned = meant;
+    }
     for (const listener of listeners) listener(beats);
   };
   let due = 0;
@@ -132,17 +166,21 @@ export const openHeart = async (options: Options): Promise<Heart> => {
           log.debug({ reason: error.message }, 'A beat was not answered');
         })
         .finally(() => {
-          if (!closed) schedule(beatMs);
+          if (!closed) schedule(rhythm.beatMs);
         });
     }, delayMs);
     timer.unref();
   };
   await beat();
-  schedule(beatMs);
+  schedule(rhythm.beatMs);
 
   return {
     dead: () => dead,
     bury: (name) => bury(name, observer.counterOf(name)),
+    onReturn: (listener) => {
+      returns.push(listener);
+    },
+    whole: () => returned === breaks,
     onBeat: (listener) => {
       listeners.push(listener);
     },
@@ -217,30 +255,36 @@ export const isClaimed = async (
   const { entryId, deliveries } = named;
   const found = await Promise.all(inboxes.map((inbox) => redis.xpending(inbox, group, entryId, entryId, 1)));
   const rows = found.flat() as [string, string, number, number][];
-  return rows.some(([, consumer, , count]) => count === deliveries && tokenOf(consumer, { entryId, deliveries }) === token);
+  return rows.some(
+    ([, consumer, , count]) => count === deliveries && tokenOf(consumer, { entryId, deliveries }) === token,
+  );
 };
 
-export type Found = { inbox: string; entryId: string; deliveries: number; body: string };
+export type Found = Omit<Delivery, 'epoch'>;
 
 /**
  * Entries that are pending at this consumer but that it never saw: a socket died while the reply was under
- * way (rule 3). `holds` tells what it does hold. Entries younger than two seconds may still be on their way.
+ * way (rule 3). `holds` tells what it does hold. Younger entries than `unseenMs` may still be on their way.
  */
 export const findUnseen = async (
   redis: Redis,
-  inboxes: readonly string[],
-  group: string,
-  consumer: string,
+  keys: Keys,
+  { inboxes, service: group, instanceId: consumer }: Reader,
+  unseenMs: number,
   holds: (inbox: string, entryId: string) => boolean,
 ): Promise<Found[]> => {
   const found: Found[] = [];
   for (const inbox of inboxes) {
-    const rows = await redis.xpending(inbox, group, 'IDLE', 2000, '-', '+', 500, consumer);
+    const rows = await redis.xpending(inbox, group, 'IDLE', unseenMs, '-', '+', 500, consumer);
     for (const [entryId, , , deliveries] of rows as [string, string, number, number][]) {
       if (holds(inbox, entryId)) continue;
       const [entry] = await redis.xrange(inbox, entryId, entryId);
       if (entry === undefined) await redis.xack(inbox, group, entryId);
-      else found.push({ inbox, entryId, deliveries, body: bodyOf(entry[1]) });
+      else {
+        const [deaths, alone] = await redis.hmget(keys.deaths, `${inbox}|${entryId}`, `${inbox}|${entryId}|alone`);
+        const died = { deaths: Number(deaths ?? 0), diedAlone: alone === 'died' };
+        found.push({ inbox, entryId, deliveries, body: bodyOf(entry[1]), ...died });
+      }
     }
   }
   return found;

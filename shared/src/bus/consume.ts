@@ -17,11 +17,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fail } from '@nexus/shared/errors';
 import type { Log } from '@nexus/shared/telemetry';
 import { Attempt, type AttemptContext } from './attempt.ts';
-import { bodyOf, findUnseen, type Heart, idleMs, renew, renewMs } from './claims.ts';
+import { findUnseen, type Heart, type Rhythm, renew } from './claims.ts';
 import type { Control } from './control.ts';
 import type { Delivery } from './delivery.ts';
+import { endConnection, endedWithin } from './ending.ts';
 import { prioritiesInOrder } from './keys.ts';
-import { callScript, ensureGroups, type Redis } from './redis.ts';
+import { ensureGroups, type Redis } from './redis.ts';
+import { block, type Reader, type Taken, take } from './take.ts';
 
 export type ConsumerOptions = {
   context: AttemptContext;
@@ -35,6 +37,7 @@ export type ConsumerOptions = {
   room: () => number;
   /** Without Redis for so long, what runs is ended: nobody could tell it to stop (rule 21). */
   cutOffMs: number;
+  rhythm: Rhythm;
   log: Log;
 };
 
@@ -44,40 +47,46 @@ const legal: Record<Mode, Mode[]> = { running: ['draining'], draining: ['closed'
 const lowestEvery = 8;
 /** From so many deaths on an entry runs alone (rule 6). */
 const deathsAlone = 2;
-const aloneWaitMs = 60_000;
-/** How long an aborted handler may take to checkpoint when its process ends. */
-const abortGraceMs = 15_000;
+/** A blocking read lasts so long at most, so that the loop sees what has changed. */
+const blockMs = 1000;
 
 type Held = { attempt: Attempt; done: Promise<void> };
 
 export class Consumer {
   readonly #options: ConsumerOptions;
-  readonly #inboxes: string[];
+  readonly #reader: Reader;
   readonly #held = new Map<string, Held>();
   readonly #chains = new Map<string, Promise<void>>();
   #mode: Mode = 'running';
   #loop: Promise<void>;
   #turn = 0;
   #lookForIdle = false;
+  #lookForUnseen = false;
+  #takingOver = false;
   /** Entries that killed processes before, in the order in which they run alone. */
   readonly #suspects = new Set<Attempt>();
   #lastTurnMs = performance.now();
-  #wake: (() => void) | null = null;
+  readonly #sleepers = new Set<() => void>();
   readonly #renewTimer: NodeJS.Timeout;
 
   constructor(options: ConsumerOptions) {
     this.#options = options;
-    const { keys, service } = options.context;
-    this.#inboxes = prioritiesInOrder.map((priority) => keys.inbox(service, priority));
-    options.control.onChange(() => this.#onControl());
-    options.heart.onBeat((beat) => this.#onBeat(beat));
-    options.redis.on('ready', () => void this.#renew().then(() => this.#takeUnseen()));
+    const { rhythm, cutOffMs, heart, control } = options;
+    const { keys, service, instanceId } = options.context;
+    const inboxes = prioritiesInOrder.map((priority) => keys.inbox(service, priority));
+    this.#reader = { service, instanceId, inboxes, control };
+    control.onChange(() => this.#onControl());
+    heart.onBeat((beat) => this.#onBeat(beat));
+    heart.onReturn(async () => {
+      await this.#renew();
+      this.#lookForUnseen = true;
+    });
     this.#renewTimer = setInterval(
       () => {
         this.#endIfCutOff();
-        void this.#renew();
+        if (heart.whole()) void this.#renew();
       },
-      Math.min(renewMs, options.cutOffMs),
+      Math.min(rhythm.renewMs, cutOffMs),
     );
     this.#renewTimer.unref();
     this.#loop = this.#run();
@@ -100,33 +109,39 @@ export class Consumer {
 
   /**
    * Drains: reads nothing more, lets what runs end for `graceMs`, then aborts it (handlers checkpoint and give
-   * back), and waits until all of it is settled.
+   * back), and waits until all of it is settled. Where Redis does not answer, what it is not told is left to
+   * takeover; returns how many outcomes that were.
    */
-  async close(graceMs: number): Promise<void> {
-    if (this.#mode !== 'running') return this.#loop;
+  async close(graceMs: number): Promise<number> {
+    if (this.#mode !== 'running') return 0;
+    const { rhythm, log, control, reading, context } = this.#options;
     this.#go('draining');
-    this.#wake?.();
-    await this.#endedWithin(graceMs);
-    const { epoch } = this.#options.control.known();
+    this.#wake();
+    await this.#drained(graceMs);
+    const { epoch } = control.known();
     for (const { attempt } of this.#held.values()) if (!attempt.ledgerOnly) attempt.abort(fail('STOPPED', { epoch }));
+    await this.#drained(rhythm.abortMs);
     // A handler that does not obey keeps nobody alive: its claim lapses, and another process takes it over.
-    if (!(await this.#endedWithin(abortGraceMs)))
-      this.#options.log.warn({ busy: this.busy }, 'Handlers did not end; their claims lapse');
-    this.#options.reading.disconnect();
-    await this.#loop;
+    const running = [...this.#held.values()].filter(({ attempt }) => !attempt.answered).length;
+    if (running > 0) log.warn({ running }, 'Handlers did not end; their claims lapse');
+    endConnection(reading);
+    await endedWithin(this.#loop, rhythm.closeMs);
     clearInterval(this.#renewTimer);
-    await this.#options.context.settler.idle();
+    const left = await context.settler.close(Math.max(0, rhythm.closeMs - this.#options.heart.sinceBeatMs()));
     this.#go('closed');
+    return left;
   }
 
-  /** True if all that is held has ended within so many milliseconds. */
-  async #endedWithin(limitMs: number): Promise<boolean> {
-    const late = new AbortController();
-    const ended = Promise.all([...this.#held.values()].map(({ done }) => done)).then(() => true);
-    const timeout = sleep(limitMs, false, { signal: late.signal }).catch(() => false);
-    const inTime = await Promise.race([ended, timeout]);
-    late.abort();
-    return inTime;
+  /** Waits until all that is held has ended, so long at most; without Redis only for handlers that work by themselves. */
+  async #drained(limitMs: number): Promise<void> {
+    const { heart, rhythm } = this.#options;
+    const until = performance.now() + limitMs;
+    const atWork = (): boolean => {
+      const held = [...this.#held.values()];
+      if (heart.sinceBeatMs() < rhythm.closeMs) return held.length > 0;
+      return held.some(({ attempt }) => !attempt.ledgerOnly && !attempt.answered);
+    };
+    while (atWork() && performance.now() < until) await this.#untilWoken(Math.min(100, until - performance.now()));
   }
 
   #go(next: Mode): void {
@@ -138,7 +153,7 @@ export class Consumer {
     let troubles = 0;
     while (this.#mode === 'running') {
       try {
-        const free = this.#free();
+        const free = this.#options.heart.whole() ? this.#free() : 0;
         if (free <= 0) await this.#untilWoken(1000);
         else if (this.#options.mode === 'take') await this.#takeTurn(free);
         else for (const delivery of await this.#block(free)) this.#start(delivery);
@@ -153,7 +168,8 @@ export class Consumer {
   }
 
   #free(): number {
-    return this.#suspects.size === 0 ? Math.min(this.#options.slots - this.#held.size, this.#options.room()) : 0;
+    if (this.#suspects.size > 0) return 0;
+    return Math.min(this.#options.slots - this.#held.size, this.#options.room());
   }
 
   async #takeTurn(free: number): Promise<void> {
@@ -172,81 +188,25 @@ export class Consumer {
     for (const delivery of surplus) void this.#giveBack(delivery);
   }
 
-  /** One call of the take script; `held`: the fleet, the service or this instance is stopped or paused. */
-  async #take(free: number, fresh: boolean): Promise<{ held: boolean; deliveries: Delivery[] }> {
-    const { context, heart, control, redis } = this.#options;
-    const { keys, service, instanceId } = context;
+  async #take(free: number, fresh: boolean): Promise<Taken> {
+    const { context, heart, redis, rhythm, log } = this.#options;
     const dead = heart.dead();
     this.#turn += 1;
-    const values = [
-      service,
-      instanceId,
-      free,
-      this.#turn % lowestEvery === 0 ? 1 : 0,
-      this.#lookForIdle ? 1 : 0,
-      idleMs,
-      fresh ? 1 : 0,
-      dead.length,
-      ...dead,
-    ];
+    const lowestFirst = this.#turn % lowestEvery === 0;
+    const idleMs = this.#lookForIdle ? rhythm.idleMs : null;
     this.#lookForIdle = false;
-    const reply = await callScript(redis, 'nexusTake', [keys.control, keys.deaths, ...this.#inboxes], values);
-    const [epoch, state, ...rows] = reply as [
-      number,
-      string,
-      ...[number, string, number, string, string, number, string][],
-    ];
-    const held = state !== 'running' && state !== 'draining';
-    if (!held) control.learn(epoch, state);
-    let tookOver = 0;
-    const deliveries = rows.map(([number, entryId, count, body, source, deaths, alone]) => {
-      if (source === 'dead' || source === 'idle') tookOver += 1;
-      return {
-        inbox: this.#inboxes[number - 1] ?? '',
-        entryId,
-        deliveries: count,
-        body,
-        epoch,
-        deaths,
-        diedAlone: alone === '1',
-      };
-    });
-    if (tookOver > 0)
-      this.#options.log.info({ entries: tookOver, dead }, 'Took over entries that nobody holds any more');
+    const names: [string, string] = [context.keys.control, context.keys.deaths];
+    const taken = await take(redis, names, this.#reader, { free, lowestFirst, idleMs, fresh, dead });
+    // There may be more than there were free slots.
+    if (taken.fromIdle > 0) this.#lookForIdle = true;
+    const entries = taken.fromDead + taken.fromIdle;
+    if (entries > 0) log.info({ entries, dead }, 'Took over entries that nobody holds any more');
     else for (const name of dead) void heart.bury(name).catch(() => undefined);
-    return { held, deliveries };
+    return taken;
   }
 
-  /** One blocking read over the four inboxes. */
-  async #block(count: number): Promise<Delivery[]> {
-    const { context, control, reading } = this.#options;
-    const reply = (await reading.xreadgroup(
-      'GROUP',
-      context.service,
-      context.instanceId,
-      'COUNT',
-      count,
-      'BLOCK',
-      1000,
-      'STREAMS',
-      ...this.#inboxes,
-      '>',
-      '>',
-      '>',
-      '>',
-    )) as [string, [string, string[] | null][]][] | null;
-    const { epoch } = control.known();
-    return (reply ?? []).flatMap(([inbox, entries]) =>
-      entries.map(([entryId, fields]) => ({
-        inbox,
-        entryId,
-        deliveries: 1,
-        body: bodyOf(fields),
-        epoch,
-        deaths: 0,
-        diedAlone: false,
-      })),
-    );
+  #block(count: number): Promise<Delivery[]> {
+    return block(this.#options.reading, this.#reader, count, blockMs);
   }
 
   #start(delivery: Delivery): void {
@@ -264,7 +224,7 @@ export class Consumer {
     const done = this.#work(attempt, alone, key === null ? undefined : this.#chains.get(key)).then(() => {
       this.#held.delete(name);
       if (key !== null && this.#chains.get(key) === done) this.#chains.delete(key);
-      this.#wake?.();
+      this.#wake();
     });
     if (key !== null) this.#chains.set(key, done);
     this.#held.set(name, { attempt, done });
@@ -289,9 +249,10 @@ export class Consumer {
     try {
       const first = (): boolean => [...this.#suspects][0] === attempt;
       const others = (): boolean => [...this.#held.values()].some((held) => !this.#suspects.has(held.attempt));
-      let until = performance.now() + aloneWaitMs;
+      const { aloneMs } = this.#options.rhythm;
+      let until = performance.now() + aloneMs;
       while (!first() || (others() && performance.now() < until)) {
-        if (!first()) until = performance.now() + aloneWaitMs;
+        if (!first()) until = performance.now() + aloneMs;
         if (this.#mode !== 'running') break;
         await sleep(100);
       }
@@ -327,32 +288,49 @@ export class Consumer {
       if (state === 'stopped' || attempt.delivery.epoch !== epoch) attempt.abort(fail('STOPPED', { epoch }));
     }
     // A scope may concern what runs here: a renewal tells which.
-    if (this.#held.size > 0) void this.#renew();
-    this.#wake?.();
+    if (this.#held.size > 0 && this.#options.heart.whole()) void this.#renew();
+    this.#wake();
   }
 
   #onBeat(beat: number): void {
     if (this.#mode !== 'running') return;
     const due = this.#options.heart.dead().length > 0;
     if (beat % 5 === 0) this.#lookForIdle = true;
-    if (beat % 10 === 0) void this.#takeUnseen();
-    if (this.#options.mode === 'stream' && (due || beat % 5 === 0) && this.#free() > 0) void this.#takeOver();
-    if (this.#options.mode === 'take' && due) this.#wake?.();
+    if (beat % 10 === 0 || this.#lookForUnseen) void this.#takeUnseen();
+    if (this.#options.mode === 'stream' && (due || beat % 5 === 0)) void this.#takeOver();
+    this.#wake();
   }
 
+  /** Goes on until nothing is due any more: a peer that died may have held more than there are free slots. */
   async #takeOver(): Promise<void> {
-    const { deliveries } = await this.#take(this.#free(), false).catch(() => ({ deliveries: [] }));
-    for (const delivery of deliveries) this.#start(delivery);
+    if (this.#takingOver) return;
+    this.#takingOver = true;
+    try {
+      for (let more = true; more && this.#mode === 'running'; ) {
+        const free = this.#free();
+        if (free <= 0) await this.#untilWoken(1000);
+        else {
+          const { deliveries } = await this.#take(free, false);
+          for (const delivery of deliveries) this.#start(delivery);
+          more = deliveries.length > 0;
+        }
+      }
+    } catch (error) {
+      this.#options.log.debug({ reason: (error as Error).message }, 'A takeover failed; the next beat tries again');
+    } finally {
+      this.#takingOver = false;
+    }
   }
 
   async #takeUnseen(): Promise<void> {
-    const { context, redis, control } = this.#options;
+    const { context, redis, control, rhythm, log } = this.#options;
+    this.#lookForUnseen = false;
     const holds = (inbox: string, entryId: string): boolean => this.#held.has(`${inbox}|${entryId}`);
-    const found = await findUnseen(redis, this.#inboxes, context.service, context.instanceId, holds).catch(() => []);
+    const found = await findUnseen(redis, context.keys, this.#reader, rhythm.unseenMs, holds).catch(() => []);
     if (found.length > 0)
-      this.#options.log.info({ entries: found.length }, 'Found entries that were delivered here but never arrived');
+      log.info({ entries: found.length }, 'Found entries that were delivered here but never arrived');
     const { epoch } = control.known();
-    for (const one of found) this.#start({ ...one, epoch, deaths: 0, diedAlone: false });
+    for (const one of found) this.#start({ ...one, epoch });
   }
 
   async #renew(): Promise<void> {
@@ -382,21 +360,24 @@ export class Consumer {
     const { redis, context, log } = this.#options;
     if (error.message.includes('NOGROUP')) {
       log.warn('The consumer group is gone; it is made again');
-      await ensureGroups(redis, this.#inboxes, context.service).catch(() => undefined);
+      await ensureGroups(redis, this.#reader.inboxes, context.service).catch(() => undefined);
     } else if (troubles === 1) log.warn({ reason: error.message }, 'Reading failed; it is tried again until it works');
     await this.#untilWoken(Math.min(2000, 50 * 2 ** Math.min(troubles, 6)));
   }
 
+  #wake(): void {
+    for (const wake of this.#sleepers) wake();
+  }
+
   #untilWoken(limitMs: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(done, limitMs);
-      const self = this;
-      function done(): void {
+      const wake = (): void => {
         clearTimeout(timer);
-        self.#wake = null;
+        this.#sleepers.delete(wake);
         resolve();
-      }
-      this.#wake = done;
+      };
+      const timer = setTimeout(wake, limitMs);
+      this.#sleepers.add(wake);
     });
   }
 }

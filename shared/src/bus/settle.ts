@@ -9,6 +9,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isFailure, toAppError } from '@nexus/shared/errors';
 import type { Log } from '@nexus/shared/telemetry';
+import { endedWithin } from './ending.ts';
 import type { Keys } from './keys.ts';
 import type { LedgerWrite } from './outcome.ts';
 import { callScript, type Redis } from './redis.ts';
@@ -38,7 +39,11 @@ export type Settlement = {
   publish: readonly Outgoing[];
 };
 
-export type Settler = { settle(settlement: Settlement): Promise<Settled>; idle(): Promise<void> };
+export type Settler = {
+  settle(settlement: Settlement): Promise<Settled>;
+  /** Waits so long for what Redis has not answered yet, then leaves it; returns how many outcomes that were. */
+  close(limitMs: number): Promise<number>;
+};
 
 export type SettlerOptions = {
   redis: Redis;
@@ -46,6 +51,8 @@ export type SettlerOptions = {
   group: string;
   consumer: string;
   journalMax: number;
+  /** False while the process has not yet renewed what it holds after a reconnect: that comes first (rule 4). */
+  whole?(): boolean;
   log: Log;
 };
 
@@ -60,13 +67,14 @@ export const makeSettler = (options: SettlerOptions): Settler => {
   let waiting: Waiting[] = [];
   let bytes = 0;
   let scheduled = false;
-  const flights = new Set<Promise<void>>();
+  const flights = new Map<Promise<void>, number>();
+  const life = { over: false };
 
   const flush = (): void => {
     scheduled = false;
     if (waiting.length === 0) return;
-    const flight = send(options, waiting).finally(() => flights.delete(flight));
-    flights.add(flight);
+    const flight = send(options, waiting, life).finally(() => flights.delete(flight));
+    flights.set(flight, waiting.length);
     waiting = [];
     bytes = 0;
   };
@@ -84,9 +92,11 @@ export const makeSettler = (options: SettlerOptions): Settler => {
           setImmediate(flush);
         }
       }),
-    idle: async () => {
+    close: async (limitMs) => {
       flush();
-      await Promise.all(flights);
+      await endedWithin(Promise.all(flights.keys()), limitMs);
+      life.over = true;
+      return [...flights.values()].reduce((sum, outcomes) => sum + outcomes, 0);
     },
   };
 };
@@ -139,13 +149,14 @@ const pushWrite = (values: (string | number)[], write: LedgerWrite): void => {
 };
 
 /** One call, asked again until Redis answers; says once that it waits, and once that it goes on. */
-const send = async (options: SettlerOptions, batch: Waiting[]): Promise<void> => {
+const send = async (options: SettlerOptions, batch: Waiting[], life: { over: boolean }): Promise<void> => {
   const { redis, keys, log } = options;
   const names = [keys.control, keys.journal, keys.parked, keys.due, keys.dead, keys.deadOrder, keys.deaths];
   const values: (string | number)[] = [options.group, options.consumer, options.journalMax, batch.length];
   for (const one of batch) for (const value of one.values) values.push(value);
   for (let tries = 0; ; tries += 1) {
     try {
+      if (options.whole?.() === false) throw new Error('the connection has to stand again first');
       const results = (await callScript(redis, 'nexusSettle', names, values)) as Settled[];
       if (tries > 0)
         log.info({ tries, outcomes: batch.length }, 'Redis answers again; the waiting outcomes are settled');
@@ -160,7 +171,7 @@ const send = async (options: SettlerOptions, batch: Waiting[]): Promise<void> =>
         return;
       }
       if (tries === 0) log.warn({ outcomes: batch.length, reason }, 'Redis does not settle; the outcomes wait');
-      if (redis.status === 'end') {
+      if (life.over) {
         for (const one of batch) one.resolve('lost');
         return;
       }

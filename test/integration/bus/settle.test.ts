@@ -19,7 +19,8 @@ const holding = async (count: number) => {
     [string, [string, string[]][]],
   ];
   const ids = reply[0][1].map(([id]) => id);
-  const options = { redis, keys: bus.keys, group: 'orchestrator', consumer: 'me', journalMax: 1000, log: silentLog() };
+  const who = { group: 'orchestrator', consumer: 'me' };
+  const options = { redis, keys: bus.keys, ...who, journalMax: 1000, whole: () => true, log: silentLog() };
   const settlement = (at: number, over: Partial<Settlement> = {}): Settlement => ({
     inbox,
     entryId: ids[at] ?? '',

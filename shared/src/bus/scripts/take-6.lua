@@ -28,8 +28,9 @@ local function bodyOf(fields)
   return 'no field m: ' .. cjson.encode(fields)
 end
 
-local function claim(number, id, source)
-  local key = KEYS[number + 2]
+-- An entry is called 'died' where it died alone in its process; until then the mark holds who runs it alone.
+local function claim(number, row, source)
+  local key, id = KEYS[number + 2], row[1]
   local claimed = redis.call('XCLAIM', key, group, consumer, 0, id)
   if #claimed == 0 or not claimed[1] then return end
   local body = bodyOf(claimed[1][2])
@@ -37,22 +38,23 @@ local function claim(number, id, source)
     redis.call('XACK', key, group, id)
     return
   end
-  local deaths, alone = 0, '0'
+  local name = key .. '|' .. id
   if source == 'dead' then
-    deaths = redis.call('HINCRBY', KEYS[2], key .. '|' .. id, 1)
-    if redis.call('HGET', KEYS[2], key .. '|' .. id .. '|alone') then alone = '1' end
-  else
-    deaths = tonumber(redis.call('HGET', KEYS[2], key .. '|' .. id) or '0')
+    redis.call('HINCRBY', KEYS[2], name, 1)
+    if redis.call('HEXISTS', KEYS[2], name .. '|alone') == 1 then
+      redis.call('HSET', KEYS[2], name .. '|alone', 'died')
+    end
   end
-  local pending = redis.call('XPENDING', key, group, id, id, 1)
-  reply[#reply + 1] = { number, id, pending[1][4], body, source, deaths, alone }
+  local known = redis.call('HMGET', KEYS[2], name, name .. '|alone')
+  local alone = known[2] == 'died' and '1' or '0'
+  reply[#reply + 1] = { number, id, row[4] + 1, body, source, tonumber(known[1] or '0'), alone }
   left = left - 1
 end
 
 for number = 1, 4 do
   if left > 0 then
     for _, row in ipairs(redis.call('XPENDING', KEYS[number + 2], group, '-', '+', left, 'nobody')) do
-      claim(number, row[1], 'nobody')
+      claim(number, row, 'nobody')
     end
   end
 end
@@ -60,7 +62,7 @@ for d = 1, tonumber(ARGV[8]) do
   for number = 1, 4 do
     if left > 0 then
       for _, row in ipairs(redis.call('XPENDING', KEYS[number + 2], group, '-', '+', left, ARGV[8 + d])) do
-        claim(number, row[1], 'dead')
+        claim(number, row, 'dead')
       end
     end
   end
@@ -70,7 +72,7 @@ if ARGV[5] == '1' then
     if left > 0 then
       local rows = redis.call('XPENDING', KEYS[number + 2], group, 'IDLE', ARGV[6], '-', '+', left + 64)
       for _, row in ipairs(rows) do
-        if left > 0 and row[2] ~= consumer and row[2] ~= 'nobody' then claim(number, row[1], 'idle') end
+        if left > 0 and row[2] ~= consumer and row[2] ~= 'nobody' then claim(number, row, 'idle') end
       end
     end
   end
