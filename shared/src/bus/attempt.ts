@@ -20,7 +20,6 @@ import {
   type Message,
   readEnvelope,
   salvageEnvelope,
-  triesOf,
   taskOf,
   triesOf,
   unreadableId,

@@ -132,7 +132,7 @@ export class Consumer {
     return left;
   }
 
-  /** Waits until all that is held has ended, so long at most; without Redis only for handlers that work by themselves. */
+  /** Waits until all that is held has ended, so long at most; without Redis only for handlers at work by themselves. */
   async #drained(limitMs: number): Promise<void> {
     const { heart, rhythm } = this.#options;
     const until = performance.now() + limitMs;

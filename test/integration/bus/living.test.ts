@@ -49,7 +49,7 @@ test('rule 20: what runs for a task that is deleted meanwhile is aborted by the 
   expect(codes).toEqual(['TASK_ENDED']);
 });
 
-test('rule 20: of kinds that are not of a living task nothing is asked, at the beginning and while they run', async () => {
+test('rule 20: nothing is asked of the task of other kinds, neither at the beginning nor later', async () => {
   const fabric = testFabric();
   const bus = await fabric.open('finalizer');
   const hold = deferred();
