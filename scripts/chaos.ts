@@ -1,6 +1,6 @@
 /**
- * `npm run chaos`: a fleet of real processes that is killed, paused, cut off, filled up and stopped while it works; then
- * a checker that shares no code with it looks whether anything was lost or done twice.
+ * `npm run chaos`: a fleet of real processes that is killed, paused, cut off, filled up and stopped while it works;
+ * then a checker that shares no code with it looks whether anything was lost or done twice.
  *
  *   npm run chaos -- --tasks 300 --seed 7      that run again: the same seed makes the same choices
  *   npm run chaos                              20 tasks, a fresh seed, which is printed
