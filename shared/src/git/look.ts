@@ -111,13 +111,14 @@ export const trackedFiles = async (folder: string, signal?: AbortSignal): Promis
 
 /**
  * The files of a clone that are neither tracked nor excluded. A repository inside it is one path that ends in `/`; with
- * `folders` so is every folder in which nothing is tracked.
+ * `folders` so is every folder in which nothing is tracked. With `ignored`: those that a .gitignore names instead.
  */
 export const untrackedFiles = async (
   folder: string,
-  options: { folders?: boolean; signal?: AbortSignal | undefined } = {},
+  options: { folders?: boolean; ignored?: boolean; signal?: AbortSignal | undefined } = {},
 ): Promise<string[]> => {
-  const args = ['ls-files', '--others', '--exclude-standard', '-z', ...(options.folders ? ['--directory'] : [])];
+  const which = options.ignored ? ['--ignored', '--exclude-per-directory=.gitignore'] : ['--exclude-standard'];
+  const args = ['ls-files', '--others', ...which, '-z', ...(options.folders ? ['--directory'] : [])];
   return partsOf(await git(args, { at: { clone: folder }, signal: options.signal }));
 };
 
