@@ -1,6 +1,9 @@
-/** Releases the result of a task, and reports on it: to the ledger, and to the evidence in the hub. */
-import { done, followUp, type Handler } from '@nexus/shared/bus';
-import { commitEvidence, hubLocation, refs } from '@nexus/shared/git';
+/**
+ * Releases the result of a task, and reports on it: to the ledger, and to the evidence in the hub. A task that failed
+ * or was cancelled is reported on alone: nothing of it is pushed, and it may have no hub.
+ */
+import { done, followUp, type Handler, postpone } from '@nexus/shared/bus';
+import { commitEvidence, hubExists, hubLocation, readRef, refs } from '@nexus/shared/git';
 import { readBoard, readReport, readTask } from '@nexus/shared/ledger';
 import { writeReport } from '@nexus/shared/ledger/write';
 import { gatherProof } from './proof.ts';
@@ -8,8 +11,13 @@ import { release } from './release.ts';
 import { makeReport } from './report.ts';
 import type { FinalizerTools } from './tools.ts';
 
-export const onReleaseRequested: Handler<'release.requested', FinalizerTools> = async ({ payload }, tools) => {
+/** How often, and how long after the end of its task, a board is looked at that has not been closed yet. */
+const boardEveryMs = 1000;
+const boardWithinMs = 30_000;
+
+export const onReleaseRequested: Handler<'release.requested', FinalizerTools> = async (message, tools) => {
   const { store, keys, signal } = tools;
+  const { payload } = message;
   const { task_id: taskId } = payload;
   const [task, board, last] = await Promise.all([
     readTask(store, keys, taskId),
@@ -17,15 +25,26 @@ export const onReleaseRequested: Handler<'release.requested', FinalizerTools> = 
     readReport(store, keys, taskId),
   ]);
   if (task === null) return done();
+  const ended = payload.outcome !== 'completed';
+  // What its agents did last is booked when the board closes.
+  const isOpen = ended && board !== null && board.head.outcome === null;
+  if (isOpen && tools.now() - Date.parse(message.timestamp) < boardWithinMs) {
+    return postpone(tools.now() + boardEveryMs, 'its board is not closed yet');
+  }
   await tools.begin();
   const released = await release(payload, tools);
   signal.throwIfAborted();
-  const hub = hubLocation(tools.config, taskId);
-  const proof = await gatherProof(hub, board, signal);
-  const report = makeReport({ task, board, released, ...proof, now: tools.now() });
-  const files = { 'report.md': report.markdown, 'report.json': `${JSON.stringify(report.json, null, 2)}\n` };
-  const message = `Report of ${taskId}`;
-  await commitEvidence({ hub, ref: refs(taskId).evidence('report'), files, message, signal });
+  const location = hubLocation(tools.config, taskId);
+  const hub = !ended || (await hubExists(location, taskId, signal)) ? location : null;
+  const merged = hub && ended ? await readRef(hub, refs(taskId).integration, signal) : payload.commit;
+  const proof = hub ? await gatherProof(hub, board, signal) : { alarms: [], documents: [] };
+  const { outcome } = payload;
+  const report = makeReport({ task, board, outcome, released, hub, merged, ...proof, now: tools.now() });
+  if (hub) {
+    const files = { 'report.md': report.markdown, 'report.json': `${JSON.stringify(report.json, null, 2)}\n` };
+    const message = `Report of ${taskId}`;
+    await commitEvidence({ hub, ref: refs(taskId).evidence('report'), files, message, signal });
+  }
   return done({
     publish: [followUp('release.finished', { task_id: taskId, ...released })],
     write: writeReport(keys, taskId, report.markdown, report.json, last?.revision ?? 0),

@@ -2,6 +2,7 @@
  * One release: the result goes to the target that takes it, and a person is told where it is, how to look at it, how
  * to start it and how to undo it.
  *
+ *     failed or cancelled → nothing is pushed: the report alone says what there is
  *     commit is the base → nothing to push: the result is the report
  *     pushed, or there already → the result
  *     refused → an answer with git's own words; the work stays in the hub

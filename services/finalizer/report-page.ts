@@ -9,6 +9,9 @@ export const renderReport = (report: Report): string =>
     outcomeOf(report),
     chapter('Asked for', quote(report.request)),
     chapter('Result', resultOf(report)),
+    chapter('Why it ended so', whyOf(report)),
+    chapter('What is there', savedOf(report)),
+    chapter('What you can do', list(report.advice)),
     chapter('Who did what', whoOf(report.subtasks)),
     chapter('Sent back, and why', sentBackOf(report.subtasks)),
     chapter('What was checked', checksOf(report.subtasks)),
@@ -28,16 +31,45 @@ export const renderReport = (report: Report): string =>
     .join('\n\n')
     .concat('\n');
 
-const outcomeOf = ({ task_id, outcome, says, result, numbers }: Report): string => {
+const ended = { completed: 'was completed', failed: 'failed', cancelled: 'was cancelled' } as const;
+
+const outcomeOf = ({ task_id, outcome, result, numbers }: Report): string => {
   const { subtasks, attempts, sent_back, merged } = numbers;
   const work = `${subtasks} subtasks, ${attempts} attempts, ${sent_back} sent back, ${merged} merged`;
   const proof =
     result === null ? '' : result.proven ? ' The checks of the result ran.' : ' **Nothing was proven by a check.**';
-  return `Task \`${task_id}\`: **${outcome}**. ${work}.${proof}${says === '' ? '' : `\n\n${says}`}`;
+  return `Task \`${task_id}\`: **${outcome}**. ${work}.${proof}`;
 };
 
-const resultOf = ({ result, base_commit, documents }: Report): string => {
-  if (result === null) return 'It was not released. The work lies in the hub of the task.';
+/** Of a task that did not end well: its reason, and the subtasks that have one. */
+const whyOf = ({ outcome, says, subtasks }: Report): string => {
+  if (outcome === 'completed') return '';
+  const stuck = subtasks.filter(({ state, reason }) => state === 'failed' && reason !== null);
+  return [line(says), list(stuck.map(({ title, id, reason }) => `${title} (${id}): ${reason}`))]
+    .filter((part) => part !== '')
+    .join('\n\n');
+};
+
+const savedOf = ({ saved, numbers }: Report): string => {
+  if (saved === null) return '';
+  const { hub, commit, fetch, look, unmerged } = saved;
+  const merged =
+    commit === null
+      ? 'Nothing was merged.'
+      : `${numbers.merged} subtasks were merged, up to ${code(commit)}, in the hub ${code(hub)}.`;
+  const commands = [
+    ['Get it as a branch', fetch],
+    ['Look at it', look],
+  ].map(([name, command]) => (command ? `${name}:\n\n${fenced(command)}` : ''));
+  const rest = unmerged.map((one) => `Not merged: ${one.title} (${one.subtask_id}), ${code(one.commit)}.`);
+  const get = unmerged[0]?.fetch ? `Get such a commit:\n\n${fenced(unmerged[0].fetch)}` : '';
+  return [merged, ...commands, list(rest), get].filter((part) => part !== '').join('\n\n');
+};
+
+const resultOf = ({ outcome, result, base_commit, documents }: Report): string => {
+  if (result === null) {
+    return outcome === 'not released' ? 'It was not released.' : `Nothing was released, since it ${ended[outcome]}.`;
+  }
   if (result.branch === null) {
     return documents.length > 0
       ? 'The result is what was reported below; no code was changed.'

@@ -5,11 +5,24 @@
  */
 import type { BoardView, TaskView } from '@nexus/shared/ledger';
 import type { AttemptEntry, Check, Cost, Subtask } from '@nexus/shared/messages/domain';
+import { adviceFor } from './advice.ts';
 import type { Proof } from './proof.ts';
 import type { Outcome } from './release.ts';
 import { renderReport } from './report-page.ts';
+import { savedWork } from './saved-work.ts';
 
-export type ReportOf = Proof & { task: TaskView; board: BoardView | null; released: Outcome; now: number };
+export type ReportOf = Proof & {
+  task: TaskView;
+  board: BoardView | null;
+  /** How the task ended, or will if its release goes well. */
+  outcome: 'completed' | 'failed' | 'cancelled';
+  released: Outcome;
+  /** Null: it never came to be. */
+  hub: string | null;
+  /** The head of what was merged; null where there is no hub. */
+  merged: string | null;
+  now: number;
+};
 
 export type Report = ReturnType<typeof reportOf>;
 
@@ -18,15 +31,27 @@ export const makeReport = (of: ReportOf): { json: Report; markdown: string } => 
   return { json, markdown: renderReport(json) };
 };
 
-const reportOf = ({ task, board, released, alarms, documents, now }: ReportOf) => {
+const reportOf = (of: ReportOf) => {
+  const { task, board, released, alarms, documents, now } = of;
   const { head, request, plan } = task;
   const subtasks = [...(board?.subtasks.values() ?? [])];
   const { result } = released;
+  const outcome: ReportOf['outcome'] | 'not released' =
+    of.outcome === 'completed' && result === null ? 'not released' : of.outcome;
+  const says =
+    released.code === null || released.says.startsWith(released.code)
+      ? released.says
+      : `${released.code}: ${released.says}`;
+  const saved = result === null && of.hub !== null ? savedWork({ ...of, head, hub: of.hub, subtasks }) : null;
   return {
     task_id: head.task_id,
     title: head.title,
-    outcome: result === null ? 'not released' : 'completed',
-    says: released.says,
+    outcome,
+    says,
+    /** What the fleet has of a task that was not released, and how to get it; null where there is nothing. */
+    saved,
+    /** What a person can do now; empty where all went well. */
+    advice: outcome === 'completed' ? [] : adviceFor({ head, outcome, says, saved, subtasks }),
     request: request.request,
     repository: result?.repository ?? null,
     base: head.base,
@@ -50,7 +75,8 @@ const reportOf = ({ task, board, released, alarms, documents, now }: ReportOf) =
       gate_runs: board?.head.gate_runs ?? 0,
     },
     subtasks: subtasks.map(subtaskOf),
-    not_proven: notProven(subtasks, result?.proven ?? board?.head.proven ?? false),
+    evidence_expired_at: null as string | null,
+    not_proven: notProven(subtasks, result?.proven ?? board?.head.proven ?? false, board !== null),
     alarms,
     warnings: head.warnings,
     documents,
@@ -68,6 +94,7 @@ const subtaskOf = (subtask: Subtask) => ({
   attempts: subtask.attempt,
   sent_back: subtask.sent_back,
   commit: subtask.merged_commit ?? subtask.commit,
+  reason: subtask.reason,
   summary: subtask.report?.summary ?? null,
   questions: subtask.report?.agent_feedback.additional_questions ?? [],
   next_steps: subtask.report?.next_steps ?? [],
@@ -87,8 +114,8 @@ const lineOf = ({ attempt, agent_id, outcome, code, says, ended_at, duration_ms,
 const checkOf = ({ log_tail: _, ...check }: Check) => check;
 
 /** Everything that a reader might take for proven and is not. */
-const notProven = (subtasks: readonly Subtask[], proven: boolean): string[] => [
-  ...(proven ? [] : ['No check of the result ran: nothing shows that it works.']),
+const notProven = (subtasks: readonly Subtask[], proven: boolean, begun: boolean): string[] => [
+  ...(proven || !begun ? [] : ['No check of the result ran: nothing shows that it works.']),
   ...subtasks.flatMap((subtask) => [
     ...(subtask.state === 'merged' && !subtask.checks.some(({ state }) => state === 'passed')
       ? [`${subtask.id}: merged without a check that passed.`]

@@ -95,6 +95,12 @@ export const removeHub = async (hub: string, taskId?: string): Promise<void> => 
   );
 };
 
+/** Whether a task has its hub; false also where there is nothing at all. */
+export const hubExists = async (hub: string, taskId?: string, signal?: AbortSignal): Promise<boolean> => {
+  if (!isUrl(hub)) return (await readHub(hub)) !== null;
+  return (await readRef(hub, refs(taskId ?? taskOf(hub)).integration, signal)) !== null;
+};
+
 /** Whoever was faster made the same hub: theirs stays. */
 const place = async (making: string, hub: string, made: Hub): Promise<Hub> => {
   try {

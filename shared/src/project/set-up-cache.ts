@@ -4,9 +4,9 @@
  *
  *   making ─ copied whole, nothing else was changed by the set-up ─ renamed → kept ─ too much in all → leaving → gone
  *
- * An entry is there as a whole or not at all, whoever is killed when; who loses a race, or finds an entry gone, runs the
- * set-up. Copies, never hard links: what an agent edits in its `node_modules` must be nobody else's. On file systems
- * that can, a copy shares its blocks until it is written to.
+ * An entry is there as a whole or not at all, whoever is killed when; who loses a race, or finds an entry gone, runs
+ * the set-up. Copies, never hard links: what an agent edits in its `node_modules` must be nobody else's. On file
+ * systems that can, a copy shares its blocks until it is written to.
  */
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, statfs, utimes, writeFile } from 'node:fs/promises';
