@@ -29,6 +29,7 @@ export const openMemoryStore = (): MemoryStore => {
     } else if (one.op === 'remove') hashes.delete(one.key);
     else if (one.op === 'index') at(zsets, one.key).set(one.member, one.score);
     else if (one.op === 'unindex') at(zsets, one.key).delete(one.member);
+    else if (one.op === 'unset') hashes.get(one.key)?.delete(one.field);
     else {
       const hash = at(hashes, one.key);
       const count = Number(hash.get(one.field) ?? 0) + one.by;

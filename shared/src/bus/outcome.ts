@@ -25,6 +25,8 @@ export type LedgerWrite =
   | { op: 'remove'; key: string }
   | { op: 'index'; key: string; member: string; score: number }
   | { op: 'unindex'; key: string; member: string }
+  /** Removes one field of a hash, whatever its revision. */
+  | { op: 'unset'; key: string; field: string }
   /** Adds to a counter, a field of a hash; one that comes to 0 goes. `seconds`: the hash expires so long after. */
   | { op: 'count'; key: string; field: string; by: number; seconds?: number };
 

@@ -12,7 +12,7 @@ import type { Log } from '@nexus/shared/telemetry';
 import { endedWithin } from './ending.ts';
 import type { Keys } from './keys.ts';
 import type { LedgerWrite } from './outcome.ts';
-import { callScript, type Redis } from './redis.ts';
+import { callScript, isConnectionError, type Redis } from './redis.ts';
 
 /** What a settlement came to. Anything but 'ok' has changed nothing. */
 export type Settled = 'ok' | 'lost' | 'epoch' | 'moved' | 'twice' | `type ${string}`;
@@ -60,7 +60,13 @@ export type SettlerOptions = {
 const outcomesMax = 64;
 const bytesMax = 256_000;
 
-type Waiting = { values: (string | number)[]; bytes: number; resolve(settled: Settled): void };
+type Waiting = {
+  inbox: string;
+  entryId: string;
+  values: (string | number)[];
+  bytes: number;
+  resolve(settled: Settled): void;
+};
 
 /** Opens the settling side of a consumer. `settle` resolves when Redis has answered, however long that takes. */
 export const makeSettler = (options: SettlerOptions): Settler => {
@@ -82,7 +88,9 @@ export const makeSettler = (options: SettlerOptions): Settler => {
   return {
     settle: (settlement) =>
       new Promise((resolve) => {
-        const one = { ...prepare(settlement), resolve };
+        const { inbox, entryId } = settlement;
+        const { values, bytes: more } = prepare(settlement);
+        const one = { inbox, entryId, values, bytes: more, resolve };
         if (bytes + one.bytes > bytesMax) flush();
         waiting.push(one);
         bytes += one.bytes;
@@ -101,23 +109,21 @@ export const makeSettler = (options: SettlerOptions): Settler => {
   };
 };
 
+/** What the script reads of an entry behind its inbox, and how many bytes that are. */
 const prepare = (settlement: Settlement): { values: (string | number)[]; bytes: number } => {
-  const { ending } = settlement;
-  const values: (string | number)[] = [
-    settlement.inbox,
-    settlement.entryId,
-    settlement.deliveries,
-    settlement.epoch ?? '',
-    ending.end,
-    settlement.line,
-  ];
-  if (ending.end === 'park') values.push(ending.id, ending.json, ending.delayMs);
-  else if (ending.end === 'dead') values.push(ending.id, ending.json);
-  values.push(settlement.write.length);
-  for (const write of settlement.write) pushWrite(values, write);
-  values.push(settlement.publish.length);
-  for (const { inbox, json, short, id, delayMs } of settlement.publish)
-    values.push(inbox, json, short, id, delayMs ?? '');
+  const { ending, write, publish } = settlement;
+  const { entryId, deliveries, epoch, line } = settlement;
+  const values: (string | number)[] = [entryId, deliveries, epoch ?? '', line];
+  if (ending.end === 'park') values.push('park', ending.id, ending.json, ending.delayMs);
+  else if (ending.end === 'dead') values.push('dead', ending.id, ending.json);
+  else if (write.length + publish.length === 0) {
+    values.push(ending.end);
+    return { values, bytes: line.length + 64 };
+  } else values.push('more', ending.end);
+  values.push(write.length);
+  for (const one of write) pushWrite(values, one);
+  values.push(publish.length);
+  for (const { inbox, json, short, id, delayMs } of publish) values.push(inbox, json, short, id, delayMs ?? '');
   let bytes = 0;
   for (const value of values) bytes += typeof value === 'string' ? value.length : 8;
   return { values, bytes };
@@ -142,6 +148,9 @@ const pushWrite = (values: (string | number)[], write: LedgerWrite): void => {
     case 'unindex':
       values.push('unindex', write.key, write.member);
       return;
+    case 'unset':
+      values.push('unset', write.key, write.field);
+      return;
     case 'count':
       values.push('count', write.key, write.field, write.by, write.seconds ?? 0);
       return;
@@ -152,14 +161,13 @@ const pushWrite = (values: (string | number)[], write: LedgerWrite): void => {
 const send = async (options: SettlerOptions, batch: Waiting[], life: { over: boolean }): Promise<void> => {
   const { redis, keys, log } = options;
   const names = [keys.control, keys.journal, keys.parked, keys.due, keys.dead, keys.deadOrder, keys.deaths];
-  const values: (string | number)[] = [options.group, options.consumer, options.journalMax, batch.length];
-  for (const one of batch) for (const value of one.values) values.push(value);
+  const values = valuesOf(options, batch);
   for (let tries = 0; ; tries += 1) {
     try {
-      if (options.whole?.() === false) throw new Error('the connection has to stand again first');
+      if (!stands(options)) throw new Error('the connection has to stand again first');
       const results = (await callScript(redis, 'nexusSettle', names, values)) as Settled[];
       if (tries > 0)
-        log.info({ tries, outcomes: batch.length }, 'Redis answers again; the waiting outcomes are settled');
+        log.debug({ tries, outcomes: batch.length }, 'Redis answers again; the waiting outcomes are settled');
       batch.forEach((one, at) => {
         one.resolve(results[at] ?? 'lost');
       });
@@ -170,7 +178,10 @@ const send = async (options: SettlerOptions, batch: Waiting[], life: { over: boo
         for (const one of batch) one.resolve('lost');
         return;
       }
-      if (tries === 0) log.warn({ outcomes: batch.length, reason }, 'Redis does not settle; the outcomes wait');
+      // An outage is told once by whoever looks after the connections.
+      const known = isConnectionError(error) || !stands(options);
+      if (tries === 0)
+        log[known ? 'debug' : 'warn']({ outcomes: batch.length, reason }, 'Redis does not settle; the outcomes wait');
       if (life.over) {
         for (const one of batch) one.resolve('lost');
         return;
@@ -179,6 +190,24 @@ const send = async (options: SettlerOptions, batch: Waiting[], life: { over: boo
     }
   }
 };
+
+const valuesOf = (options: SettlerOptions, batch: Waiting[]): (string | number)[] => {
+  const inboxes = new Map<string, { number: number; first: string; entries: number }>();
+  for (const { inbox, entryId } of batch) {
+    const known = inboxes.get(inbox);
+    if (known === undefined) inboxes.set(inbox, { number: inboxes.size + 1, first: entryId, entries: 1 });
+    else known.entries += 1;
+  }
+  const values: (string | number)[] = [options.group, options.consumer, options.journalMax, inboxes.size, batch.length];
+  for (const [inbox, { first, entries }] of inboxes) values.push(inbox, first, entries);
+  for (const { inbox, values: own } of batch) {
+    values.push(inboxes.get(inbox)?.number ?? 0);
+    for (const value of own) values.push(value);
+  }
+  return values;
+};
+
+const stands = (options: SettlerOptions): boolean => options.whole?.() !== false;
 
 const isGroupGone = (error: unknown): boolean =>
   !isFailure(error) && error instanceof Error && error.message.includes('NOGROUP');

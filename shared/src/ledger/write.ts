@@ -61,6 +61,8 @@ export const removeTask = (keys: Keys, id: string): LedgerWrite[] => [
   { op: 'unindex', key: keys.endedTasks, member: id },
   // Otherwise the edge would still know the task as accepted.
   { op: 'remove', key: keys.seen(`task:${id}`) },
+  // What was commanded of the task alone goes with it.
+  { op: 'unset', key: keys.control, field: `task:${id}` },
 ];
 
 /** Books that the hub of an ended task goes; its document stays. */

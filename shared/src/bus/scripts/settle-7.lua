@@ -2,32 +2,42 @@
 -- Purpose: ends deliveries: follow-ups, ledger, park or dead letter, acknowledgement; each entry all or nothing.
 -- KEYS: 1 control, 2 journal, 3 parked, 4 due, 5 dead letters, 6 their order, 7 deaths. Inboxes and ledger
 --   documents are named in ARGV: one slot.
--- ARGV: group, consumer, journal length, number of entries, then for each:
---   inbox, id, deliveries, epoch or '' where any will do, end, journal line,
+-- ARGV: group, consumer, journal length, number of inboxes, number of entries; for each inbox:
+--   key, id of the first of these entries, how many they are; then for each entry:
+--   inbox number, id, deliveries, epoch or '' where any will do, journal line, end, and what belongs to it:
+--   end:   'done' | 'keep' | 'nobody' | 'park' id json delay | 'dead' id json | 'more' end (one of the first three)
+--   after 'more', 'park' and 'dead':
 --   number of writes, writes*, number of messages, (inbox, json, text for the journal or '', id, delay in ms or '')*
---   end:   'done' | 'keep' | 'nobody' | 'park' id json delay | 'dead' id json
 --   write: 'patch' key revision fields (name, value)* deletions name* | 'remove' key | 'index' key member score |
---          'unindex' key member | 'count' key field by seconds
+--          'unindex' key member | 'count' key field by seconds | 'unset' key field
 -- Returns: for each entry 'ok', 'lost', 'epoch', 'moved', 'twice' or 'type ' .. key.
 -- Atomic: first all checks of all entries, then the writes of those that passed, which cannot fail: Lua does not
 --   roll back (rule 9). Never use a command below the line that can meet a wrong type unchecked above it.
+local call = redis.call
 local group, consumer = ARGV[1], ARGV[2]
-local epoch = redis.call('HGET', KEYS[1], 'epoch') or '0'
-local results, plans = {}, {}
-local types, revisions, named = {}, {}, {}
+local results, plans, planned = {}, {}, 0
+local types, revisions = {}, {}
 
 local function typed(key, wanted)
   local found = types[key]
   if not found then
-    found = redis.call('TYPE', key).ok
+    found = call('TYPE', key).ok
     if found == 'none' then found = wanted end
     types[key] = found
   end
   return found == wanted
 end
 
-local wants = { patch = 'hash', index = 'zset', unindex = 'zset', count = 'hash' }
-local sizes = { remove = 2, index = 4, unindex = 3, count = 5 }
+-- The fixed keys that an entry needs, by number; the first that has the wrong type is its result.
+local kinds = { 'hash', 'stream', 'hash', 'zset', 'hash', 'zset', 'hash' }
+local function unfit(from, to)
+  for n = from, to do
+    if not typed(KEYS[n], kinds[n]) then return 'type ' .. KEYS[n] end
+  end
+end
+
+local wants = { patch = 'hash', index = 'zset', unindex = 'zset', count = 'hash', unset = 'hash' }
+local sizes = { remove = 2, index = 4, unindex = 3, count = 5, unset = 3 }
 
 -- Reads one write; returns where the next one begins.
 local function after(at)
@@ -36,62 +46,100 @@ local function after(at)
   return names + 1 + tonumber(ARGV[names])
 end
 
-local at = 5
+local broken = unfit(1, 2) or unfit(7, 7)
+local epoch = not broken and call('HGET', KEYS[1], 'epoch') or '0'
+local inboxes, holds = {}, {}
+local at = 6
 for n = 1, tonumber(ARGV[4]) do
-  local plan = { inbox = ARGV[at], id = ARGV[at + 1], ending = ARGV[at + 4], line = ARGV[at + 5], writes = {} }
-  local result = 'ok'
-  local row = redis.call('XPENDING', plan.inbox, group, plan.id, plan.id, 1)[1]
-  if not row or row[2] ~= consumer or row[4] ~= tonumber(ARGV[at + 2]) then
+  -- One look shows most of what is held here; an entry that it does not show is asked for by itself.
+  local held, many = {}, tonumber(ARGV[at + 2])
+  if many > 1 then
+    local rows = call('XPENDING', ARGV[at], group, ARGV[at + 1], '+', many, consumer)
+    for r = 1, #rows do held[rows[r][1]] = rows[r][4] end
+  end
+  inboxes[n], holds[n] = ARGV[at], held
+  at = at + 3
+end
+
+for n = 1, tonumber(ARGV[5]) do
+  local number, id, line, ending = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 4], ARGV[at + 5]
+  local held, result = holds[number], broken
+  local count = held[id]
+  if count == nil then
+    local row = call('XPENDING', inboxes[number], group, id, id, 1)[1]
+    count = row and row[2] == consumer and row[4]
+  end
+  if result then
+    -- Nothing can be written.
+  elseif count == 'settled' then
+    result = 'twice'
+  elseif count ~= tonumber(ARGV[at + 2]) then
     result = 'lost'
   elseif ARGV[at + 3] ~= '' and ARGV[at + 3] ~= epoch then
     result = 'epoch'
-  elseif named[plan.inbox .. plan.id] then
-    result = 'twice'
   end
   at = at + 6
-  if plan.ending == 'park' then
-    plan.ref, plan.json, plan.delay = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-    at = at + 3
-  elseif plan.ending == 'dead' then
-    plan.ref, plan.json = ARGV[at], ARGV[at + 1]
-    at = at + 2
-  end
-  local fresh = {}
-  local count = tonumber(ARGV[at])
-  at = at + 1
-  for w = 1, count do
-    local op, key = ARGV[at], ARGV[at + 1]
-    plan.writes[w] = at
-    if result == 'ok' then
-      if wants[op] and not typed(key, wants[op]) then
-        result = 'type ' .. key
-      elseif op == 'patch' then
-        local stands = fresh[key] or revisions[key]
-        if not stands then stands = tonumber(redis.call('HGET', key, 'revision') or '0') end
-        if stands ~= tonumber(ARGV[at + 2]) then result = 'moved' else fresh[key] = stands + 1 end
-      end
+  local plan = { number, id, line, ending }
+  if ending ~= 'done' and ending ~= 'keep' and ending ~= 'nobody' then
+    if ending == 'more' then
+      plan[4] = ARGV[at]
+      at = at + 1
+    elseif ending == 'park' then
+      result = result or unfit(3, 4)
+      plan.ref, plan.json, plan.delay = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+      at = at + 3
+    else
+      result = result or unfit(5, 6)
+      plan.ref, plan.json = ARGV[at], ARGV[at + 1]
+      at = at + 2
     end
-    at = after(at)
+    local writes, fresh = {}, {}
+    local many = tonumber(ARGV[at])
+    at = at + 1
+    for w = 1, many do
+      local op, key = ARGV[at], ARGV[at + 1]
+      writes[w] = at
+      if not result then
+        if wants[op] and not typed(key, wants[op]) then
+          result = 'type ' .. key
+        elseif op == 'patch' then
+          local stands = fresh[key] or revisions[key]
+          if not stands then stands = tonumber(call('HGET', key, 'revision') or '0') end
+          if stands ~= tonumber(ARGV[at + 2]) then result = 'moved' else fresh[key] = stands + 1 end
+        end
+      end
+      at = after(at)
+    end
+    plan.writes, plan.messages, plan.first = writes, tonumber(ARGV[at]), at + 1
+    for m = 0, plan.messages - 1 do
+      local to, delay = ARGV[at + 1 + 5 * m], ARGV[at + 5 + 5 * m]
+      if not result and not typed(to, 'stream') then result = 'type ' .. to end
+      if not result and delay ~= '' then result = unfit(3, 4) end
+    end
+    at = at + 1 + 5 * plan.messages
+    if not result then
+      for key, revision in pairs(fresh) do revisions[key] = revision end
+    end
   end
-  plan.messages, plan.first = tonumber(ARGV[at]), at + 1
-  for m = 0, plan.messages - 1 do
-    local key = ARGV[at + 1 + 5 * m]
-    if result == 'ok' and not typed(key, 'stream') then result = 'type ' .. key end
+  if not result then
+    held[id] = 'settled'
+    planned = planned + 1
+    plans[planned] = plan
   end
-  at = at + 1 + 5 * plan.messages
-  if result == 'ok' then
-    named[plan.inbox .. plan.id] = true
-    for key, revision in pairs(fresh) do revisions[key] = revision end
-    plans[#plans + 1] = plan
-  end
-  results[n] = result
+  results[n] = result or 'ok'
 end
-if #plans == 0 then return results end
+if planned == 0 then return results end
 
 ------------------------------------------------------------------- everything is checked; now it is written
-local time = redis.call('TIME')
+local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local journal, ended, deaths = {}, {}, redis.call('HLEN', KEYS[7]) > 0
+local journal, said, ended = {}, 0, {}
+local deaths = call('HLEN', KEYS[7]) > 0
+
+-- Lua passes some thousand values to a command at most.
+local function pieces(list, length, put)
+  for from = 1, length, 2000 do put(unpack(list, from, math.min(length, from + 1999))) end
+end
 
 local function write(from)
   local op, key = ARGV[from], ARGV[from + 1]
@@ -99,65 +147,72 @@ local function write(from)
     local sets = tonumber(ARGV[from + 3])
     local fields = { 'revision', ARGV[from + 2] + 1 }
     for f = 1, 2 * sets do fields[f + 2] = ARGV[from + 3 + f] end
-    redis.call('HSET', key, unpack(fields))
+    pieces(fields, 2 * sets + 2, function(...) call('HSET', key, ...) end)
     local names = from + 4 + 2 * sets
-    for d = 1, tonumber(ARGV[names]) do redis.call('HDEL', key, ARGV[names + d]) end
+    for d = 1, tonumber(ARGV[names]) do call('HDEL', key, ARGV[names + d]) end
   elseif op == 'remove' then
-    redis.call('UNLINK', key)
+    call('UNLINK', key)
   elseif op == 'index' then
-    redis.call('ZADD', key, ARGV[from + 3], ARGV[from + 2])
+    call('ZADD', key, ARGV[from + 3], ARGV[from + 2])
   elseif op == 'unindex' then
-    redis.call('ZREM', key, ARGV[from + 2])
+    call('ZREM', key, ARGV[from + 2])
   elseif op == 'count' then
-    local value = redis.call('HINCRBY', key, ARGV[from + 2], ARGV[from + 3])
-    if value == 0 then redis.call('HDEL', key, ARGV[from + 2]) end
-    if ARGV[from + 4] ~= '0' then redis.call('EXPIRE', key, ARGV[from + 4]) end
+    local value = call('HINCRBY', key, ARGV[from + 2], ARGV[from + 3])
+    if value == 0 then call('HDEL', key, ARGV[from + 2]) end
+    if ARGV[from + 4] ~= '0' then call('EXPIRE', key, ARGV[from + 4]) end
+  elseif op == 'unset' then
+    call('HDEL', key, ARGV[from + 2])
   end
 end
 
-for _, plan in ipairs(plans) do
-  for _, from in ipairs(plan.writes) do write(from) end
-  for m = 0, plan.messages - 1 do
-    local from = plan.first + 5 * m
-    local inbox, json, short, id, delay = ARGV[from], ARGV[from + 1], ARGV[from + 2], ARGV[from + 3], ARGV[from + 4]
-    if delay == '' then
-      redis.call('XADD', inbox, '*', 'm', json)
-    else
-      redis.call('HSET', KEYS[3], id, inbox .. ' ' .. json)
-      redis.call('ZADD', KEYS[4], now + delay, id)
-    end
-    journal[#journal + 1] = 'p'
-    journal[#journal + 1] = short == '' and json or short
+local function publish(from)
+  local to, json, short, id, delay = ARGV[from], ARGV[from + 1], ARGV[from + 2], ARGV[from + 3], ARGV[from + 4]
+  if delay == '' then
+    call('XADD', to, '*', 'm', json)
+  else
+    call('HSET', KEYS[3], id, to .. ' ' .. json)
+    call('ZADD', KEYS[4], now + delay, id)
   end
-  if plan.line ~= '' then
-    journal[#journal + 1] = 's'
-    journal[#journal + 1] = plan.line
+  journal[said + 1], journal[said + 2] = 'p', short == '' and json or short
+  said = said + 2
+end
+
+for p = 1, planned do
+  local plan = plans[p]
+  local number, id, line, ending = plan[1], plan[2], plan[3], plan[4]
+  local inbox = inboxes[number]
+  if plan.writes then
+    for w = 1, #plan.writes do write(plan.writes[w]) end
+    for m = 0, plan.messages - 1 do publish(plan.first + 5 * m) end
+  end
+  if line ~= '' then
+    journal[said + 1], journal[said + 2] = 's', line
+    said = said + 2
   end
   -- Ids that people give may come twice: the second must not take the place of the first.
-  local taken = plan.ending == 'park' and KEYS[3] or plan.ending == 'dead' and KEYS[5]
-  if taken and redis.call('HEXISTS', taken, plan.ref) == 1 then plan.ref = plan.ref .. '~' .. plan.id end
-  if plan.ending == 'park' then
-    redis.call('HSET', KEYS[3], plan.ref, plan.inbox .. ' ' .. plan.json)
-    redis.call('ZADD', KEYS[4], now + plan.delay, plan.ref)
-  elseif plan.ending == 'dead' then
-    redis.call('HSET', KEYS[5], plan.ref, plan.json)
-    redis.call('ZADD', KEYS[6], now, plan.ref)
-  elseif plan.ending == 'nobody' then
-    redis.call('XCLAIM', plan.inbox, group, 'nobody', 0, plan.id, 'JUSTID')
-    if deaths then redis.call('HDEL', KEYS[7], plan.inbox .. '|' .. plan.id .. '|alone') end
+  local taken = ending == 'park' and KEYS[3] or ending == 'dead' and KEYS[5]
+  if taken and call('HEXISTS', taken, plan.ref) == 1 then plan.ref = plan.ref .. '~' .. id end
+  if ending == 'park' then
+    call('HSET', KEYS[3], plan.ref, inbox .. ' ' .. plan.json)
+    call('ZADD', KEYS[4], now + plan.delay, plan.ref)
+  elseif ending == 'dead' then
+    call('HSET', KEYS[5], plan.ref, plan.json)
+    call('ZADD', KEYS[6], now, plan.ref)
+  elseif ending == 'nobody' then
+    call('XCLAIM', inbox, group, 'nobody', 0, id, 'JUSTID')
+    if deaths then call('HDEL', KEYS[7], inbox .. '|' .. id .. '|alone') end
   end
-  if plan.ending ~= 'keep' and plan.ending ~= 'nobody' then
-    local ids = ended[plan.inbox] or {}
-    ids[#ids + 1] = plan.id
-    ended[plan.inbox] = ids
+  if ending ~= 'keep' and ending ~= 'nobody' then
+    local ids = ended[number]
+    if ids then ids[#ids + 1] = id else ended[number] = { id } end
   end
-  if deaths and plan.ending ~= 'nobody' then
-    redis.call('HDEL', KEYS[7], plan.inbox .. '|' .. plan.id, plan.inbox .. '|' .. plan.id .. '|alone')
+  if deaths and ending ~= 'nobody' then
+    call('HDEL', KEYS[7], inbox .. '|' .. id, inbox .. '|' .. id .. '|alone')
   end
 end
-for inbox, ids in pairs(ended) do
-  redis.call('XACK', inbox, group, unpack(ids))
-  redis.call('XDEL', inbox, unpack(ids))
+for number, ids in pairs(ended) do
+  call('XACK', inboxes[number], group, unpack(ids))
+  call('XDEL', inboxes[number], unpack(ids))
 end
-if #journal > 0 then redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', unpack(journal)) end
+pieces(journal, said, function(...) call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', ...) end)
 return results
