@@ -4,7 +4,16 @@
  *   up ──▶ hurt (tasks begin and end, faults happen) ──▶ calm (nothing begins, what is open ends) ──▶ down ──▶ checked
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -66,7 +75,7 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosResult> => {
     await ready(fleet, options.signal);
     await hurt(fleet, asked, options, began);
     await calm(fleet, asked, options);
-    const late = await comeDown(fleet);
+    const late = await comeDown(fleet, options.signal);
     const { prefix, home, server, faults } = fleet;
     const found = await check({ redisUrl: server.url, prefix, home, asked, counts: faults.counts });
     const violations = [...faults.violations, ...late, ...found.violations];
@@ -115,7 +124,6 @@ const openFleet = async (folder: string, options: ChaosOptions, began: number): 
     NEXUS_HOME: home,
     NEXUS_REHEARSAL: 'on',
     NEXUS_WORKFLOWS_FOLDER: workflows,
-    NEXUS_KEEP_FAILED: '1s',
     NEXUS_DISK_RESERVE: '4MB',
     NEXUS_CHECKPOINT_EVERY: '2s',
     NODE_COMPILE_CACHE: codeCache,
@@ -244,14 +252,31 @@ const quiet = async ({ server, prefix }: Fleet, signal: AbortSignal): Promise<vo
  * A day passes for what lies about: clones of the dead become a day old, and every service is drained and started
  * again, which sweeps. Then all of it is drained for good. Returns what did not drain.
  */
-const comeDown = async ({ home, supervisor, client }: Fleet): Promise<string[]> => {
-  const yesterday = new Date(Date.now() - 25 * 3_600_000);
-  const gates = join(home, 'gates');
-  for (const name of existsSync(gates) ? readdirSync(gates) : []) utimesSync(join(gates, name), yesterday, yesterday);
-  await sleep(1500);
+const comeDown = async (fleet: Fleet, signal: AbortSignal): Promise<string[]> => {
+  const { home, supervisor } = fleet;
+  ageClones(home);
   await supervisor.restartAll();
-  await ready({ client } as Fleet, AbortSignal.timeout(60_000));
+  await ready(fleet, signal);
   await sleep(4000);
   const killed = await supervisor.stop();
   return killed.map((name) => `${name} did not drain and had to be killed`);
+};
+
+/** What lies about was made yesterday: by its own note, or where there is none by its folder's time. */
+const ageClones = (home: string): void => {
+  const yesterday = new Date(Date.now() - 25 * 3_600_000);
+  const under = (folder: string): string[] =>
+    existsSync(folder)
+      ? readdirSync(folder, { withFileTypes: true }).flatMap((one) =>
+          one.isDirectory() ? [join(folder, one.name)] : [],
+        )
+      : [];
+  for (const clone of [...under(join(home, 'workspaces')).flatMap(under), ...under(join(home, 'gates'))]) {
+    const note = join(clone, '.git', 'nexus.json');
+    if (existsSync(note)) {
+      const told = JSON.parse(readFileSync(note, 'utf8')) as object;
+      writeFileSync(note, JSON.stringify({ ...told, made_at: yesterday.toISOString() }));
+    }
+    utimesSync(clone, yesterday, yesterday);
+  }
 };
