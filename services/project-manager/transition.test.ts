@@ -43,6 +43,9 @@ const openFleet = async (wished: Partial<TaskRequest> = {}) => {
     tell: (event) => told.push(event),
     rules: rulesByDefault,
     agentFor: (role) => `${role}_agent`,
+    othersFor: () => [],
+    runtimes: async () => [],
+    random: () => 0.5,
     capacity: async () => 4,
   };
   const { priority, mode, checks } = taskFacts;

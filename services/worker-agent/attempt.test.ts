@@ -37,6 +37,8 @@ const runShell = async (command: string, changes: Partial<Order> = {}, settings:
   return { ...delivery, finished };
 };
 
+const checkpoint = (): { commit: string; step: string; spent_ms: number; left: string[] } | null =>
+  JSON.parse(rig.ledger.get('{test}:attempt:a-task:storage')?.checkpoint ?? 'null');
 const show = (commit: string | null, path: string) => rig.git('show', `${commit}:${path}`);
 const evidence = ({ evidence: at }: Finished, path: string) => readEvidence({ hub: rig.hub, ref: at?.ref ?? '', path });
 const workspaces = () => {
@@ -96,7 +98,7 @@ describe('an attempt that finishes', () => {
     const { finished, seen } = await runShell('echo a > a.txt; setsid sleep 300 >/dev/null 2>&1 &');
     expect(finished.outcome).toBe('finished');
     expect(seen.events).toContainEqual(expect.objectContaining({ text: expect.stringContaining('left running') }));
-    expect(listMarked().filter(({ mark }) => mark.startsWith(`${taskId}.`))).toEqual([]);
+    expect(listMarked().filter(({ mark }) => mark.startsWith(`{test}.${taskId}.`))).toEqual([]);
   });
 
   test('leaves out what set-up made, unless the agent changed it', async () => {
@@ -162,9 +164,9 @@ describe('an attempt that fails', () => {
     expect(finished.log_tail).toContain('no such tool');
   });
 
-  test('DISK_FULL: nothing begins without a reserve', async () => {
-    const delivery = rig.tools({ NEXUS_AGENT_COMMAND: 'true', NEXUS_DISK_RESERVE: '999999GB' });
-    await expect(handle(rig.order(), delivery)).rejects.toMatchObject({ code: 'DISK_FULL' });
+  test('DISK_FULL: nothing begins without a reserve, and the attempt fails by that name', async () => {
+    const { finished } = await runShell('true', {}, { NEXUS_DISK_RESERVE: '999999GB' });
+    expect(finished).toMatchObject({ outcome: 'failed', code: 'DISK_FULL' });
     expect(workspaces()).toEqual([]);
   });
 });
@@ -228,9 +230,8 @@ describe('an attempt that is stopped', () => {
     await delivery.until('written');
     delivery.stop();
     expect(await outcome).toEqual({ is: 'give_back', why: 'stopped' });
-    expect(listMarked().filter(({ mark }) => mark.startsWith(`${taskId}.`))).toEqual([]);
-    const remembered = rig.ledger.get('{test}:attempt:a-task:storage');
-    expect(show(remembered?.wip ?? null, 'half.txt')).toBe('half');
+    expect(listMarked().filter(({ mark }) => mark.startsWith(`{test}.${taskId}.`))).toEqual([]);
+    expect(show(checkpoint()?.commit ?? null, 'half.txt')).toBe('half');
     expect(workspaces()).toEqual([]);
     const { finished } = await runShell('cp half.txt whole.txt');
     expect(finished).toMatchObject({ attempt: 1, outcome: 'finished', files: ['half.txt', 'whole.txt'] });
@@ -251,20 +252,19 @@ describe('an attempt that is stopped', () => {
     delivery.stop(code === 'CLAIM_LOST' ? fail(code, { id: 'x' }) : fail(code, { task: taskId, status: 'cancelled' }));
     expect(await outcome).toMatchObject({ code });
     expect(rig.git('for-each-ref')).toBe(before);
-    expect(rig.ledger.has('{test}:attempt:a-task:storage')).toBe(false);
-    expect(listMarked().filter(({ mark }) => mark.startsWith(`${taskId}.`))).toEqual([]);
+    expect(checkpoint()).toBeNull();
+    expect(listMarked().filter(({ mark }) => mark.startsWith(`{test}.${taskId}.`))).toEqual([]);
   });
 
   test('has saved its work on a time before that', async () => {
     const settings = {
       NEXUS_AGENT_COMMAND: 'echo half > half.txt; echo written; sleep 300',
-      NEXUS_CHECKPOINT_EVERY: '50ms',
+      NEXUS_CHECKPOINT_INTERVAL: '50ms',
     };
     const delivery = rig.tools(settings);
     const outcome = handle(rig.order(), delivery).catch((thrown) => thrown);
-    await expect.poll(() => rig.ledger.get('{test}:attempt:a-task:storage')?.wip, { timeout: 10_000 }).toBeTruthy();
-    const wip = rig.ledger.get('{test}:attempt:a-task:storage')?.wip ?? null;
-    expect(show(wip, 'half.txt')).toBe('half');
+    await expect.poll(() => checkpoint()?.commit, { timeout: 10_000 }).toBeTruthy();
+    expect(show(checkpoint()?.commit ?? null, 'half.txt')).toBe('half');
     delivery.stop(fail('CLAIM_LOST', { id: 'x' }));
     await outcome;
   });

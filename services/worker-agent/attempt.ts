@@ -11,7 +11,7 @@
 import type { HandlerTools } from '@nexus/shared/bus';
 import type { AgentDefinition, Catalog } from '@nexus/shared/catalog';
 import { fail, isFailure, toAppError } from '@nexus/shared/errors';
-import { type Author, hubLocation } from '@nexus/shared/git';
+import { type Author, fingerprint, hubLocation } from '@nexus/shared/git';
 import { readTask } from '@nexus/shared/ledger';
 import type { PayloadOf } from '@nexus/shared/messages';
 import type { TaskRequest } from '@nexus/shared/messages/domain';
@@ -21,9 +21,13 @@ import { type Checkpoints, openCheckpoints, saveForGood } from './checkpoint.ts'
 import { conclude, type Finished, failedBefore } from './conclude.ts';
 import type { WorkerConfig } from './config.ts';
 import { agentEnvironment, authorOf } from './environment.ts';
+import { whyFull } from './full-disk.ts';
+import { markOf } from './orphans.ts';
 import { makeWorkspace, type Prepared, prepare } from './prepare.ts';
+import type { AttemptRecord } from './record.ts';
 import type { Running } from './running.ts';
-import { chooseRuntime, type RunResult, type Runtime, type RuntimeContext } from './runtimes.ts';
+import { chooseRuntime, type RunRequest, type RunResult, type Runtime, type RuntimeContext } from './runtimes.ts';
+import { type Supervision, supervise } from './supervise.ts';
 import { openTranscript, type Transcript } from './transcript.ts';
 import { markSaved, removeWorkspace, type Workspace } from './workspace.ts';
 
@@ -36,6 +40,10 @@ export type WorkerTools = {
   runtimes: Map<string, Runtime>;
   redactor: Redactor;
   running: Running;
+  /** Whether the claim that a token names still stands. */
+  isClaimed(token: string): Promise<boolean>;
+  /** How many attempts more this machine can hold just now. */
+  room?: () => number;
   /** Counts an attempt that ended. */
   count(outcome: string): void;
   close?: () => Promise<void>;
@@ -45,6 +53,7 @@ export type WorkerTools = {
 export type Attempt = {
   order: Order;
   tools: HandlerTools & WorkerTools;
+  record: AttemptRecord;
   request: TaskRequest;
   agent: AgentDefinition;
   author: Author;
@@ -57,11 +66,19 @@ export type Attempt = {
   /** What people should know about this attempt; `note` adds one and tells observers. */
   notes: string[];
   note(says: string): void;
+  /** Paths that its last commit could not take in: its workspace stays for a while. */
+  leftOut: string[];
   doing(what: string): void;
+  /** What is written down with each checkpoint, as it stands now. */
+  progress: { step: string; session: string | null; spentMs(): number };
 };
 
 /** Runs an attempt to its end. Throws the signal's reason if it was interrupted, its work saved where that counts. */
-export const runAttempt = async (order: Order, tools: HandlerTools & WorkerTools): Promise<Finished> => {
+export const runAttempt = async (
+  order: Order,
+  record: AttemptRecord,
+  tools: HandlerTools & WorkerTools,
+): Promise<Finished> => {
   const beganAt = tools.now();
   const running = tools.running.begin({
     task_id: order.task_id,
@@ -71,7 +88,7 @@ export const runAttempt = async (order: Order, tools: HandlerTools & WorkerTools
     since: new Date(beganAt).toISOString(),
   });
   try {
-    const attempt = await openAttempt(order, tools, beganAt, running.doing);
+    const attempt = await openAttempt(order, record, tools, beganAt, running.doing);
     const context = contextOf(attempt);
     const runtime = await runtimeFor(attempt, context);
     if ('code' in runtime) return failedBefore(attempt, { code: runtime.code, says: runtime.message }, '');
@@ -83,6 +100,7 @@ export const runAttempt = async (order: Order, tools: HandlerTools & WorkerTools
 
 const openAttempt = async (
   order: Order,
+  record: AttemptRecord,
   tools: HandlerTools & WorkerTools,
   beganAt: number,
   doing: Attempt['doing'],
@@ -91,26 +109,38 @@ const openAttempt = async (
   if (task === null) throw fail('TASK_UNKNOWN', { task: order.task_id });
   const agent = tools.catalog.agents.get(order.agent_id) ?? tools.catalog.agentFor(order.role);
   const notes: string[] = [];
+  const used = spentBefore(order, record);
+  const progress: Attempt['progress'] = { step: 'begins', session: null, spentMs: () => used };
   return {
     order,
     tools,
+    record,
+    progress,
     request: task.request,
     agent,
     author: authorOf(agent),
     message: commitMessage(order, agent),
     hub: hubLocation(tools.config, order.task_id),
-    mark: `${tools.keys.prefix}.${order.task_id}.${order.subtask_id}.${order.attempt}.${tools.claim.token}`,
+    mark: markOf(tools.keys.prefix, order, tools.claim.token),
     env: agentEnvironment(order, agent, tools.config),
     beganAt,
     notes,
+    leftOut: [],
     note: (says) => {
       notes.push(says);
       tools.tell({ ...idsOf(order), event: 'agent.note', text: tools.redactor.text(says).slice(0, 1500) });
     },
     // A set-up command is shown as it was asked for.
-    doing: (what) => doing(tools.redactor.text(what)),
+    doing: (what) => {
+      progress.step = tools.redactor.text(what).replaceAll(/\s+/g, ' ').trim().slice(0, 300) || progress.step;
+      doing(progress.step);
+    },
   };
 };
+
+/** The time box is that of the attempt: what a delivery before this one has used of it is used. */
+const spentBefore = ({ attempt }: Order, { before }: AttemptRecord): number =>
+  before?.attempt === attempt ? before.spent_ms : 0;
 
 /** The rule of design §6: asked for, else by definition, else by setting, else what is usable here. */
 const runtimeFor = async ({ order, request, agent, tools }: Attempt, context: RuntimeContext) => {
@@ -124,13 +154,13 @@ const runtimeFor = async ({ order, request, agent, tools }: Attempt, context: Ru
 };
 
 const work = async (attempt: Attempt, runtime: Runtime, context: RuntimeContext): Promise<Finished> => {
-  const { author, message, tools, doing } = attempt;
+  const { tools, doing } = attempt;
   let workspace: Workspace | null = null;
   let checkpoints: Checkpoints | null = null;
   try {
     doing('makes its workspace');
     workspace = await makeWorkspace(attempt);
-    checkpoints = openCheckpoints({ workspace, author, message: `${message}\nCheckpoint: true`, tools });
+    checkpoints = checkpointsOf(attempt, workspace);
     const prepared = await prepare(attempt, workspace);
     if (prepared.failure !== null) {
       await markSaved(workspace);
@@ -141,17 +171,36 @@ const work = async (attempt: Attempt, runtime: Runtime, context: RuntimeContext)
     doing('saves its work');
     const finished = await conclude(attempt, prepared, checkpoints, { ...ran, runtime: runtime.name });
     // A process in the middle of an exec shows no environment for a moment, so one look can miss it.
-    await endLeftovers(attempt, 0);
+    await endLeftovers(attempt, workspace, 0);
     tools.signal.throwIfAborted();
     if (finished.outcome === 'finished') await removeWorkspace(workspace);
     return finished;
   } catch (thrown) {
     await checkpoints?.close();
-    if (!tools.signal.aborted) throw thrown;
-    await interrupted(attempt, workspace, checkpoints);
-    throw toAppError(tools.signal.reason);
+    if (tools.signal.aborted) {
+      await interrupted(attempt, workspace, checkpoints);
+      throw toAppError(tools.signal.reason);
+    }
+    const full = await whyFull(thrown, tools.config);
+    if (full === null) throw thrown;
+    // This attempt fails, and the worker goes on; what it has stays where it is, to be saved when there is room.
+    await endMarked(attempt.mark, { graceMs: 500, folder: workspace?.folder });
+    return failedBefore(attempt, full, '');
   }
 };
+
+const checkpointsOf = (attempt: Attempt, workspace: Workspace): Checkpoints =>
+  openCheckpoints({
+    workspace,
+    author: attempt.author,
+    message: `${attempt.message}\nCheckpoint: true`,
+    fileBytesMax: attempt.tools.config.checkpointFileMax,
+    record: attempt.record,
+    state: () => {
+      const { step, session, spentMs } = attempt.progress;
+      return { step, session, spent_ms: spentMs() };
+    },
+  });
 
 const runAgent = async (
   attempt: Attempt,
@@ -160,7 +209,10 @@ const runAgent = async (
   runtime: Runtime,
   context: RuntimeContext,
 ): Promise<{ result: RunResult; transcript: Transcript }> => {
-  const { order, agent, tools, env, mark, doing } = attempt;
+  const { order, agent, tools, env, mark, doing, record, progress } = attempt;
+  const onTrouble = (thrown: unknown) => {
+    if (!tools.signal.aborted) tools.log.warn({ err: toAppError(thrown) }, 'a checkpoint failed');
+  };
   const transcript = openTranscript({
     redactor: tools.redactor,
     bytesMax: tools.config.evidenceMax,
@@ -170,10 +222,7 @@ const runAgent = async (
       doing(text.trim().split('\n').at(-1) ?? '');
     },
   });
-  doing(`works (${runtime.name})`);
-  const onTrouble = (thrown: unknown) => tools.log.warn({ err: toAppError(thrown) }, 'a checkpoint failed');
-  checkpoints.every(tools.config.checkpointEvery, onTrouble);
-  const result = await runtime.run({
+  const request: Omit<RunRequest, 'signal' | 'onOutput'> = {
     ids: {
       taskId: order.task_id,
       subtaskId: order.subtask_id,
@@ -186,22 +235,67 @@ const runAgent = async (
     folder: workspace.folder,
     env,
     mark,
-    timeBoxMs: order.time_box_minutes * 60_000,
+    // The box is counted without stopped time, which no runtime can know of: it is the supervision that ends it.
+    timeBoxMs: boxMsMax,
     outputBytesMax: tools.config.agentOutputMax,
-    signal: tools.signal,
-    onOutput: transcript.write,
     session: null,
+    onSession: (id) => {
+      progress.session = id;
+    },
     context,
+  };
+  const watch = superviseAgent(attempt, workspace, checkpoints, runtime, onTrouble);
+  progress.spentMs = watch.spentMs;
+  const onOutput = (chunk: string): void => {
+    watch.heard(chunk);
+    transcript.write(chunk);
+  };
+  doing(`works (${runtime.name})`);
+  checkpoints.every(tools.config.checkpointInterval, onTrouble);
+  try {
+    const session = runtime.capabilities.resume ? (record.before?.session ?? null) : null;
+    if (session !== null) attempt.note(`goes on with the conversation ${session}`);
+    const asked = { ...request, session, signal: watch.signal, onOutput };
+    const result = session === null ? await runtime.run(asked) : await runtime.resume(session, asked);
+    transcript.end();
+    await endLeftovers(attempt, workspace, result.leftBehind);
+    return { result, transcript };
+  } finally {
+    watch.close();
+  }
+};
+
+const boxMsMax = 2 ** 31 - 1;
+
+const superviseAgent = (
+  attempt: Attempt,
+  workspace: Workspace,
+  checkpoints: Checkpoints,
+  runtime: Runtime,
+  onTrouble: (thrown: unknown) => void,
+): Supervision => {
+  const { order, record, tools } = attempt;
+  const { config } = tools;
+  return supervise({
+    boxMs: order.time_box_minutes * 60_000,
+    spentMs: spentBefore(order, record),
+    stuck: { afterMs: config.stuckAfter, silentMs: config.stuckSilent, repeats: config.stuckRepeats },
+    watchEveryMs: config.watchEvery,
+    quietMs: config.checkpointQuiet,
+    saveEveryMs: config.checkpointThrottle,
+    signal: tools.signal,
+    look: () => fingerprint(workspace.folder),
+    save: checkpoints.save,
+    nudge: runtime.nudge ? (text) => runtime.nudge?.(workspace.folder, text) ?? Promise.resolve() : null,
+    notice: (text, data) => tools.tell({ ...idsOf(order), event: 'attempt.notice', text, data }),
+    onTrouble,
   });
-  transcript.end();
-  await endLeftovers(attempt, result.leftBehind);
-  return { result, transcript };
 };
 
 /** Ends whatever still bears the mark; says how many there were, with those that were `ended` before. */
-const endLeftovers = async ({ mark, note }: Attempt, ended: number): Promise<void> => {
+const endLeftovers = async ({ mark, note }: Attempt, { folder }: Workspace, ended: number): Promise<void> => {
   const left = ended + listMarked().filter((found) => found.mark === mark).length;
-  const survivors = await endMarked(mark);
+  const survivors = await endMarked(mark, { folder });
   if (left > 0) note(`ended ${left - survivors.length} process(es) that the agent had left running`);
   if (survivors.length > 0) note(`could not end processes ${survivors.join(', ')}`);
 };
@@ -212,7 +306,7 @@ const interrupted = async (
   checkpoints: Checkpoints | null,
 ): Promise<void> => {
   const { tools, mark } = attempt;
-  await endMarked(mark, { graceMs: 500 });
+  await endMarked(mark, { graceMs: 500, folder: workspace?.folder });
   const claimCounts = !isFailure(tools.signal.reason, 'CLAIM_LOST', 'TASK_ENDED');
   if (!claimCounts || workspace === null || checkpoints === null) return;
   attempt.doing('saves its work before it stops');

@@ -3,16 +3,15 @@
  *
  * A checkpoint commits everything in the workspace beside the agent's back, pushes it to the wip ref of this
  * claim with a lease (rule 27), and names the commit in the ledger; only that commit counts. It happens on
- * a time while the agent runs, and whenever an attempt ends in any other way than well.
+ * a time while the agent runs, when it has changed something and is quiet, and whenever an attempt ends in any other
+ * way than well. The ledger is told also where nothing was new: that somebody looked is what an audit asks for.
  *
  *   idle ──save──▶ saving ──▶ idle          one at a time; a second caller waits for its turn
  *   any  ──close─▶ closed                   no timer any more; `save` still works, for the last word
  */
-import type { HandlerTools } from '@nexus/shared/bus';
 import { type Author, diffStat, pushRef, refs, snapshot } from '@nexus/shared/git';
-import { readWip } from '@nexus/shared/ledger';
-import { writeWip } from '@nexus/shared/ledger/write';
 import { letIn } from './excluded.ts';
+import type { AttemptRecord, Saved } from './record.ts';
 import { markSaved, type Workspace } from './workspace.ts';
 
 export type Checkpoints = {
@@ -20,35 +19,40 @@ export type Checkpoints = {
   save(): Promise<string | null>;
   /** Saves every so often until `close`. A failure is told to `onTrouble`, and the next turn tries again. */
   every(intervalMs: number, onTrouble: (thrown: unknown) => void): void;
+  /** What could not be saved the last time: a path and why, each. */
+  left(): string[];
   /** Ends the timer, and waits for a checkpoint under way. */
   close(): Promise<void>;
 };
 
-type Tools = Pick<HandlerTools, 'checkpoint' | 'store' | 'keys'>;
-
-/** Opens the checkpoints of a workspace. */
+/** Opens the checkpoints of a workspace. `state` tells what is written down beside the commit. */
 export const openCheckpoints = (options: {
   workspace: Workspace;
   author: Author;
   message: string;
-  tools: Tools;
+  fileBytesMax: number;
+  record: Pick<AttemptRecord, 'save'>;
+  state(): Pick<Saved, 'step' | 'spent_ms' | 'session'>;
 }): Checkpoints => {
-  const { workspace, author, message, tools } = options;
+  const { workspace, author, message, fileBytesMax, record } = options;
   let last: string | null = null;
+  let left: string[] = [];
   let turn: Promise<unknown> = Promise.resolve();
   let timer: NodeJS.Timeout | undefined;
 
   const saveNow = async (): Promise<string | null> => {
     const { folder, note } = workspace;
     await letIn(folder);
-    const { commit, changed } = await snapshot(folder, { message, author, since: note.base });
-    if (commit === null || changed.length === 0) return last;
-    if (last !== null && (await sameFiles(folder, last, commit))) return last;
-    const ref = refs(note.task_id).wip(note.subtask_id, note.attempt, note.token);
-    await pushRef({ folder, hub: note.hub, commit, ref, lease: last });
-    last = commit;
-    await remember(tools, workspace, commit);
-    return commit;
+    const made = await snapshot(folder, { message, author, since: note.base, fileBytesMax });
+    left = (made.left ?? []).map(({ path, why }) => `${path} (${why})`);
+    const { commit, changed } = made;
+    if (commit !== null && changed.length > 0 && (last === null || !(await sameFiles(folder, last, commit)))) {
+      const ref = refs(note.task_id).wip(note.subtask_id, note.attempt, note.token);
+      await pushRef({ folder, hub: note.hub, commit, ref, lease: last });
+      last = commit;
+    }
+    await record.save({ commit: last, left: left.slice(0, leftMax), ...options.state() });
+    return last;
   };
   const save = (): Promise<string | null> => {
     const saved = turn.then(saveNow);
@@ -61,6 +65,7 @@ export const openCheckpoints = (options: {
       timer = setInterval(() => void save().catch(onTrouble), intervalMs);
       timer.unref();
     },
+    left: () => left,
     close: async () => {
       clearInterval(timer);
       await turn;
@@ -68,20 +73,16 @@ export const openCheckpoints = (options: {
   };
 };
 
+/** So many paths that could not be saved are named in the ledger. */
+const leftMax = 20;
+
 /** The last checkpoint of an attempt that does not end well: after it, the workspace holds nothing unsaved. */
 export const saveForGood = async (checkpoints: Checkpoints, workspace: Workspace): Promise<string | null> => {
   await checkpoints.close();
   const commit = await checkpoints.save();
-  await markSaved(workspace);
+  await markSaved(workspace, checkpoints.left());
   return commit;
 };
 
 const sameFiles = async (folder: string, one: string, other: string): Promise<boolean> =>
   one === other || (await diffStat(folder, one, other)).files.length === 0;
-
-/** Names the commit in the ledger, under the revision that stands there. */
-const remember = async (tools: Tools, { note }: Workspace, commit: string): Promise<void> => {
-  const { keys, store, checkpoint } = tools;
-  const { revision } = await readWip(store, keys, note.task_id, note.subtask_id);
-  await checkpoint(writeWip(keys, note.task_id, note.subtask_id, revision, commit));
-};

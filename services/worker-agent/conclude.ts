@@ -13,7 +13,7 @@ import type { AttemptOutcome, EvidenceRef } from '@nexus/shared/messages/domain'
 import type { Attempt } from './attempt.ts';
 import { type Checkpoints, saveForGood } from './checkpoint.ts';
 import { keepEvidence, patchOf } from './evidence.ts';
-import { letIn } from './excluded.ts';
+import { ignoredFiles, letIn } from './excluded.ts';
 import type { Prepared } from './prepare.ts';
 import { leftSince, planOf, readLeft, reportOf } from './report.ts';
 import type { RunResult } from './runtimes.ts';
@@ -45,8 +45,10 @@ export const conclude = async (
   const plan = order.grows ? planOf(left) : null;
   await checkpoints.close();
   const ending = await endOf(attempt, prepared.workspace, checkpoints, result, plan !== null);
+  for (const says of checkpoints.left()) attempt.note(`not saved, but kept on its machine for a while: ${says}`);
+  await noteIgnored(attempt, prepared);
   const evidence = await keep(attempt, prepared, ran, { report, document, ending });
-  if (ending.failure === null) await markSaved(prepared.workspace);
+  if (ending.failure === null) await markSaved(prepared.workspace, [...checkpoints.left(), ...attempt.leftOut]);
   return finished(attempt, {
     ...ending,
     says: ending.failure?.says ?? report.summary,
@@ -56,6 +58,16 @@ export const conclude = async (
     log: transcript.tail(4000),
     cost: result.cost,
   });
+};
+
+/** What the project ignores is no work, and goes with the workspace; what the agent made of it is named. */
+const noteIgnored = async (attempt: Attempt, { workspace, ignored }: Prepared): Promise<void> => {
+  const made = (await ignoredFiles(workspace.folder)).filter((path) => !ignored.includes(path));
+  if (made.length === 0) return;
+  const named = made.slice(0, 10).join(', ');
+  attempt.note(
+    `ignored by the project, so not taken over: ${named}${made.length > 10 ? ` and ${made.length - 10} more` : ''}`,
+  );
 };
 
 /** The message of an attempt in which no agent ever ran. */
@@ -124,7 +136,9 @@ const committed = async (
     const { code, message: says } = fail('CONFLICT_UNRESOLVED', { files: unresolved.join(', ').slice(0, 1500) });
     return failedWith(attempt, workspace, checkpoints, code, says, unresolved);
   }
-  const { commit, changed } = await commitAll(folder, { message, author, since: order.integration });
+  const { commit, changed, left = [] } = await commitAll(folder, { message, author, since: order.integration });
+  for (const { path, why } of left) attempt.note(`not committed: ${path} (${why})`);
+  attempt.leftOut = left.map(({ path }) => path);
   if (commit === null || changed.length === 0) {
     if (planned) return { failure: null, commit: null, wip: null, files: [], diff: '' };
     const { code, message: says } = fail('AGENT_IDLE');
@@ -211,6 +225,7 @@ const finished = (
 
 const outcomeOf = (code: ErrorCode | null): AttemptOutcome => {
   if (code === null) return 'finished';
+  if (code === 'AGENT_STUCK') return 'stuck';
   return code === 'AGENT_TIMED_OUT' ? 'timed_out' : 'failed';
 };
 

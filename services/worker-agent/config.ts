@@ -33,11 +33,74 @@ export const config = defineConfig({
     'So much of an agent’s output is kept as evidence: its beginning and its end.',
     { default: '2MB' },
   ),
-  checkpointEvery: setting(
-    'NEXUS_CHECKPOINT_EVERY',
+  checkpointInterval: setting(
+    'NEXUS_CHECKPOINT_INTERVAL',
     is.duration,
-    'How often the work of a running agent is saved, so that a crash of the machine costs no more.',
-    { default: '60s' },
+    'How often the work of a running agent is saved at least, so that a crash of the machine costs no more.',
+    { default: '5m' },
+  ),
+  checkpointThrottle: setting(
+    'NEXUS_CHECKPOINT_THROTTLE',
+    is.duration,
+    'Work that an agent changed is saved also in between, when it is quiet, but not more often than this.',
+    { default: '30s' },
+  ),
+  checkpointQuiet: setting(
+    'NEXUS_CHECKPOINT_QUIET',
+    is.duration,
+    'An agent that has printed nothing for so long is quiet: a good moment to save what it changed.',
+    { default: '3s' },
+  ),
+  checkpointFileMax: setting(
+    'NEXUS_CHECKPOINT_FILE_MAX',
+    is.bytes,
+    'Larger files stay out of checkpoints; they are named to the next attempt.',
+    { default: '100MB' },
+  ),
+  watchEvery: setting(
+    'NEXUS_WATCH_EVERY',
+    is.duration,
+    'How often the folder of a running agent is looked at for changes.',
+    { default: '15s' },
+  ),
+  stuckAfter: setting(
+    'NEXUS_STUCK_AFTER',
+    is.duration,
+    'An agent is stuck that for so long neither changes a file, commits nor prints anything new; 0: never.',
+    { default: '15m' },
+  ),
+  stuckSilent: setting(
+    'NEXUS_STUCK_SILENT',
+    is.duration,
+    'An agent is stuck that prints nothing for so long, whatever it changes; 0: never. Many print only at their end.',
+    { default: '30m' },
+  ),
+  stuckRepeats: setting(
+    'NEXUS_STUCK_REPEATS',
+    is.count(0, 10_000),
+    'An agent is stuck that prints the same few lines so many times over and changes nothing; 0: never.',
+    { default: '50' },
+  ),
+  agentsMax: setting(
+    'NEXUS_AGENTS_MAX',
+    is.count(0, 10_000),
+    'How many agents run on this machine at a time, those of all its workers together; 0: as many as there are slots.',
+    { default: '0' },
+  ),
+  memoryReserve: setting(
+    'NEXUS_MEMORY_RESERVE',
+    is.bytes,
+    'A worker takes no attempt while less memory than this is free, on the machine or in its container.',
+    { default: '256MB' },
+  ),
+  cleanEvery: setting('NEXUS_CLEAN_EVERY', is.duration, 'How often a worker removes old workspaces from its machine.', {
+    default: '1h',
+  }),
+  orphansEvery: setting(
+    'NEXUS_ORPHANS_EVERY',
+    is.duration,
+    'How often a worker looks for agents of an earlier life, whose claim is lost, and ends them.',
+    { default: '30s' },
   ),
   keepFailed: setting(
     'NEXUS_KEEP_FAILED',

@@ -1,4 +1,5 @@
 /** What an agent, and the set-up before it, find in their environment beside the fixed allow-list. */
+import { resolve } from 'node:path';
 import type { AgentDefinition } from '@nexus/shared/catalog';
 import { inheritedEnvironment } from '@nexus/shared/config';
 import type { Author } from '@nexus/shared/git';
@@ -22,6 +23,8 @@ export const agentEnvironment = (
   return {
     ...cacheEnvironment(config.home),
     ...inheritedEnvironment(config.agentEnvironment),
+    // With the mark it says whose processes these are: fleets of other homes may share the machine.
+    NEXUS_MARK_HOME: resolve(config.home),
     NEXUS_TASK: order.task_id,
     NEXUS_SUBTASK: order.subtask_id,
     NEXUS_ATTEMPT: String(order.attempt),

@@ -45,6 +45,12 @@ export const letIn = async (folder: string): Promise<void> => {
   await writeFile(recordOf(folder), JSON.stringify(made.filter((one) => !changed.includes(one))));
 };
 
+/** What lies in a clone that the project's own .gitignore names, whole folders as one. */
+export const ignoredFiles = async (folder: string): Promise<string[]> =>
+  (await untrackedFiles(folder, { folders: true, ignored: true })).filter(
+    (path) => !neverWork.some((name) => path.endsWith(name)),
+  );
+
 const recordOf = (folder: string): string => join(folder, '.git', 'nexus-set-up.json');
 
 const look = async (folder: string, path: string): Promise<Made | null> => {

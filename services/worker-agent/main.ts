@@ -3,52 +3,45 @@
  *
  * Read on-subtask-dispatched.ts → attempt.ts → prepare.ts → runtimes.ts → conclude.ts; the rest serves these.
  */
+import { mkdir } from 'node:fs/promises';
 import { foldersOf, openCatalog } from '@nexus/shared/catalog';
 import { secretValues } from '@nexus/shared/config';
 import { fail, toAppError } from '@nexus/shared/errors';
 import { readTaskStatus } from '@nexus/shared/ledger';
 import { taskId } from '@nexus/shared/messages/domain';
+import { listMarked } from '@nexus/shared/process';
 import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
 import { openRedactor } from '@nexus/shared/telemetry';
+import { type Admission, openAdmission, readMachine } from './admission.ts';
 import type { WorkerTools } from './attempt.ts';
 import { config } from './config.ts';
 import { onSubtaskDispatched } from './on-subtask-dispatched.ts';
+import { endOrphans, marksOf } from './orphans.ts';
 import { openRunning } from './running.ts';
 import { loadRuntimes, lookAtRuntimes, type RuntimeContext } from './runtimes.ts';
 import { sweepWorkspaces } from './workspace.ts';
 
 const lookEveryMs = 15_000;
-const sweepEveryMs = 3_600_000;
 
-const open = async ({ config: settings, bus, log, meters }: ServiceContext<typeof config>): Promise<WorkerTools> => {
+type Context = ServiceContext<typeof config>;
+
+const open = async (context: Context): Promise<WorkerTools> => {
+  const { config: settings, bus, log, meters } = context;
   const catalog = await openCatalog(foldersOf(settings));
   for (const notice of catalog.notices) log.info(notice);
   const runtimes = await loadRuntimes();
   if (settings.runtime !== 'auto' && !runtimes.has(settings.runtime)) {
     throw fail('RUNTIME_UNKNOWN', { runtime: settings.runtime, known: [...runtimes.keys()].join(', ') });
   }
-  const context: RuntimeContext = {
+  const asked: RuntimeContext = {
     agentCommand: settings.agentCommand ?? null,
     rehearsal: settings.rehearsal,
     task: null,
   };
-  const look = async () => bus.present({ runtimes: await lookAtRuntimes(runtimes, context) });
-  const isGone = async (task: string) =>
-    taskId.safeParse(task).success && (await readTaskStatus(bus.store, bus.keys, task)) === null;
-  const sweep = async () => {
-    const author = { name: 'NEXUS', email: 'worker@nexus.local' };
-    const { home, keepFailed: keepMs } = settings;
-    const { removed, kept } = await sweepWorkspaces({ home, keepMs, now: Date.now(), author, isGone });
-    if (removed.length > 0) log.info({ removed: removed.length }, 'old workspaces were removed');
-    if (kept.length > 0) log.warn({ kept }, 'old workspaces hold work that could not be saved');
-  };
-  const complain = (thrown: unknown) => log.warn({ err: toAppError(thrown) }, 'a sweep of workspaces failed');
+  const admission = await admit(context);
+  const look = async () => bus.present({ runtimes: await lookAtRuntimes(runtimes, asked) });
   await look();
-  void sweep().catch(complain);
-  const timers = [
-    setInterval(() => void look(), lookEveryMs),
-    setInterval(() => void sweep().catch(complain), sweepEveryMs),
-  ];
+  const timers = [setInterval(() => void look(), lookEveryMs), ...keepClean(context), tellRefusals(context, admission)];
   const redactor = openRedactor(secretValues());
   const running = openRunning(bus.present);
   const attempts = meters.counter('nexus_attempts_total', 'Attempts that ended, by outcome.', ['outcome']);
@@ -56,7 +49,65 @@ const open = async ({ config: settings, bus, log, meters }: ServiceContext<typeo
   const close = async () => {
     for (const timer of timers) clearInterval(timer);
   };
-  return { config: settings, catalog, runtimes, redactor, running, count, close };
+  const { isClaimed } = bus;
+  const { room } = admission;
+  return { config: settings, catalog, runtimes, redactor, running, isClaimed, room, count, close };
+};
+
+/** What this machine can hold; `/ready` and presence say why it is nothing. */
+const admit = async ({ config: settings, bus, ready }: Context): Promise<Admission> => {
+  await mkdir(settings.home, { recursive: true });
+  const place = { home: settings.home, prefix: bus.keys.prefix };
+  const agents = {
+    agentsHere: bus.busy,
+    agentsElsewhere: () =>
+      [...marksOf(place, listMarked()).values()].filter((token) => !token.startsWith(`${bus.instanceId}.`)).length,
+  };
+  const admission = openAdmission(settings, readMachine(settings.home, agents));
+  // A machine that is full with our own work is in order: only what lies outside makes it unready.
+  ready('admission', () => (bus.busy() > 0 ? null : admission.refuses()));
+  return admission;
+};
+
+const tellRefusals = ({ bus, log }: Context, admission: Admission): NodeJS.Timeout => {
+  let told: string | null = null;
+  return setInterval(() => {
+    const refuses = admission.refuses();
+    if ((refuses === null) !== (told === null)) {
+      if (refuses === null) log.info('There is room for attempts again');
+      else log.warn({ why: refuses }, 'No attempt is taken');
+    }
+    if (refuses !== told) bus.present({ refuses });
+    told = refuses;
+  }, 1000);
+};
+
+/** Removes what is old and ends what is nobody's, at once and every so often. */
+const keepClean = ({ config: settings, bus, log }: Context): NodeJS.Timeout[] => {
+  const { home, keepFailed: keepMs, checkpointFileMax: fileBytesMax } = settings;
+  const { isClaimed } = bus;
+  const isGone = async (task: string) =>
+    taskId.safeParse(task).success && (await readTaskStatus(bus.store, bus.keys, task)) === null;
+  const sweep = async () => {
+    const author = { name: 'NEXUS', email: 'worker@nexus.local' };
+    const how = { home, keepMs, now: Date.now(), author, isGone, isClaimed, fileBytesMax };
+    const { removed, kept } = await sweepWorkspaces(how);
+    if (removed.length > 0) log.info({ removed: removed.length }, 'old workspaces were removed');
+    if (kept.length > 0) log.warn({ kept }, 'old workspaces hold work that could not be saved');
+  };
+  const reap = async () => {
+    const { ended, survivors } = await endOrphans({ home, prefix: bus.keys.prefix, isClaimed });
+    if (ended.length > 0) log.warn({ ended, survivors }, 'agents of an earlier life were ended');
+  };
+  const every = (work: () => Promise<void>, ms: number, what: string): NodeJS.Timeout => {
+    const once = () => void work().catch((thrown) => log.warn({ err: toAppError(thrown) }, `${what} failed`));
+    once();
+    return setInterval(once, ms);
+  };
+  return [
+    every(sweep, settings.cleanEvery, 'a sweep of workspaces'),
+    every(reap, settings.orphansEvery, 'a search for orphans'),
+  ];
 };
 
 export const service = defineService({

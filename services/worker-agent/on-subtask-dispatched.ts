@@ -1,11 +1,20 @@
 /** An attempt is to be run: begin, run it, tell how it ended. A stopped one is given back with its work saved. */
 import { done, followUp, giveBack, type Handler } from '@nexus/shared/bus';
 import { isFailure } from '@nexus/shared/errors';
-import { removeWip } from '@nexus/shared/ledger/write';
 import { runAttempt, type WorkerTools } from './attempt.ts';
+import { takeAttempt } from './record.ts';
 
 export const onSubtaskDispatched: Handler<'subtask.dispatched', WorkerTools> = async ({ payload: order }, tools) => {
   const { task_id, subtask_id, attempt, agent_id } = order;
+  const record = await takeAttempt(order, tools);
+  if ('refused' in record) {
+    // The same dispatch came twice, or late: whoever has it goes on undisturbed.
+    const text = `a dispatch of attempt ${attempt} changes nothing: ${record.refused}`;
+    tools.tell({ event: 'agent.note', task_id, subtask_id, attempt, agent_id, text });
+    tools.log.info({ subtask: subtask_id, attempt, why: record.refused }, 'A dispatch changes nothing');
+    tools.count('repeated');
+    return done();
+  }
   const begun = {
     task_id,
     subtask_id,
@@ -16,11 +25,10 @@ export const onSubtaskDispatched: Handler<'subtask.dispatched', WorkerTools> = a
   };
   await tools.begin([followUp('attempt.begun', begun, { key: tools.claim.token })]);
   try {
-    const finished = await runAttempt(order, tools);
+    const finished = await runAttempt(order, record, tools);
     tools.count(finished.outcome);
     // What the ledger remembered for a next delivery is told by the message from now on.
-    const forget = removeWip(tools.keys, task_id, subtask_id);
-    return done({ publish: [followUp('attempt.finished', finished)], write: forget });
+    return done({ publish: [followUp('attempt.finished', finished)], write: record.end() });
   } catch (thrown) {
     tools.count('interrupted');
     if (isFailure(thrown, 'STOPPED')) return giveBack('stopped');

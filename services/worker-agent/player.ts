@@ -32,6 +32,7 @@ const actions = async (step: ScenarioStep, prompt: string, speed: number): Promi
   }
   if (step.commit !== undefined) commit(step.commit);
   if (step.spawn_background !== undefined) spawnBackground(step.spawn_background);
+  if (step.until_told) await untilTold();
   if (step.hang) await sleep(2 ** 31 - 1);
   if (step.crash !== undefined) await crash(step.crash);
   if (step.exit !== undefined) process.exit(step.exit);
@@ -111,6 +112,12 @@ const spawnBackground = (command: string): void => {
   const child = spawn('sh', ['-c', command], { detached: true, stdio: 'ignore' });
   child.unref();
   say(`started in the background: ${command}`);
+};
+
+/** What the worker tells an agent lies in a file; what was told before counts too. */
+const untilTold = async (): Promise<void> => {
+  while (!existsSync('.nexus/told.md')) await sleep(20);
+  say(`was told: ${readFileSync('.nexus/told.md', 'utf8').trim()}`);
 };
 
 /** A signal that the process survives for a moment must not let the next step run. */

@@ -12,17 +12,21 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ErrorCode, fail, isFailure } from '@nexus/shared/errors';
 import { fetchCommits, mergeInto, readEvidence } from '@nexus/shared/git';
-import { readWip } from '@nexus/shared/ledger';
 import { packageManagerOf, readManifest, type SetUp, setUp, setUpCacheOf } from '@nexus/shared/project';
 import type { Attempt } from './attempt.ts';
-import { keepOut } from './excluded.ts';
-import { buildPrompt } from './prompt.ts';
+import { ignoredFiles, keepOut } from './excluded.ts';
+import { buildPrompt, type Interrupted } from './prompt.ts';
 import { type Left, readLeft } from './report.ts';
-import { openWorkspace, rescue, type Workspace } from './workspace.ts';
+import { openWorkspace, type Rescued, rescue, type Workspace } from './workspace.ts';
 
 type SetupFailure = { code: ErrorCode; says: string };
 
-export type Brought = { commits: string[]; conflicts: string[] };
+export type Brought = {
+  commits: string[];
+  conflicts: string[];
+  /** An earlier run that never told its end, as far as is known of it. */
+  interrupted: Interrupted | null;
+};
 
 export type Prepared = {
   workspace: Workspace;
@@ -33,6 +37,8 @@ export type Prepared = {
   failure: SetupFailure | null;
   /** What lay in `.nexus` before the agent began. */
   before: Left;
+  /** What the project ignores and was there before the agent. */
+  ignored: string[];
 };
 
 /** Clones, at the commit that holds everything the subtask depends on. */
@@ -75,21 +81,33 @@ export const prepare = async (attempt: Attempt, workspace: Workspace): Promise<P
     setupLog: log,
     failure: mendable ? null : failure,
     before: await readLeft(workspace.folder),
+    ignored: await ignoredFiles(workspace.folder),
     prompt: buildPrompt({ agent, order, request, documents, brought, notes, roles }),
   };
 };
 
 const bring = async (attempt: Attempt, { folder }: Workspace): Promise<Brought> => {
-  const { order, tools, hub, author } = attempt;
+  const { order, tools, hub, author, record } = attempt;
   const ids = { home: tools.config.home, taskId: order.task_id, subtaskId: order.subtask_id };
-  const rescued = await rescue({ ...ids, token: tools.claim.token, author, signal: tools.signal });
-  for (const commit of rescued) attempt.note(`found the work of a worker that was gone: ${commit}`);
-  const remembered = await readWip(tools.store, tools.keys, order.task_id, order.subtask_id);
-  const found = [...rescued, remembered.commit, order.hand_over?.commit].filter((commit) => typeof commit === 'string');
-  const commits = [...new Set(found)];
-  if (commits.length === 0) return { commits, conflicts: [] };
+  const rescued = await rescue({
+    ...ids,
+    token: tools.claim.token,
+    author,
+    signal: tools.signal,
+    isClaimed: tools.isClaimed,
+    fileBytesMax: tools.config.checkpointFileMax,
+  });
+  for (const { commit } of rescued) attempt.note(`found the work of a worker that was gone: ${commit}`);
+  const { before } = record;
+  const interrupted: Interrupted | null =
+    before === null && rescued.length === 0
+      ? null
+      : { at: before?.at ?? null, step: before?.step ?? null, left: [...(before?.left ?? []), ...leftOf(rescued)] };
+  const all = [...rescued.map(({ commit }) => commit), before?.commit, order.hand_over?.commit];
+  const commits = [...new Set(all.filter((commit) => typeof commit === 'string'))];
+  if (commits.length === 0) return { commits, conflicts: [], interrupted };
   await fetchCommits({ folder, hub, commits, signal: tools.signal });
-  const brought: Brought = { commits: [], conflicts: [] };
+  const brought: Brought = { commits: [], conflicts: [], interrupted };
   for (const commit of commits) {
     const message = `Bring in the work so far on ${order.subtask_id}`;
     const { clean, files } = await mergeInto(folder, commit, { message, signal: tools.signal });
@@ -102,6 +120,8 @@ const bring = async (attempt: Attempt, { folder }: Workspace): Promise<Brought> 
   if (left.length > 0) attempt.note(`older work could not be brought in beside a conflict: ${left.join(', ')}`);
   return brought;
 };
+
+const leftOf = (rescued: readonly Rescued[]): string[] => [...new Set(rescued.flatMap(({ left }) => left))];
 
 const makeRunnable = async (attempt: Attempt, { folder }: Workspace) => {
   const { request, tools, env, mark, doing } = attempt;

@@ -11,6 +11,9 @@ import type { AgentDefinition } from '@nexus/shared/catalog';
 import type { PayloadOf } from '@nexus/shared/messages';
 import type { TaskRequest } from '@nexus/shared/messages/domain';
 
+/** An earlier run that never told its end: when it was saved last, what it did then, what could not be saved. */
+export type Interrupted = { at: string | null; step: string | null; left: string[] };
+
 export type PromptParts = {
   agent: AgentDefinition;
   order: PayloadOf<'subtask.dispatched'>;
@@ -18,7 +21,7 @@ export type PromptParts = {
   /** The documents that the subtasks before have left, by subtask, as far as they could be read. */
   documents: Record<string, string>;
   /** What was brought into the workspace before the agent starts, and what is in conflict there. */
-  brought: { commits: string[]; conflicts: string[] };
+  brought: { commits: string[]; conflicts: string[]; interrupted?: Interrupted | null };
   /** What the agent has to know of its workspace, a sentence each. */
   notes: { says: string; data?: string }[];
   /** The roles that a plan may name, with the agent's words about itself. */
@@ -115,6 +118,7 @@ const handOverOf = ({ order, brought }: PromptParts): string[] => {
     if (note.log_tail) parts.push(`The end of the log:\n\n${asData('log', note.log_tail)}`);
     if (note.files.length > 0) parts.push(listed('The files concerned:', note.files));
   }
+  if (brought.interrupted) parts.push(...interruptedOf(brought.interrupted));
   if (brought.commits.length > 0) {
     const commits = brought.commits.map((commit) => `\`${commit.slice(0, 12)}\``).join(', ');
     parts.push(
@@ -130,6 +134,17 @@ const handOverOf = ({ order, brought }: PromptParts): string[] => {
       ),
     );
   }
+  return parts;
+};
+
+const interruptedOf = ({ at, step, left }: Interrupted): string[] => {
+  const when = at === null ? '' : ` Its work was saved last at ${at}.`;
+  const parts = [
+    `An earlier run of this was interrupted before it could tell its end.${when} The operation that was running is not
+assumed to have happened: look before you take it for done, and before you do it again.`,
+  ];
+  if (step) parts.push(`The last that was seen of it:\n\n${asData('last step', step)}`);
+  if (left.length > 0) parts.push(listed('These could not be saved, and are not in your folder:', left));
   return parts;
 };
 

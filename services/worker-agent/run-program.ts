@@ -70,7 +70,7 @@ const resultOf = (result: ProcessResult, request: RunRequest): RunResult => {
 
 /** Which of the ways to end it was. The order matters: a tree that we killed also shows a signal. */
 const endOf = (result: ProcessResult, request: RunRequest): { code: ErrorCode | null; says: string } => {
-  if (result.aborted) return { code: codeOfAbort(request.signal), says: 'The agent was ended before it was done.' };
+  if (result.aborted) return endOfAbort(request.signal);
   if (result.timedOut) return told(fail('AGENT_TIMED_OUT', { minutes: round(request.timeBoxMs / 60_000) }));
   if (result.outputLimited) return told(fail('AGENT_OUTPUT_LIMIT', { bytesMax: request.outputBytesMax }));
   const signal = result.signal ?? signalOf(result.exitCode);
@@ -78,6 +78,12 @@ const endOf = (result: ProcessResult, request: RunRequest): { code: ErrorCode | 
   if (result.exitCode !== 0) return told(fail('AGENT_FAILED', { exit: result.exitCode ?? 'none' }));
   return { code: null, says: '' };
 };
+
+/** A limit of its own tells which; anything else ended it from outside. */
+const endOfAbort = (signal: AbortSignal): { code: ErrorCode; says: string } =>
+  isFailure(signal.reason, 'AGENT_TIMED_OUT', 'AGENT_STUCK')
+    ? told(signal.reason)
+    : { code: codeOfAbort(signal), says: 'The agent was ended before it was done.' };
 
 const told = (error: { code: ErrorCode; message: string }) => ({ code: error.code, says: error.message });
 const round = (minutes: number): number => Math.round(minutes * 100) / 100;

@@ -52,6 +52,8 @@ export type RunRequest = {
   onOutput: (chunk: string) => void;
   /** The conversation to go on with; null: a new one. */
   session: string | null;
+  /** Called as soon as the conversation has an id: a later delivery can go on with it. */
+  onSession?: (id: string) => void;
   context: RuntimeContext;
 };
 
@@ -77,23 +79,33 @@ export type Runtime = {
     resume: boolean;
     /** Knows what it cost. */
     cost: boolean;
+    /** Can be told something while its agent works: it has a `nudge`. */
+    nudge?: boolean;
   };
   /** Looks, really, whether it can be used here; never throws. */
   usable(context: RuntimeContext): Promise<Usable>;
   run(request: RunRequest): Promise<RunResult>;
   resume(session: string, request: RunRequest): Promise<RunResult>;
+  /** Tells the agent that works in this folder something: that its time comes to an end, or that it seems stuck. */
+  nudge?(folder: string, text: string): Promise<void>;
 };
 
 /** Checks nothing: it lets the compiler check, and names the type where a runtime is written. */
 export const defineRuntime = (runtime: Runtime): Runtime => runtime;
 
-const shape = z.object({
-  name: z.string().regex(/^[a-z0-9][a-z0-9-]*$/),
-  capabilities: z.object({ resume: z.boolean(), cost: z.boolean() }),
-  usable: z.function(),
-  run: z.function(),
-  resume: z.function(),
-});
+const shape = z
+  .object({
+    name: z.string().regex(/^[a-z0-9][a-z0-9-]*$/),
+    capabilities: z.object({ resume: z.boolean(), cost: z.boolean(), nudge: z.boolean().default(false) }),
+    usable: z.function(),
+    run: z.function(),
+    resume: z.function(),
+    nudge: z.function().optional(),
+  })
+  .refine(({ capabilities, nudge }) => capabilities.nudge === (nudge !== undefined), {
+    path: ['nudge'],
+    error: 'goes together with the capability `nudge`',
+  });
 
 /** The order in which `auto` tries; runtimes that are not named come after these, by name. */
 const preferred = ['claude-code', 'openai', 'command', 'scripted'];

@@ -1,10 +1,13 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fail } from '@nexus/shared/errors';
 import { refs } from '@nexus/shared/git';
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { listMarked } from '@nexus/shared/process';
+import { afterAll, afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { author, closeTemplates, openRig, type Rig, taskId } from '../../test/tools/worker.ts';
 import { openCheckpoints, saveForGood } from './checkpoint.ts';
+import { takeAttempt } from './record.ts';
 import { markSaved, openWorkspace, removeWorkspace, rescue, sweepWorkspaces, type Workspace } from './workspace.ts';
 
 let rig: Rig;
@@ -35,7 +38,10 @@ const open = (token: string, madeAt = Date.now()): Promise<Workspace> =>
   });
 const write = ({ folder }: Workspace, path: string, text: string) => writeFileSync(join(folder, path), text);
 const sweep = (isGone = false) =>
-  sweepWorkspaces({ home: rig.home, keepMs: day, now: Date.now(), author, isGone: async () => isGone });
+  sweepWorkspaces({ home: rig.home, keepMs: day, now: Date.now(), author, isGone: async () => isGone, isClaimed });
+const claimed = new Set<string>();
+afterEach(() => claimed.clear());
+const isClaimed = async (token: string) => claimed.has(token);
 const refsBelow = (prefix: string) => rig.git('for-each-ref', '--format=%(refname)', prefix);
 
 describe('a workspace', () => {
@@ -67,8 +73,9 @@ describe('work that was left behind', () => {
   test('is pushed to the wip ref of its own claim, and its folder may go from then on', async () => {
     const dead = await open('dead');
     write(dead, 'half.txt', 'half');
-    const ids = { home: rig.home, taskId, subtaskId: 'storage', token: 'mine', author, signal };
-    const [commit] = await rescue(ids);
+    const ids = { home: rig.home, taskId, subtaskId: 'storage', token: 'mine', author, signal, isClaimed };
+    const [found] = await rescue(ids);
+    const commit = found?.commit;
     expect(rig.git('show', `${commit}:half.txt`)).toBe('half');
     expect(rig.git('rev-parse', refs(taskId).wip('storage', 1, 'dead'))).toBe(commit);
     expect(await rescue(ids)).toEqual([]);
@@ -76,9 +83,38 @@ describe('work that was left behind', () => {
 
   test('of another subtask, or of this very claim, is left alone', async () => {
     write(await open('mine'), 'half.txt', 'half');
-    const ids = { home: rig.home, taskId, author, signal };
+    const ids = { home: rig.home, taskId, author, signal, isClaimed };
     expect(await rescue({ ...ids, subtaskId: 'storage', token: 'mine' })).toEqual([]);
     expect(await rescue({ ...ids, subtaskId: 'other', token: 'other' })).toEqual([]);
+  });
+
+  test('is nobody’s to take while its claim stands: neither rescued nor swept, and its processes live on (rule 2)', async () => {
+    const held = await open('held', Date.now() - 2 * day);
+    write(held, 'half.txt', 'half');
+    claimed.add('held');
+    const agent = spawn('sleep', ['60'], { stdio: 'ignore', env: { ...process.env, NEXUS_MARK: held.note.mark } });
+    onTestFinished(() => void agent.kill('SIGKILL'));
+    const ids = { home: rig.home, taskId, subtaskId: 'storage', token: 'mine', author, signal, isClaimed };
+    expect(await rescue(ids)).toEqual([]);
+    expect(await sweep()).toEqual({ removed: [], kept: [] });
+    expect(listMarked().map(({ pid }) => pid)).toContain(agent.pid);
+    claimed.clear();
+    expect(await rescue(ids)).toHaveLength(1);
+    expect(listMarked().map(({ pid }) => pid)).not.toContain(agent.pid);
+  });
+
+  test('that could not be saved whole is named, and its folder stays until its age', async () => {
+    const dead = await open('dead');
+    write(dead, 'half.txt', 'half');
+    write(dead, 'huge.bin', 'x'.repeat(5000));
+    const ids = { home: rig.home, taskId, subtaskId: 'storage', token: 'mine', author, signal, isClaimed };
+    const [found] = await rescue({ ...ids, fileBytesMax: 1000 });
+    expect(found?.left).toEqual([expect.stringContaining('huge.bin')]);
+    const [folder = ''] = readdirSync(join(rig.home, 'workspaces', taskId));
+    const note = JSON.parse(readFileSync(join(dead.folder, '.git', 'nexus.json'), 'utf8'));
+    expect(note).toMatchObject({ saved: true, left: [expect.stringContaining('huge.bin')] });
+    await removeWorkspace({ folder: dead.folder, note });
+    expect(existsSync(join(rig.home, 'workspaces', taskId, folder))).toBe(true);
   });
 
   test('is swept by age, saved before it is removed', async () => {
@@ -124,22 +160,29 @@ describe('work that was left behind', () => {
 describe('a checkpoint', () => {
   const keep = async (workspace: Workspace) => {
     const { tools } = rig.tools();
-    return { tools, checkpoints: openCheckpoints({ workspace, author, message: 'wip', tools }) };
+    const record = await takeAttempt(rig.order(), tools);
+    if ('refused' in record) throw new Error(record.refused);
+    const state = () => ({ step: 'runs the tests', spent_ms: 1234, session: null });
+    const options = { workspace, author, message: 'wip', fileBytesMax: 1_000_000, record, state };
+    return { tools, checkpoints: openCheckpoints(options) };
   };
-  const remembered = () => rig.ledger.get(`{test}:attempt:${taskId}:storage`);
+  const remembered = () => JSON.parse(rig.ledger.get(`{test}:attempt:${taskId}:storage`)?.checkpoint ?? 'null');
 
-  test('is pushed and named in the ledger; without a change nothing happens', async () => {
+  test('is pushed and named in the ledger, with when, by whom and at which step; unchanged, nothing is pushed', async () => {
     const workspace = await open('t1');
     const { checkpoints } = await keep(workspace);
     expect(await checkpoints.save()).toBeNull();
+    expect(remembered()).toMatchObject({ commit: null, attempt: 1, step: 'runs the tests', spent_ms: 1234 });
+    expect(Date.now() - Date.parse(remembered().at)).toBeLessThan(60_000);
+    expect(refsBelow(`refs/nexus/${taskId}/wip/storage`)).toBe('');
     write(workspace, 'a.txt', 'one');
     const first = await checkpoints.save();
     expect(await checkpoints.save()).toBe(first);
-    expect(remembered()).toMatchObject({ wip: first, revision: '1' });
+    expect(remembered()).toMatchObject({ commit: first, token: expect.stringContaining('test-') });
     write(workspace, 'a.txt', 'two');
     const second = await saveForGood(checkpoints, workspace);
     expect(second).not.toBe(first);
-    expect(remembered()).toMatchObject({ wip: second, revision: '2' });
+    expect(remembered()).toMatchObject({ commit: second });
     expect(workspace.note.saved).toBe(true);
   });
 
@@ -169,7 +212,7 @@ describe('a checkpoint', () => {
     tools.checkpoint = async () => Promise.reject(fail('CLAIM_LOST', { id: 'x' }));
     write(workspace, 'a.txt', 'one');
     await expect(checkpoints.save()).rejects.toMatchObject({ code: 'CLAIM_LOST' });
-    expect(remembered()).toBeUndefined();
+    expect(remembered()).toBeNull();
     expect(refsBelow(`refs/nexus/${taskId}/wip/storage`)).not.toBe('');
   });
 });

@@ -29,6 +29,8 @@ const noteSchema = z.object({
   hub: z.string(),
   made_at: z.string(),
   saved: z.boolean(),
+  /** What could not be pushed with it, and is only here. */
+  left: z.array(z.string()).default([]),
 });
 
 /** The note of a clone: whose it is, where it began, and whether all of it was pushed. */
@@ -41,7 +43,7 @@ const workspacesOf = (home: string): string => resolve(home, 'workspaces');
 /** Makes the clone of a delivery at its commit. Throws `DISK_FULL`, or `GIT_FAILED`; then nothing is left over. */
 export const openWorkspace = async (options: {
   home: string;
-  note: Omit<Note, 'saved' | 'made_at'>;
+  note: Omit<Note, 'saved' | 'made_at' | 'left'>;
   now: number;
   diskReserve: number;
   signal: AbortSignal;
@@ -58,21 +60,25 @@ export const openWorkspace = async (options: {
   await excludeFor(folder);
   const workspace: Workspace = {
     folder,
-    note: { ...note, made_at: new Date(options.now).toISOString(), saved: false },
+    note: { ...note, made_at: new Date(options.now).toISOString(), saved: false, left: [] },
   };
   await writeNote(workspace);
   return workspace;
 };
 
-/** Says that everything in the workspace was pushed: from now on it may be removed. */
-export const markSaved = async (workspace: Workspace): Promise<void> => {
+/** Says that everything in the workspace was pushed, but what is `left`: from now on it may be removed. */
+export const markSaved = async (workspace: Workspace, left: string[] = []): Promise<void> => {
   workspace.note.saved = true;
+  workspace.note.left = left;
   await writeNote(workspace);
 };
 
-/** Removes a workspace whose work was pushed, with its task's folder if it was the last; else it is left. */
+/**
+ * Removes a workspace whose work was pushed, with its task's folder if it was the last. One that holds what could not
+ * be pushed stays, until its age removes it.
+ */
 export const removeWorkspace = async ({ folder, note }: Workspace): Promise<void> => {
-  if (!note.saved) return;
+  if (!note.saved || note.left.length > 0) return;
   await rm(folder, { recursive: true, force: true, maxRetries: 3 });
   await removeIfEmpty(dirname(folder));
 };
@@ -80,9 +86,12 @@ export const removeWorkspace = async ({ folder, note }: Workspace): Promise<void
 /** One that is being filled stays. */
 const removeIfEmpty = (folder: string): Promise<void> => rmdir(folder).catch(() => undefined);
 
+/** Work that was found, and what of it could not be saved. */
+export type Rescued = { commit: string; left: string[] };
+
 /**
  * Saves what earlier deliveries of a subtask left unsaved in this home, the newest first, and returns the commits.
- * Their processes are ended before, should some still run: their claim is lost, or ours would not exist.
+ * Only where their claim is really lost: their processes are ended before, should some still run.
  */
 export const rescue = async (options: {
   home: string;
@@ -91,18 +100,22 @@ export const rescue = async (options: {
   token: string;
   author: Author;
   signal: AbortSignal;
-}): Promise<string[]> => {
-  const commits: string[] = [];
+  isClaimed(token: string): Promise<boolean>;
+  fileBytesMax?: number | undefined;
+}): Promise<Rescued[]> => {
+  const rescued: Rescued[] = [];
   const left = (await listFolders(options.home, options.taskId))
     .flatMap(({ folder, note }) => (note === null ? [] : [{ folder, note }]))
     .filter(({ note }) => note.subtask_id === options.subtaskId && note.token !== options.token && !note.saved)
     .sort((one, other) => other.note.made_at.localeCompare(one.note.made_at));
   for (const workspace of left) {
-    await endMarked(workspace.note.mark, { graceMs: 0 });
-    const commit = await save(workspace, options.author, options.signal);
-    if (commit !== null) commits.push(commit);
+    const { folder, note } = workspace;
+    if (await options.isClaimed(note.token)) continue;
+    await endMarked(note.mark, { graceMs: 0, folder });
+    const commit = await save(workspace, options);
+    if (commit !== null) rescued.push({ commit, left: note.left });
   }
-  return commits;
+  return rescued;
 };
 
 /**
@@ -117,6 +130,8 @@ export const sweepWorkspaces = async (options: {
   author: Author;
   /** Whether the ledger has no such task (any more). */
   isGone(taskId: string): Promise<boolean>;
+  /** Whether somebody still holds the claim under which it was made: then it is left alone. */
+  isClaimed(token: string): Promise<boolean>;
 }): Promise<{ removed: string[]; kept: string[] }> => {
   const swept = { removed: [] as string[], kept: [] as string[] };
   const tasks = await readdir(workspacesOf(options.home)).catch(() => []);
@@ -126,8 +141,8 @@ export const sweepWorkspaces = async (options: {
     for (const { folder, note, madeAt } of folders) {
       const isLeft = isGone && note !== null && !mayStand(note.hub);
       if (!isLeft && options.now - madeAt < options.keepMs) continue;
-      const safe =
-        isLeft || note === null || note.saved || (await saveOrGone({ folder, note }, options.author, isGone));
+      if (note !== null && (await options.isClaimed(note.token))) continue;
+      const safe = isLeft || note === null || note.saved || (await saveOrGone({ folder, note }, options, isGone));
       if (safe) await rm(folder, { recursive: true, force: true });
       (safe ? swept.removed : swept.kept).push(folder);
     }
@@ -171,18 +186,23 @@ const parsed = (text: string): unknown => {
   }
 };
 
+type How = { author: Author; signal?: AbortSignal; fileBytesMax?: number | undefined };
+
 /** Pushes what an abandoned workspace holds to the wip ref of its own claim; null if it holds nothing new. */
-const save = async (workspace: Workspace, author: Author, signal?: AbortSignal): Promise<string | null> => {
+const save = async (workspace: Workspace, { author, signal, fileBytesMax }: How): Promise<string | null> => {
   const { folder, note } = workspace;
   const message = `Work in progress of ${note.subtask_id}, attempt ${note.attempt}, found after its worker was gone`;
   await letIn(folder);
-  const { commit } = await snapshot(folder, { message, author, since: note.base, signal });
-  if (commit !== null) {
+  const made = await snapshot(folder, { message, author, since: note.base, signal, fileBytesMax });
+  if (made.commit !== null) {
     const ref = refs(note.task_id).wip(note.subtask_id, note.attempt, note.token);
-    await pushRef({ folder, hub: note.hub, commit, ref, lease: await readRef(note.hub, ref), signal });
+    await pushRef({ folder, hub: note.hub, commit: made.commit, ref, lease: await readRef(note.hub, ref), signal });
   }
-  await markSaved(workspace);
-  return commit;
+  await markSaved(
+    workspace,
+    (made.left ?? []).map(({ path, why }) => `${path} (${why})`),
+  );
+  return made.commit;
 };
 
 /** False for a hub that is not there; one elsewhere may always stand. */
@@ -190,11 +210,11 @@ const mayStand = (hub: string): boolean => isElsewhere(hub) || existsSync(hub);
 const isElsewhere = (hub: string): boolean => /^[a-z+]+:\/\//.test(hub);
 
 /** Saves, or says that there is nothing left to save it for. */
-const saveOrGone = async (workspace: Workspace, author: Author, isGone: boolean): Promise<boolean> => {
+const saveOrGone = async (workspace: Workspace, how: How, isGone: boolean): Promise<boolean> => {
   const { hub } = workspace.note;
   if (!mayStand(hub)) return true;
   try {
-    await save(workspace, author);
+    await save(workspace, how);
     return true;
   } catch {
     // Not reachable now: the next sweep tries again, and the folder stays until then, unless nobody will want it.

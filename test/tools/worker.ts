@@ -17,6 +17,7 @@ import type { Order, WorkerTools } from '../../services/worker-agent/attempt.ts'
 import { config } from '../../services/worker-agent/config.ts';
 import { openRunning } from '../../services/worker-agent/running.ts';
 import { loadRuntimes } from '../../services/worker-agent/runtimes.ts';
+import { boardHeadOf, subtaskOf } from './task-head.ts';
 
 export const taskId = 'a-task';
 export const author = { name: 'Somebody', email: 'somebody@example.org' };
@@ -32,6 +33,7 @@ export const openRig = async (files: Record<string, string> = { 'README.md': 'A 
   const catalog = await openCatalog();
   const runtimes = await loadRuntimes();
   const ledger = new Map<string, Record<string, string>>();
+  const claimed = new Set<string>();
   /** The task as the orchestrator would have written it. */
   const setTask = (request: Partial<TaskRequest>): void => {
     const at = '2026-01-01T00:00:00.000Z';
@@ -67,13 +69,28 @@ export const openRig = async (files: Record<string, string> = { 'README.md': 'A 
     hub,
     integration,
     ledger,
+    claimed,
+    runtimes,
+    /** The board is at this attempt of the subtask; an order says so itself. */
+    setBoard: (order: Pick<Order, 'subtask_id' | 'attempt'>) => setBoard(ledger, order),
     commitOn: (commit: string, changes: Record<string, string>) => commitOn(home, commit, changes),
     setTask,
     /** What git says in the hub. */
     git: (...args: string[]): string => execFileSync('git', args, { cwd: hub, encoding: 'utf8', stdio: 'pipe' }).trim(),
-    order: (changes: Partial<Order> = {}): Order => orderAt(integration, changes),
+    /** An order that its board has just given. */
+    order: (changes: Partial<Order> = {}): Order => {
+      const order = orderAt(integration, changes);
+      setBoard(ledger, order);
+      return order;
+    },
     tools: (settings: Record<string, string> = {}) =>
-      toolsFor({ ledger, catalog, runtimes, settings: { NEXUS_HOME: home, NEXUS_DISK_RESERVE: '0', ...settings } }),
+      toolsFor({
+        ledger,
+        claimed,
+        catalog,
+        runtimes,
+        settings: { NEXUS_HOME: home, NEXUS_DISK_RESERVE: '0', ...settings },
+      }),
     close: () => rmSync(home, { recursive: true, force: true }),
   };
 };
@@ -148,15 +165,28 @@ const orderAt = (integration: string, changes: Partial<Order>): Order => ({
   ...changes,
 });
 
+/** As much of a board as a worker looks at. */
+const setBoard = (ledger: Parts['ledger'], { subtask_id, attempt }: Pick<Order, 'subtask_id' | 'attempt'>): void => {
+  const head = boardHeadOf(taskId, { dispatched: [subtask_id] });
+  const part = subtaskOf(subtask_id, { state: 'working', attempt });
+  ledger.set(keys.board(taskId), {
+    revision: '1',
+    head: JSON.stringify(head),
+    [`s:${subtask_id}`]: JSON.stringify(part),
+  });
+};
+
 type Parts = Pick<WorkerTools, 'catalog' | 'runtimes'> & {
   ledger: Map<string, Record<string, string>>;
+  /** The tokens of claims that stand, beside that of the delivery itself. */
+  claimed: Set<string>;
   settings: Record<string, string>;
 };
 
 let deliveries = 0;
 
 /** The tools of one delivery. `seen` is what the handler asked for; `stop` aborts it. */
-const toolsFor = ({ ledger, catalog, runtimes, settings }: Parts) => {
+const toolsFor = ({ ledger, claimed, catalog, runtimes, settings }: Parts) => {
   deliveries += 1;
   const abort = new AbortController();
   const seen = {
@@ -196,6 +226,7 @@ const toolsFor = ({ ledger, catalog, runtimes, settings }: Parts) => {
     runtimes,
     redactor: openRedactor(['the-secret-of-the-worker']),
     count: () => undefined,
+    isClaimed: async (token) => claimed.has(token),
     running: openRunning(({ running }) => seen.doing.push(...running.map(({ doing }) => doing))),
   };
   /** Resolves with the first event that the agent's output, or another text, is seen in. */
@@ -210,6 +241,10 @@ const toolsFor = ({ ledger, catalog, runtimes, settings }: Parts) => {
 const apply = (ledger: Parts['ledger'], write: LedgerWrite): void => {
   if (write.op !== 'patch') return;
   const document = ledger.get(write.key) ?? {};
-  if (Number(document.revision ?? 0) !== write.revision) throw fail('CLAIM_LOST', { id: write.key });
-  ledger.set(write.key, { ...document, ...write.set, revision: String(write.revision + 1) });
+  if (Number(document.revision ?? 0) !== write.revision) {
+    throw fail('TRANSITION_ILLEGAL', { what: 'A checkpoint', id: write.key, from: 'one revision', to: 'another' });
+  }
+  const next: Record<string, string> = { ...document, ...write.set, revision: String(write.revision + 1) };
+  for (const field of write.del ?? []) delete next[field];
+  ledger.set(write.key, next);
 };

@@ -4,6 +4,7 @@
  * Only where rehearsals are switched on and a scenario was given: nothing is ever rehearsed by accident.
  * Everything but the agent's mind is real: it writes real files, runs real commands, is killed by real signals.
  */
+import { appendFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isFailure } from '@nexus/shared/errors';
 import { parseScenario, stepsFor } from '@nexus/shared/messages/scenario';
@@ -14,7 +15,7 @@ const player = join(import.meta.dirname, '..', 'player.ts');
 
 export const runtime = defineRuntime({
   name: 'scripted',
-  capabilities: { resume: false, cost: false },
+  capabilities: { resume: false, cost: false, nudge: true },
   usable: async (context) => {
     if (!context.rehearsal) {
       return {
@@ -37,6 +38,10 @@ export const runtime = defineRuntime({
     }
   },
   resume: (_session, request) => runtime.run(request),
+  nudge: async (folder, text) => {
+    await mkdir(join(folder, '.nexus'), { recursive: true });
+    await appendFile(join(folder, '.nexus', 'told.md'), `${text}\n`);
+  },
 });
 
 const play = async (request: RunRequest): Promise<RunResult> => {

@@ -17,6 +17,9 @@ import { Socket } from 'node:net';
 // biome-ignore lint/correctness/useImportExtensions: plain JavaScript with its types beside it
 import { endTree } from './marked.mjs';
 
+// Whoever ends what works unseen in the folder of the program must not find the leash there.
+process.chdir('/');
+
 const graceMs = 2000;
 const lifeline = new Socket({ fd: 3, readable: true, writable: true });
 let mode = 'waiting';
@@ -42,7 +45,7 @@ const end = async () => {
   if (mode === 'ending' || mode === 'done') return;
   mode = 'ending';
   if (order !== undefined) {
-    const tree = { entry: `NEXUS_MARK=${order.mark}`, root: child?.pid };
+    const tree = { entry: `NEXUS_MARK=${order.mark}`, root: child?.pid, folder: order.folder };
     // Until nothing is left: what is stuck in the kernel now may be killable later.
     while ((await endTree(tree, graceMs)).survivors.length > 0);
   }

@@ -1,5 +1,6 @@
 /** The types of `marked.mjs`, which is plain JavaScript so that a leash starts fast and stays small. */
-export type MarkedProcess = { pid: number; mark: string };
+/** `home`: the NEXUS_HOME of whoever started it, where it says so. */
+export type MarkedProcess = { pid: number; mark: string; home?: string | null };
 
 /** What a tree is found by: an entry of the environment, and the first process, where that is known. */
 export type Tree = {
@@ -7,6 +8,8 @@ export type Tree = {
   root?: number | undefined;
   /** The root itself is left alone; what descends from it is not. */
   spareRoot?: boolean | undefined;
+  /** A folder that is nobody else's: what works in it, has no terminal and says nothing of us is of the tree. */
+  folder?: string | undefined;
 };
 
 /** Every process of this machine whose environment carries a `NEXUS_MARK`: for `stop --all --local` and sweeps. */
@@ -16,7 +19,7 @@ export function listMarked(): MarkedProcess[];
  * Ends every process whose environment carries `NEXUS_MARK=<mark>`, with its descendants: TERM, then KILL after
  * `graceMs` (default 2000), looking again until nothing is left. Returns the pids that survived even that.
  */
-export function endMarked(mark: string, options?: { graceMs?: number }): Promise<number[]>;
+export function endMarked(mark: string, options?: { graceMs?: number; folder?: string | undefined }): Promise<number[]>;
 
 /** The same for any tree; `ended` counts the processes that had to be told. */
 export function endTree(tree: Tree, graceMs: number): Promise<{ ended: number; survivors: number[] }>;

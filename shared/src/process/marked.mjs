@@ -4,13 +4,15 @@
  * A tree is: every process whose environment holds an entry such as `NEXUS_MARK=<mark>`, the members of a session
  * that such a process (or the tree's known root) leads, and all descendants of these. The environment is what
  * `setsid`, `nohup` and the death of a parent cannot take away; sessions and descent find programs that write over
- * their environment. Nothing else is signalled, and never we ourselves or what started us.
+ * their environment. With `folder`, a folder that is nobody else's, also what works in it without a terminal: that
+ * finds what has emptied its environment, left its session and lost its parent, unless it has left the folder too.
+ * Nothing else is signalled, and never we ourselves or what started us.
  *
  * Plain JavaScript that imports nothing but Node, because every leash imports it: stripping types would cost each of
  * them 30 ms and 27 MB.
  */
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** After KILL only a process stuck in the kernel stays; waiting longer for it helps nobody. */
@@ -21,12 +23,20 @@ const emptyLooksMax = 5;
 
 export const listMarked = () =>
   readProcesses().flatMap(({ pid, environment }) => {
-    const mark = /\0NEXUS_MARK=([^\0]*)\0/.exec(environment)?.[1];
-    return mark === undefined || pid === process.pid ? [] : [{ pid, mark }];
+    const [mark, home] = ['NEXUS_MARK', 'NEXUS_MARK_HOME'].map((name) => valueIn(environment, name));
+    return mark === null || pid === process.pid ? [] : [{ pid, mark, home }];
   });
 
+const valueIn = (environment, name) => {
+  const from = environment.indexOf(`\0${name}=`);
+  if (from < 0) return null;
+  const start = from + name.length + 2;
+  return environment.slice(start, environment.indexOf('\0', start));
+};
+
 export const endMarked = async (mark, options = {}) => {
-  const { survivors } = await endTree({ entry: `NEXUS_MARK=${mark}` }, options.graceMs ?? 2000);
+  const tree = { entry: `NEXUS_MARK=${mark}`, folder: options.folder };
+  const { survivors } = await endTree(tree, options.graceMs ?? 2000);
   return survivors;
 };
 
@@ -34,12 +44,13 @@ export const endMarked = async (mark, options = {}) => {
  * Children born while we look are found by the next look. A process that is just becoming another program shows no
  * environment for a moment: as long as there is one, finding nothing proves nothing, and we look again.
  */
-export const endTree = async (tree, graceMs) => {
+export const endTree = async (given, graceMs) => {
+  const tree = { ...given, folder: given.folder && realPath(given.folder) };
   const begin = performance.now();
   const told = new Set();
   const root = { pid: tree.root, start: undefined, spared: tree.spareRoot === true };
   for (let waitMs = 5, emptyLooks = 0; ; waitMs = Math.min(waitMs * 2, 100)) {
-    const { pids, unsure } = findTree(tree.entry, root);
+    const { pids, unsure } = findTree(tree, root);
     const elapsedMs = performance.now() - begin;
     emptyLooks = pids.length === 0 ? emptyLooks + 1 : 0;
     const isGone = pids.length === 0 && (!unsure || emptyLooks > emptyLooksMax);
@@ -57,7 +68,7 @@ export const endTree = async (tree, graceMs) => {
 };
 
 /** The pids of a tree as it is now. Forgets the root when nothing of it is left, as its number may be given anew. */
-const findTree = (entry, root) => {
+const findTree = ({ entry, folder }, root) => {
   const rows = readProcesses();
   const spared = ourselvesAmong(rows);
   const ours = new Set(rows.filter((row) => row.environment.includes(`\0${entry}\0`)).map((row) => row.pid));
@@ -69,6 +80,7 @@ const findTree = (entry, root) => {
     else root.pid = undefined;
   }
   if (root.spared && root.pid !== undefined) spared.add(root.pid);
+  if (folder !== undefined) for (const pid of strayIn(folder, rows, spared)) ours.add(pid);
   for (let grown = true; grown; ) {
     grown = false;
     for (const row of rows) {
@@ -80,6 +92,32 @@ const findTree = (entry, root) => {
   }
   const pids = rows.map((row) => row.pid).filter((pid) => ours.has(pid) && !spared.has(pid));
   return { pids, unsure: rows.some((row) => row.unsure) };
+};
+
+/** What works in a folder and says nothing of us: programs that we start, git among them, have our entries. */
+const strayIn = (folder, rows, spared) =>
+  rows
+    .filter(({ pid, terminal, environment }) => terminal === 0 && !spared.has(pid) && !environment.includes('\0NEXUS_'))
+    .filter(({ pid }) => isWithin(folderOf(pid), folder))
+    .map(({ pid }) => pid);
+
+const realPath = (folder) => {
+  try {
+    return realpathSync(folder);
+  } catch {
+    return folder;
+  }
+};
+
+const isWithin = (path, folder) => path === folder || path.startsWith(`${folder}/`);
+
+/** Linux only; elsewhere nobody tells. */
+const folderOf = (pid) => {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
+    return '';
+  }
 };
 
 /** Us, what started us, and what started that: never part of a tree, whatever their environment says. */
@@ -122,7 +160,13 @@ const readProcess = (pid) => {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   if (fields.length < 20 || 'ZXx'.includes(fields[0])) return null;
   const text = readOrEmpty(`/proc/${pid}/environ`, '?');
-  const row = { pid, parent: Number(fields[1]), session: Number(fields[3]), start: fields[19] };
+  const row = {
+    pid,
+    parent: Number(fields[1]),
+    session: Number(fields[3]),
+    terminal: Number(fields[4]),
+    start: fields[19],
+  };
   return { ...row, environment: `\0${text}\0`, unsure: text === '' };
 };
 
@@ -144,6 +188,6 @@ const readPs = () => {
     if (!match || match[4].startsWith('Z')) return [];
     const environment = `\0${match[6].replaceAll(' ', '\0')}\0`;
     const [pid, parent, session] = match.slice(1, 4).map(Number);
-    return [{ pid, parent, session, start: match[5], environment, unsure: false }];
+    return [{ pid, parent, session, terminal: -1, start: match[5], environment, unsure: false }];
   });
 };

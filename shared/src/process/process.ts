@@ -7,7 +7,8 @@
  * made itself a session of its own. Nothing else is ever signalled, and never ourselves. A failed command is a
  * result; only one that cannot be started at all throws (`COMMAND_MISSING`).
  *
- * Not promised: that a program which empties its environment, leaves its session and loses its parent is found.
+ * Not promised: that a program which empties its environment, leaves its session, loses its parent and leaves its
+ * folder, all of it at once, is found. (One that still works in its folder is: `endMarked` with `folder`.)
  *
  * With `leashed`, a small process between us and the command ends the tree also when we are killed (rule 21).
  *

@@ -1,0 +1,30 @@
+/** Telling a full disk from every other failure: it fails an attempt under its own code, and nothing else. */
+import { statfs } from 'node:fs/promises';
+import { type ErrorCode, fail, isFailure, toAppError } from '@nexus/shared/errors';
+
+/** Why this failure is one of a full disk; null if it is not. */
+export const whyFull = async (
+  thrown: unknown,
+  config: { home: string; diskReserve: number },
+): Promise<{ code: ErrorCode; says: string } | null> => {
+  if (isFailure(thrown, 'DISK_FULL')) return { code: 'DISK_FULL', says: toAppError(thrown).message };
+  if (!speaksOfSpace(thrown)) return null;
+  const { bavail, bsize } = await statfs(config.home).catch(() => ({ bavail: 0, bsize: 0 }));
+  const needMb = Math.max(1, Math.ceil(config.diskReserve / 1e6));
+  const { code, message } = fail('DISK_FULL', {
+    folder: config.home,
+    freeMb: Math.floor((bavail * bsize) / 1e6),
+    needMb,
+  });
+  return { code, says: message };
+};
+
+/** The system's own word, or that of a program which passes it on; the cause may lie deeper. */
+const speaksOfSpace = (thrown: unknown): boolean => {
+  for (let at = thrown, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth += 1) {
+    const { code } = at as NodeJS.ErrnoException;
+    if (code === 'ENOSPC' || code === 'EDQUOT') return true;
+    if (/no space left on device|disk quota exceeded|ENOSPC/i.test(at.message)) return true;
+  }
+  return false;
+};

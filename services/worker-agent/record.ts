@@ -1,0 +1,87 @@
+/**
+ * What the ledger knows of the attempts at a subtask, as the one delivery that runs it now keeps it.
+ *
+ *   asked ──take──▶ running ──save──▶ running ──end──▶ ended      (its writes go out with the settlement)
+ *     └──refused─▶ nothing was written: another delivery of this attempt runs, or nobody wants it any more
+ *
+ * The same dispatch may come twice: copied, replayed, or given back and taken up again. Which of them runs is decided
+ * here, by the revision of one document: whoever writes its claim there runs, as long as that claim stands.
+ */
+import type { HandlerTools, LedgerWrite } from '@nexus/shared/bus';
+import { isFailure } from '@nexus/shared/errors';
+import { type AttemptView, type Checkpoint, readAttempt, readBoardParts } from '@nexus/shared/ledger';
+import { writeAttempt } from '@nexus/shared/ledger/write';
+import type { PayloadOf } from '@nexus/shared/messages';
+
+type Order = Pick<PayloadOf<'subtask.dispatched'>, 'task_id' | 'subtask_id' | 'attempt'>;
+type Tools = Pick<HandlerTools, 'store' | 'keys' | 'claim' | 'now' | 'checkpoint'> & {
+  /** Whether the claim that a token names still stands. */
+  isClaimed(token: string): Promise<boolean>;
+  config: { checkpointInterval: number };
+};
+
+export type Saved = Pick<Checkpoint, 'commit' | 'step' | 'spent_ms' | 'left' | 'session'>;
+
+export type AttemptRecord = {
+  /** What was saved last before this delivery, of this attempt or of one that never told its end. */
+  readonly before: Checkpoint | null;
+  /** Writes a checkpoint down, under this claim. Throws CLAIM_LOST. */
+  save(saved: Saved): Promise<void>;
+  /** The writes that go with the end of the attempt: whoever comes after that finds it ended. */
+  end(): LedgerWrite[];
+};
+
+/** As many others can be in the middle of the same question. */
+const triesMax = 10;
+
+/** Takes the attempt for this delivery; or says why it is not to be run. */
+export const takeAttempt = async (order: Order, tools: Tools): Promise<AttemptRecord | { refused: string }> => {
+  const { store, keys, claim } = tools;
+  for (let tries = 1; ; tries += 1) {
+    const unwanted = await whyUnwanted(order, tools);
+    if (unwanted !== null) return { refused: unwanted };
+    const found = await readAttempt(store, keys, order.task_id, order.subtask_id);
+    if (found.ended >= order.attempt) return { refused: `attempt ${found.ended} has told its end already` };
+    const other = found.running === null || found.running.token === claim.token ? null : found.running.token;
+    if (other !== null && (await tools.isClaimed(other))) return { refused: `it runs already, by ${other}` };
+    try {
+      return await openRecord(order, found, tools);
+    } catch (thrown) {
+      if (!isFailure(thrown, 'TRANSITION_ILLEGAL') || tries >= triesMax) throw thrown;
+    }
+  }
+};
+
+/** A dispatch counts only for the attempt that its board is at, and that holds a slot there. */
+const whyUnwanted = async (order: Order, { store, keys }: Tools): Promise<string | null> => {
+  const board = await readBoardParts(store, keys, order.task_id, [order.subtask_id]);
+  const part = board?.subtasks.get(order.subtask_id);
+  if (!board || !part) return 'its board knows no such subtask (any more)';
+  if (part.attempt !== order.attempt) return `its board is at attempt ${part.attempt}`;
+  if (!board.head.dispatched.includes(part.id)) return `its board has it as ${part.state}`;
+  return null;
+};
+
+const openRecord = async (order: Order, found: AttemptView, tools: Tools): Promise<AttemptRecord> => {
+  const { keys, claim } = tools;
+  const { attempt } = order;
+  let { revision } = found;
+  let turn: Promise<unknown> = Promise.resolve();
+  const write = (parts: Parameters<typeof writeAttempt>[4]): LedgerWrite[] =>
+    writeAttempt(keys, order.task_id, order.subtask_id, revision, parts);
+  const keep = async (parts: Parameters<typeof writeAttempt>[4]): Promise<void> => {
+    await tools.checkpoint(write(parts));
+    revision += 1;
+  };
+  const at = () => new Date(tools.now()).toISOString();
+  await keep({ running: { attempt, token: claim.token, since: at(), every_ms: tools.config.checkpointInterval } });
+  return {
+    before: found.checkpoint,
+    save: (saved) => {
+      const kept = turn.then(() => keep({ checkpoint: { attempt, token: claim.token, at: at(), ...saved } }));
+      turn = kept.catch(() => undefined);
+      return kept;
+    },
+    end: () => write({ running: null, checkpoint: null, ended: attempt }),
+  };
+};
