@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { removeLeftovers } from './leftovers.ts';
+import { removeLeftovers, sweepHalfMade } from './leftovers.ts';
 
 let home = '';
 beforeEach(async () => {
@@ -31,4 +31,18 @@ test('a deleted task leaves no clones in this home, and those of every other tas
 
 test('a home without clones is as good', async () => {
   await expect(removeLeftovers(home, 'mine')).resolves.toBeUndefined();
+});
+
+test('what was left half made an hour ago goes; what is being made now, and what is whole, stays', async () => {
+  const id = '0190a1b2-0000-7000-8000-000000000000';
+  const place = async (name: string, ageMs: number): Promise<string> => {
+    await mkdir(join(home, name), { recursive: true });
+    const made = new Date(Date.now() - ageMs);
+    await utimes(join(home, name), made, made);
+    return join(home, name);
+  };
+  const old = [await place(`hubs/a.git.making-${id}`, 4e6), await place(`repositories/a.making-${id}`, 4e6)];
+  const stays = [await place(`hubs/b.git.leaving-${id}`, 0), await place('hubs/c.git', 4e6)];
+  expect(await sweepHalfMade({ home }, Date.now())).toEqual(old);
+  expect([...old, ...stays].map(existsSync)).toEqual([false, false, true, true]);
 });

@@ -6,10 +6,12 @@
  * release target is one file in `targets/`.
  */
 import { secretValues } from '@nexus/shared/config';
+import { sweepScratch } from '@nexus/shared/git';
 import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
 import { openRedactor } from '@nexus/shared/telemetry';
 import { config } from './config.ts';
 import { loadTargets } from './define-target.ts';
+import { sweepHalfMade } from './leftovers.ts';
 import { onHubDiscarded } from './on-hub-discarded.ts';
 import { onHubExpired } from './on-hub-expired.ts';
 import { onMergeRequested } from './on-merge-requested.ts';
@@ -18,12 +20,22 @@ import { onRepositoryRequested } from './on-repository-requested.ts';
 import { hostsOf } from './repository.ts';
 import type { FinalizerTools } from './tools.ts';
 
-const open = async ({ config: settings, bus }: ServiceContext<typeof config>): Promise<FinalizerTools> => {
+const sweepEveryMs = 3_600_000;
+
+const open = async ({ config: settings, bus, log }: ServiceContext<typeof config>): Promise<FinalizerTools> => {
   const credentials = settings.gitCredentials;
   // A gateway without credentials asks whether somebody has them.
   bus.present({ credentials_for: hostsOf(credentials) });
   const secrets = [...secretValues(), ...(credentials ? credentials.split('\n') : []), ...passwordsIn(credentials)];
-  return { config: settings, targets: await loadTargets(), redact: openRedactor(secrets).text };
+  const sweep = async () => {
+    const removed = [...(await sweepScratch()), ...(await sweepHalfMade(settings, Date.now()))];
+    if (removed.length > 0) log.info({ removed }, 'folders that killed processes left behind were removed');
+  };
+  const trySweep = () => void sweep().catch((err: unknown) => log.warn({ err }, 'a sweep of leftovers failed'));
+  trySweep();
+  const timer = setInterval(trySweep, sweepEveryMs);
+  const close = async () => clearInterval(timer);
+  return { config: settings, targets: await loadTargets(), redact: openRedactor(secrets).text, close };
 };
 
 const passwordsIn = (credentials: string | undefined): string[] =>

@@ -45,7 +45,7 @@ export const release = async (
   const order: Release = {
     ...{ taskId, hub, repository, commit, baseCommit, signal },
     branch: refs(taskId).result.replace('refs/heads/', ''),
-    output: resolve(config.output ?? resolve(config.home, 'repositories'), taskId),
+    output: outputOf(config, taskId),
     credentials: config.gitCredentials,
   };
   const target = tools.targets.find((one) => one.takes(order));
@@ -65,5 +65,9 @@ export const release = async (
     return { result: null, code: 'RELEASE_FAILED', says };
   }
 };
+
+/** Where the repository of a task lies that named none. */
+export const outputOf = (config: { home: string; output?: string | undefined }, taskId: string): string =>
+  resolve(config.output ?? resolve(config.home, 'repositories'), taskId);
 
 const refusals = ['RELEASE_FAILED', 'REPOSITORY_LOCKED', 'REPOSITORY_MISSING', 'BRANCH_OCCUPIED'];

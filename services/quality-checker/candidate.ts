@@ -7,7 +7,7 @@
  * The merge commit is the same whenever it is made of the same two commits by the same message, so a second delivery
  * pushes what is already there.
  */
-import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isFailure } from '@nexus/shared/errors';
 import { cloneAt, fetchCommits, mergeCandidate, mergeInto, pushRef, readRef } from '@nexus/shared/git';
@@ -25,6 +25,12 @@ export type Candidate =
   | { merged: string; folder: string }
   | { merged: null; files: string[]; says: string; logTail: string };
 
+/** The file that says which fabric the claim of a gate belongs to. */
+export const fabricFile = 'fabric';
+
+/** What every process of a gate carries. */
+export const markOf = (prefix: string, token: string): string => `${prefix}.${token}`;
+
 /**
  * Makes the folder of a claim, with the name of its task in it: a deleted task takes its gates along. Throws
  * `DISK_FULL` rather than letting a check fail for want of room.
@@ -33,6 +39,7 @@ export const openWorkshop = async (options: {
   home: string;
   taskId: string;
   token: string;
+  prefix: string;
   hub: string;
   diskReserve: number;
   signal: AbortSignal;
@@ -41,27 +48,13 @@ export const openWorkshop = async (options: {
   await openGround(gatesOf(options.home), options.diskReserve);
   const folder = join(gatesOf(options.home), options.token);
   await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, fabricFile), options.prefix);
   await writeFile(join(folder, 'task'), options.taskId);
   return { folder, hub, signal };
 };
 
-/** Removes what checkers that were killed left behind: no gate is in work for so long. Returns how many there were. */
-export const sweepWorkshops = async (home: string, now: number): Promise<number> => {
-  const names = await readdir(gatesOf(home)).catch(() => []);
-  let removed = 0;
-  for (const name of names) {
-    const folder = join(gatesOf(home), name);
-    const made = await stat(folder).catch(() => null);
-    if (!made?.isDirectory() || now - made.mtimeMs < leftAfterMs) continue;
-    await rm(folder, { recursive: true, force: true });
-    removed += 1;
-  }
-  return removed;
-};
-
-const leftAfterMs = 24 * 3_600_000;
-
-const gatesOf = (home: string): string => resolve(home, 'gates');
+/** Where the gates of a home lie. */
+export const gatesOf = (home: string): string => resolve(home, 'gates');
 
 export const closeWorkshop = ({ folder }: Workshop): Promise<void> =>
   rm(folder, { recursive: true, force: true, maxRetries: 3 });

@@ -11,8 +11,8 @@ import { catalog, type PayloadOf } from '@nexus/shared/messages';
 import { listMarked } from '@nexus/shared/process';
 import { silentLog } from '@nexus/shared/telemetry';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { sweepWorkshops } from './candidate.ts';
 import { loadChecks } from './define-check.ts';
+import { sweepGates } from './leftovers.ts';
 import { onCandidateSubmitted } from './on-candidate-submitted.ts';
 
 type Tools = Parameters<typeof onCandidateSubmitted>[1];
@@ -89,6 +89,7 @@ const toolsFor = (signal: AbortSignal = new AbortController().signal): Tools => 
   } as Tools['config'],
   definitions,
   redact: (text) => text.replaceAll('hunter2', '(redacted)'),
+  sweep: () => undefined,
 });
 
 const submitted = (payload: Partial<PayloadOf<'candidate.submitted'>>): Message<'candidate.submitted'> =>
@@ -329,12 +330,21 @@ test('a gate does not begin where the disk is full', async () => {
   expect(checkouts()).toEqual([]);
 });
 
-test('what a killed checker left behind goes after a day, and nothing younger', async () => {
-  for (const name of ['old', 'young']) await mkdir(join(home, 'gates', name), { recursive: true });
+test('what a killed checker left goes once its claim is lost; what is of another fabric, after a day', async () => {
   const yesterday = new Date(Date.now() - 25 * 3_600_000);
-  await utimes(join(home, 'gates', 'old'), yesterday, yesterday);
-  expect(await sweepWorkshops(home, Date.now())).toBe(1);
-  expect(checkouts()).toEqual(['young']);
+  const left = async (name: string, fabric: string | null, made = new Date()) => {
+    await mkdir(join(home, 'gates', name), { recursive: true });
+    if (fabric !== null) await writeFile(join(home, 'gates', name, 'fabric'), fabric);
+    await utimes(join(home, 'gates', name), made, made);
+  };
+  await left('held', '{test}', yesterday);
+  await left('lost', '{test}');
+  await left('foreign', '{other}');
+  await left('foreign-old', '{other}', yesterday);
+  await left('unknown', null);
+  const isClaimed = async (token: string) => token === 'held';
+  expect(await sweepGates({ home, prefix: '{test}', now: Date.now(), isClaimed })).toBe(2);
+  expect(checkouts().sort()).toEqual(['foreign', 'held', 'unknown']);
 });
 
 test('a gate that is stopped ends its processes and gives the candidate back', async () => {

@@ -10,7 +10,7 @@ import { type Change, changesBetween, commitEvidence, hubLocation, refs, tracked
 import type { PayloadOf } from '@nexus/shared/messages';
 import type { Check } from '@nexus/shared/messages/domain';
 import { decidesSetup, setUpCacheOf } from '@nexus/shared/project';
-import { checkOut, openWorkshop, type Workshop } from './candidate.ts';
+import { checkOut, markOf, openWorkshop, type Workshop } from './candidate.ts';
 import { isSourceFile, isTestFile, ownTests } from './changes.ts';
 import { detect } from './detect.ts';
 import { checkEnvironment } from './environment.ts';
@@ -42,10 +42,11 @@ export const openGate = async (
   const { claim, signal, config, keys } = tools;
   const { home, diskReserve } = config;
   const hub = hubLocation(config, task_id);
+  const of = { prefix: keys.prefix, token: claim.token };
   return {
     payload,
-    workshop: await openWorkshop({ home, taskId: task_id, token: claim.token, hub, diskReserve, signal }),
-    mark: `${keys.prefix}.${claim.token}`,
+    workshop: await openWorkshop({ home, taskId: task_id, ...of, hub, diskReserve, signal }),
+    mark: markOf(of.prefix, of.token),
     ref: refs(task_id).tested(subtask_id, attempt),
     evidence: refs(task_id).evidence(`gate-${subtask_id}-${attempt}`),
     tools,

@@ -5,27 +5,29 @@
  * check is one file in `checks/`.
  */
 import { secretValues } from '@nexus/shared/config';
+import { sweepScratch } from '@nexus/shared/git';
 import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
 import { openRedactor } from '@nexus/shared/telemetry';
-import { sweepWorkshops } from './candidate.ts';
 import { config } from './config.ts';
 import { loadChecks } from './define-check.ts';
+import { sweepGates } from './leftovers.ts';
 import { onCandidateSubmitted } from './on-candidate-submitted.ts';
 import type { CheckerTools } from './tools.ts';
 
 const sweepEveryMs = 3_600_000;
 
-const open = async ({ config: settings, log }: ServiceContext<typeof config>): Promise<CheckerTools> => {
+const open = async ({ config: settings, bus, log }: ServiceContext<typeof config>): Promise<CheckerTools> => {
   const definitions = await loadChecks();
   const sweep = async () => {
-    const removed = await sweepWorkshops(settings.home, Date.now());
-    if (removed > 0) log.info({ removed }, 'checkouts that killed checkers left behind were removed');
+    const of = { home: settings.home, prefix: bus.keys.prefix, now: Date.now(), isClaimed: bus.isClaimed };
+    const removed = (await sweepGates(of)) + (await sweepScratch()).length;
+    if (removed > 0) log.info({ removed }, 'folders that killed processes left behind were removed');
   };
-  const trySweep = () => void sweep().catch((err: unknown) => log.warn({ err }, 'a sweep of checkouts failed'));
+  const trySweep = () => void sweep().catch((err: unknown) => log.warn({ err }, 'a sweep of leftovers failed'));
   trySweep();
   const timer = setInterval(trySweep, sweepEveryMs);
   const close = async () => clearInterval(timer);
-  return { config: settings, definitions, redact: openRedactor(secretValues()).text, close };
+  return { config: settings, definitions, redact: openRedactor(secretValues()).text, sweep: trySweep, close };
 };
 
 export const service = defineService({

@@ -9,6 +9,8 @@ import { conflictVerdict } from './verdict-message.ts';
 
 export const onCandidateSubmitted: Handler<'candidate.submitted', CheckerTools> = async (message, tools) => {
   await tools.begin();
+  // An earlier delivery of it may have ended with its process; that claim is lost by now.
+  tools.sweep();
   const gate = await openGate(message, tools);
   try {
     const verdict = await decide(gate, message.timestamp);

@@ -7,4 +7,6 @@ export type CheckerTools = ServiceTools & {
   config: CheckerConfig;
   definitions: readonly CheckDefinition[];
   redact(text: string): string;
+  /** Looks for what killed checkers left, beside the work: never waits, never throws. */
+  sweep(): void;
 };

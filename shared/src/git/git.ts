@@ -20,8 +20,8 @@
  * neither in arguments nor in messages. The person's work tree, index and checked-out branch are never touched.
  *
  * Read: `refs.ts`, `run-git.ts` (how git is called), then one file per verb: `probe.ts`, `hub.ts`, `clone.ts`,
- * `commit.ts`, `take-in.ts`, `merge.ts`, `push.ts`, `result.ts`, `new-repository.ts`, `evidence.ts`, `look.ts`. Nobody
- * else runs git.
+ * `commit.ts`, `take-in.ts`, `merge.ts`, `push.ts`, `result.ts`, `new-repository.ts`, `evidence.ts`, `look.ts`,
+ * `scratch.ts`. Nobody else runs git.
  */
 export { cloneAt, fetchCommits, type Workspace } from './clone.ts';
 export { type Author, type Committed, commitAll, conflictMarkers, snapshot } from './commit.ts';
@@ -50,4 +50,5 @@ export { probeRepository, type RepositoryProbe } from './probe.ts';
 export { pushMerge, pushRef } from './push.ts';
 export { hubLocation, hubPath, refs, type TaskRefs } from './refs.ts';
 export { pushResult } from './result.ts';
+export { sweepScratch } from './scratch.ts';
 export type { LeftOut } from './take-in.ts';

@@ -3,14 +3,14 @@
  * within a time limit, and always told which repository is meant, so that a clone without `.git` is an error and not
  * the repository that happens to lie above it.
  */
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inheritedEnvironment } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { type ProcessResult, run } from '@nexus/shared/process';
 import { isUrl } from './refs.ts';
+import { makeScratch } from './scratch.ts';
 
 /** Where git works: a bare repository, a clone (its folder), or no repository at all. */
 export type Place = { bare: string } | { clone: string } | { nowhere: string };
@@ -132,7 +132,7 @@ export const withScratch = async <T>(
   like: string | null,
   work: (place: { bare: string }) => Promise<T>,
 ): Promise<T> => {
-  const folder = await mkdtemp(join(tmpdir(), 'nexus-git-'));
+  const folder = await makeScratch('git');
   try {
     await initialise(folder, 'bare', like);
     return await work({ bare: folder });
@@ -195,7 +195,7 @@ const settingsEnvironment: Record<string, string> = Object.fromEntries([
 
 /** Credentials lie in a file that only we can read, for as long as one command runs. */
 const keepSecrets = async (credentials: string): Promise<{ args: string[]; forget: () => Promise<void> }> => {
-  const folder = await mkdtemp(join(tmpdir(), 'nexus-secret-'));
+  const folder = await makeScratch('secret');
   const file = join(folder, 'credentials');
   await writeFile(file, `${credentials.trim()}\n`, { mode: 0o600 });
   return {
