@@ -7,6 +7,7 @@
  *   npm run chaos -- --minutes 5               after five minutes nothing is started any more; what is open may end
  *   npm run chaos -- --only kill,redis         of kill, pause, redis, cut, disk, stop
  *   npm run chaos -- --fast                    shorter agents and pauses
+ *   npm run chaos -- --quiet                   only the seed, what was found, and the line of JSON
  *   npm run chaos -- --keep                    keeps logs, hubs and Redis' files; kept anyway if something was found
  *
  * Standard output holds one line of JSON at the end: what was done and what was found. Every fault is told with its
@@ -33,10 +34,11 @@ const { values } = parseArgs({
 
 const redraw = process.stderr.isTTY === true && process.env.TERM !== 'dumb';
 const say = (line: string): void => {
-  if (!values.quiet) process.stderr.write(redraw ? `\r\u001b[K${line}\n` : `${line}\n`);
+  process.stderr.write(redraw ? `\r\u001b[K${line}\n` : `${line}\n`);
 };
 let shown = '';
 const show = (line: string): void => {
+  if (values.quiet) return;
   if (redraw) process.stderr.write(`\r\u001b[K${line.slice(0, process.stderr.columns ?? 120)}`);
   else if (line.replace(/^\d+ s/, '') !== shown) say(line);
   shown = line.replace(/^\d+ s/, '');
@@ -65,7 +67,16 @@ const main = async (): Promise<number> => {
   const only = chosen();
   say(`chaos: ${tasks} tasks, seed ${seed}; again by: npm run chaos -- --tasks ${tasks} --seed ${seed}`);
   const result = await runChaos({
-    ...{ tasks, seed, only, say, show, signal: ending.signal, fast: values.fast, keep: values.keep },
+    ...{
+      tasks,
+      seed,
+      only,
+      show,
+      say: values.quiet ? () => undefined : say,
+      signal: ending.signal,
+      fast: values.fast,
+      keep: values.keep,
+    },
     minutes: Number(values.minutes),
     openMax: whole('open', values.open, 1),
     calmMs: Number(values.calm) * 1000,

@@ -12,7 +12,13 @@ export const root = dirname(import.meta.dirname);
 
 export type Counts = { passed: number; failed: number; skipped: number };
 export type Result = Counts & { name: string; ok: boolean; seconds: number; output: string };
-export type Part = { name: string; words: string[]; vitest?: string };
+export type Part = {
+  name: string;
+  words: string[];
+  vitest?: string;
+  /** Loads the machine so much, or says so much, that it runs by itself and shows what it says. */
+  alone?: boolean;
+};
 
 const bin = (program: string): string => join(root, 'node_modules', '.bin', program);
 const script = (name: string, ...rest: string[]): string[] => [process.execPath, join(root, 'scripts', name), ...rest];
@@ -21,7 +27,15 @@ const vitest = (project: string): Part => ({
   name: project,
   words: [bin('vitest'), 'run', '--project', project],
   vitest: project,
+  alone: true,
 });
+
+/** Bounded: three minutes of faults, two more for what is open then, and the checker. */
+const chaos: Part = {
+  name: 'chaos',
+  words: script('chaos.ts', '--quiet', '--fast', '--tasks', '20', '--minutes', '3', '--calm', '120'),
+  alone: true,
+};
 
 export const parts = {
   types: { name: 'types', words: [bin('tsc'), '--noEmit'] },
@@ -31,6 +45,7 @@ export const parts = {
   unit: vitest('unit'),
   simulation: vitest('simulation'),
   integration: vitest('integration'),
+  chaos,
   e2e: vitest('e2e'),
 } as const satisfies Record<string, Part>;
 

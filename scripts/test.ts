@@ -3,6 +3,7 @@
  *
  *   npm test                     everything; the containers only where Docker answers
  *   NEXUS_E2E=off npm test       without the containers
+ *   NEXUS_CHAOS=off npm test     without the run that kills and stops a fleet by a fresh seed, which is printed
  *   npm test -- unit e2e         only these parts
  *
  * The last line is `N passed, N failed` (and `, N skipped` where some were): static checks count as one
@@ -20,20 +21,25 @@ const main = async (): Promise<number> => {
   }
   const began = performance.now();
   const chosen = Object.entries(parts).filter(([name]) => wanted.length === 0 || wanted.includes(name));
-  const why = wanted.includes('e2e') ? undefined : withoutContainers();
-  const run: Part[] = chosen.map(([, part]) => part).filter((part) => part !== parts.e2e || why === undefined);
+  const leftOut = new Map(
+    [
+      { part: parts.e2e, why: wanted.includes('e2e') ? undefined : withoutContainers() },
+      { part: parts.chaos, why: wanted.includes('chaos') ? undefined : withoutChaos() },
+    ].flatMap(({ part, why }): [Part, string][] => (why === undefined ? [] : [[part, why]])),
+  );
+  const run: Part[] = chosen.map(([, part]) => part).filter((part) => !leftOut.has(part));
   const results = await inLanes(
     2,
-    run.filter(({ vitest }) => !vitest).map((part) => () => told(part)),
+    run.filter(({ alone }) => !alone).map((part) => () => told(part)),
   );
-  for (const part of run.filter(({ vitest }) => vitest)) {
+  for (const part of run.filter(({ alone }) => alone)) {
     console.log(`\n— ${part.name}`);
     results.push(await told(part, { live: true }));
   }
   console.log('');
   if (results.length > 1) for (const result of results) console.log(lineOf(result));
   if (wanted.length > 0) console.log(`left out  all but ${wanted.join(', ')}: as asked`);
-  else if (why) console.log(`left out  e2e: ${why}`);
+  else for (const [{ name }, why] of leftOut) console.log(`left out  ${name}: ${why}`);
   console.log(`in ${((performance.now() - began) / 1000).toFixed(0)} s`);
   console.log(closingLine(results));
   return results.every(({ ok }) => ok) ? 0 : 1;
@@ -54,6 +60,12 @@ const withoutContainers = (): string | undefined => {
   if (docker.status !== 0) return 'no Docker engine answers on this machine';
   const compose = spawnSync('docker', ['compose', 'version'], { stdio: 'ignore', timeout: 10_000 });
   return compose.status === 0 ? undefined : 'Docker has no Compose plugin here';
+};
+
+/** Why a fleet cannot be hurt here, or undefined if it can: the checker reads the process table as Linux has it. */
+const withoutChaos = (): string | undefined => {
+  if (process.env.NEXUS_CHAOS === 'off') return 'NEXUS_CHAOS is off';
+  return process.platform === 'linux' ? undefined : 'it needs Linux';
 };
 
 process.exitCode = await main();
