@@ -24,6 +24,7 @@ const seeds =
 const happenings = [
   ...['completed', 'failed', 'cancelled', 'discarded', 'sent back', 'gate broken', 'integration moved', 'tried again'],
   ...['grown', 'plan refused', 'plan given up', 'red merged', 'three at once'],
+  ...['other agent', 'planned anew', 'waited for a person'],
 ];
 
 const run = (seed: number, how: ScheduleOptions = {}): TaskEnd[] => {

@@ -6,10 +6,10 @@
 import assert from 'node:assert/strict';
 import type { FollowUp } from '@nexus/shared/bus';
 import type { PayloadOf } from '@nexus/shared/messages';
-import type { CheckState, PlanFile, Subtask } from '@nexus/shared/messages/domain';
+import type { CheckState, PlanFile, PlannedSubtask, Subtask } from '@nexus/shared/messages/domain';
 import { planFile } from '@nexus/shared/messages/domain';
 import type { BoardMessage } from '../../services/project-manager/board.ts';
-import { attemptBegun, attemptFinished, check, mergeFinished, verdictReached } from '../tools/board.ts';
+import { attemptBegun, attemptFinished, check, mergeFinished, node, verdictReached } from '../tools/board.ts';
 import type { Random } from './random.ts';
 import type { Repository } from './repository.ts';
 
@@ -23,8 +23,10 @@ export type Surroundings = {
   /** The board as it stands, for what is asserted of it. */
   subtasks(): ReadonlyMap<string, Subtask>;
   taskEnded(): boolean;
+  /** Nobody wants to go on with the task. */
+  giveUp(): void;
   /** Counts what the bound on gate runs is about. */
-  met: { candidates: number; gateRuns: number; refused: number; moved: number };
+  met: { candidates: number; gateRuns: number; refused: number; broken: number; moved: number; escalated: number };
 };
 
 /** What the addressee of a follow-up answers. */
@@ -36,9 +38,34 @@ export const answer = (message: FollowUp, around: Surroundings): BoardMessage[] 
       return gate(message.payload as PayloadOf<'candidate.submitted'>, around);
     case 'merge.requested':
       return merge(message.payload as PayloadOf<'merge.requested'>, around);
+    case 'backoff.elapsed':
+      return [{ type: 'backoff.elapsed', payload: message.payload as PayloadOf<'backoff.elapsed'> }];
+    case 'escalation.raised':
+      return decide(message.payload as PayloadOf<'escalation.raised'>, around);
     default:
       return assert.fail(`the project manager published ${message.type}`);
   }
+};
+
+/** The orchestrator plans anew once, then asks a person, who lets it be tried again or gives the task up. */
+const decide = (payload: PayloadOf<'escalation.raised'>, around: Surroundings): BoardMessage[] => {
+  const { task_id, subtask_id, number, may_plan, plans, reason } = payload;
+  around.met.escalated++;
+  const answered = (answer: 'plan' | 'person' | 'retry', subtasks: PlannedSubtask[] = []): BoardMessage => ({
+    type: 'escalation.answered',
+    payload: { task_id, subtask_id, number, answer, subtasks, says: reason },
+  });
+  if (may_plan && plans === 0) {
+    return [
+      answered('plan', [
+        node({ id: `replan-${subtask_id}`.slice(0, 40), role: 'planner', kind: 'report', grows: true }),
+      ]),
+    ];
+  }
+  // A person's word may overtake that of the orchestrator.
+  if (number < 3 && around.random.chance(0.5)) return [answered('person'), answered('retry')];
+  around.giveUp();
+  return [answered('person'), { type: 'board.cancelled', payload: { task_id, reason } }];
 };
 
 const ofMessage = ({ task_id, subtask_id, attempt }: { task_id: string; subtask_id: string; attempt: number }) => ({

@@ -44,7 +44,7 @@ const stepsMax = 50_000;
 export const runSchedule = (seed: number, options: ScheduleOptions = {}): TaskEnd[] => {
   const random = openRandom(seed);
   const rules = { taskAgentsMax: random.between(1, 8), subtasksMax: 30, readyListedMax: random.between(1, 6) };
-  const ledger = openMemoryLedger({ capacity: random.between(1, 12), rules });
+  const ledger = openMemoryLedger({ capacity: random.between(1, 12), rules, chance: () => 0.5 });
   const world = openWorld(random, ledger, options);
   for (let tasks = random.between(1, 3); tasks > 0; tasks--) world.accept(`task-${tasks}`);
   for (let steps = 0; world.step(); steps++) assert(steps < stepsMax, 'it goes round in circles');
@@ -67,6 +67,10 @@ const openWorld = (random: Random, ledger: MemoryLedger, { calm = false }: Sched
     repository: task.repository,
     subtasks: () => ledger.boards.get(task.id)?.subtasks ?? new Map<string, Subtask>(),
     taskEnded: () => ledger.tasks.get(task.id)?.status !== 'in_progress',
+    giveUp: () => {
+      const facts = ledger.tasks.get(task.id);
+      if (facts?.status === 'in_progress') ledger.tasks.set(task.id, { ...facts, status: 'failed' });
+    },
     met: task.met,
   });
   const start = (message: BoardMessage): Delivery => {
@@ -75,6 +79,8 @@ const openWorld = (random: Random, ledger: MemoryLedger, { calm = false }: Sched
   };
   const settled = (message: BoardMessage, published: readonly FollowUp[]): void => {
     const task = taskOf(message.payload.task_id);
+    // A verdict that comes twice counts twice here, whatever the board makes of it.
+    if (message.type === 'verdict.reached' && message.payload.verdict === 'broken') task.met.broken++;
     look(task, ledger);
     for (const followUp of published) {
       if (followUp.type === 'board.completed') complete(task, followUp.payload as PayloadOf<'board.completed'>, ledger);
@@ -117,7 +123,7 @@ const openWorld = (random: Random, ledger: MemoryLedger, { calm = false }: Sched
   return {
     accept: (id: string): void => {
       const mode = random.chance(0.2) ? 'sequential' : 'parallel';
-      const met = { candidates: 0, gateRuns: 0, refused: 0, moved: 0 };
+      const met = { candidates: 0, gateRuns: 0, refused: 0, broken: 0, moved: 0, escalated: 0 };
       const repository = openRepository(id);
       const end = { outcome: null, codeSubtasks: 0, gateRuns: 0, sentBack: 0, saw: new Set<string>() };
       tasks.set(id, { id, mode, repository, met, completed: 0, end });
@@ -193,8 +199,9 @@ const look = (task: Task, ledger: MemoryLedger): void => {
   assert(task.end.outcome === null || task.end.outcome === head.outcome, 'a board that has ended stays so');
   assert(head.sent_back <= task.met.refused, 'one refusal sends back once');
   const codeSubtasks = parts.filter((part) => part.kind !== 'report').length;
-  const broken = parts.reduce((sum, part) => sum + part.gate_broken, 0);
-  const candidatesMax = codeSubtasks + head.sent_back + broken + task.met.moved;
+  // Whoever was escalated may come back to the gate with the same commit, and a new plan replaces who was there.
+  const again = task.met.broken + task.met.moved + task.met.escalated;
+  const candidatesMax = codeSubtasks + (head.retired ?? []).length + head.sent_back + again;
   assert(task.met.candidates <= candidatesMax, `${task.met.candidates} gates for ${candidatesMax} reasons`);
   task.end = {
     outcome: head.outcome,
@@ -205,12 +212,21 @@ const look = (task: Task, ledger: MemoryLedger): void => {
   };
   const saw = (what: string, happened: boolean) => happened && task.end.saw.add(what);
   saw('sent back', head.sent_back > 0);
-  saw('gate broken', broken > 0);
+  saw('gate broken', task.met.broken > 0);
   saw('integration moved', task.met.moved > 0);
   saw(
     'tried again',
     parts.some((part) => part.failures > 0 && part.attempt > 1),
   );
+  saw(
+    'other agent',
+    parts.some((part) => part.ladder.agents > 0),
+  );
+  saw(
+    'planned anew',
+    parts.some((part) => part.ladder.plans > 0),
+  );
+  saw('waited for a person', (head.counts.waiting_for_person ?? 0) > 0);
   saw('grown', board.subtasks.has('planner-0'));
   saw(
     'plan refused',
