@@ -22,7 +22,6 @@
  */
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { FabricConfig } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { type Kind, type KindsTo, kindsTo } from '@nexus/shared/messages';
@@ -31,19 +30,21 @@ import type { Log, Meters } from '@nexus/shared/telemetry';
 import { type Alarms, openAlarms, type Schedule } from './alarms.ts';
 import type { AnyHandler, AttemptContext } from './attempt.ts';
 import { isClaimed, openHeart, rhythmByDefault } from './claims.ts';
+import { openConnections } from './connections.ts';
 import { Consumer } from './consume.ts';
 import { type Control, openControl } from './control.ts';
 import { type DeadLetters, makeDeadLetters } from './dead.ts';
 import type { HandlerTools } from './delivery.ts';
-import { endConnection, makeEnding } from './ending.ts';
+import { makeEnding } from './ending.ts';
 import { type Message, nameHandled } from './envelope.ts';
 import { follow, type JournalEntry, type LiveEvent, makeTeller } from './journal.ts';
 import { type Keys, keysOf, prioritiesInOrder } from './keys.ts';
 import type { Outcome } from './outcome.ts';
 import { makePresence, readPresences, type Told } from './presence.ts';
 import { type Draft, makePublisher, type Published } from './publish.ts';
-import { checkServer, ensureGroups, makeStore, openRedis, patient, type Redis, type Store, shownUrl } from './redis.ts';
-import { type Counts, memoryShare, readCounts } from './server.ts';
+import { ensureGroups, makeStore, openRedis, patient, type Store } from './redis.ts';
+import { makeConfirm } from './replicas.ts';
+import { type Counts, checkServer, explain, memoryShare, readCounts, watchServer } from './server.ts';
 import { makeSettler } from './settle.ts';
 import { type BusHealth, makeTroubles } from './troubles.ts';
 
@@ -150,26 +151,36 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
   const limits = { ...limitsByDefault, ...options.limits };
   const keys = keysOf(config.prefix);
   const instanceId = `${service}-${hostname().slice(0, 24).toLowerCase()}-${randomBytes(4).toString('hex')}`;
-  const connection = { url: config.redisUrl, password: config.redisPassword, name: instanceId };
-  const connections: Redis[] = [];
-  const troubles = makeTroubles(log, config.redisUrl);
-  const connect = (): Redis => {
-    const redis = openRedis(connection);
-    redis.on('error', troubles.met);
-    redis.on('ready', troubles.over);
-    connections.push(redis);
-    return redis;
+  const connection = {
+    url: config.redisUrl,
+    password: config.redisPassword,
+    sentinelPassword: config.sentinelPassword,
+    name: instanceId,
+    timeoutMs: config.redisTimeout,
   };
+  const troubles = makeTroubles(log, config.redisUrl);
+  const connections = openConnections(connection, troubles, meters);
+  const { connect } = connections;
   const redis = connect();
   try {
-    await reach(redis, config.redisUrl, config.redisWait);
+    await connections.reach(redis, config.redisWait);
     await checkServer(redis, config.redisUrl);
   } catch (error) {
-    redis.disconnect();
+    connections.close();
     throw error;
   }
-  const control = await openControl({ redis, listening: connect(), keys, channel: config.controlChannel, log });
-  const publishing = { redis, keys, from: { service, instance_id: instanceId }, ...limits };
+  // Where replicas confirm, waiting for them holds up this connection alone.
+  const edge = config.replicasMin === 0 ? redis : connect();
+  const confirm = makeConfirm(edge, keys, { countMin: config.replicasMin, waitMs: config.replicasWait });
+  const control = await openControl({
+    redis: edge,
+    listening: connect(),
+    keys,
+    channel: config.controlChannel,
+    confirm,
+    log,
+  });
+  const publishing = { redis: edge, keys, confirm, from: { service, instance_id: instanceId }, ...limits };
   const publisher = makePublisher(publishing);
   const teller = makeTeller(redis, keys, limits.journalMax, log);
   const store = makeStore(redis);
@@ -191,6 +202,10 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
     busy: () => consumer?.busy ?? 0,
     quiet: () => consumer?.quiet ?? true,
   });
+  const report = (part: string, error: Error | null): void => {
+    if (error === null) troubles.well(part);
+    else void explain(error, { redis, keys, service }).then((explained) => troubles.met(part, explained));
+  };
   const heart = options.observer
     ? null
     : await openHeart({
@@ -200,10 +215,17 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
         instanceId,
         control,
         inboxes,
+        answered: (error) => {
+          // What this beat was to tell has not arrived.
+          if (error !== null) self.forget();
+          report('beat', error);
+        },
         presence: self.toTell,
         rhythm: limits,
         log,
       });
+  const checking = { everyMs: config.redisCheck, replicasMin: config.replicasMin };
+  const watch = options.observer ? null : watchServer({ redis, connection, troubles, ...checking });
   const measure = makeMeasure(meters);
 
   return {
@@ -254,6 +276,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
         control,
         heart,
         cutOffMs: limits.cutOffMs,
+        read: (error) => report('reading', error),
         rhythm: limits,
         log,
       });
@@ -275,6 +298,9 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
     tell: teller.tell,
     accepted: async (taskId) => (await redis.exists(keys.seen(`task:${taskId}`))) === 1,
     rememberOnce: async (name, value) => {
+      // Looked for first: at maxmemory what stands can still be read.
+      const before = await redis.get(keys.once(name));
+      if (before !== null) return before;
       await redis.set(keys.once(name), value, 'NX');
       return (await redis.get(keys.once(name))) ?? value;
     },
@@ -290,7 +316,8 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
       await ending.step('alarms', alarms?.close());
       await ending.step('the goodbye', heart?.close());
       control.close();
-      for (const one of connections) endConnection(one);
+      watch?.close();
+      connections.close();
       if (outcomes + ending.left.length > 0)
         log.warn(
           { outcomes, left: ending.left },
@@ -323,28 +350,4 @@ const scopesOf = (message: Message, service: ServiceName, instanceId: string): s
   const agent = (message.payload as { agent_id?: string }).agent_id;
   const scopes = [`task:${message.conversation_thread}`, `service:${service}`, `instance:${instanceId}`];
   return agent === undefined ? scopes : [...scopes, `agent:${agent}`];
-};
-
-/** Waits for the first answer, so long at most. */
-const reach = async (redis: Redis, url: string, waitMs: number): Promise<void> => {
-  let last: Error = new Error(`no answer within ${waitMs} ms`);
-  redis.on('error', (error: Error) => {
-    last = error;
-  });
-  const late = new AbortController();
-  const over = sleep(waitMs, 'late', { signal: late.signal }).catch(() => 'late');
-  try {
-    for (;;) {
-      const answered = redis.ping().then(
-        () => 'answered',
-        () => sleep(50).then(() => 'not yet'),
-      );
-      const came = await Promise.race([answered, over]);
-      if (came === 'answered') return;
-      if (came === 'late')
-        throw fail('REDIS_UNREACHABLE', { url: shownUrl(url), message: last.message }, { cause: last });
-    }
-  } finally {
-    late.abort();
-  }
 };

@@ -100,6 +100,8 @@ type Options = {
   inboxes: string[];
   /** What to tell with this beat; null if nothing has changed. */
   presence: () => Presence | null;
+  /** Told after each beat: null, or why there was no answer. */
+  answered: (error: Error | null) => void;
   rhythm: Rhythm;
   log: Log;
 };
@@ -161,7 +163,9 @@ export const openHeart = async (options: Options): Promise<Heart> => {
     timer = setTimeout(() => {
       due = 0;
       beating = beat()
+        .then(() => options.answered(null))
         .catch((error: Error) => {
+          if (!closed) options.answered(error);
           observer.reset();
           log.debug({ reason: error.message }, 'A beat was not answered');
         })

@@ -37,6 +37,8 @@ export type ConsumerOptions = {
   room: () => number;
   /** Without Redis for so long, what runs is ended: nobody could tell it to stop (rule 21). */
   cutOffMs: number;
+  /** Told after each turn: null, or why nothing could be read. */
+  read: (error: Error | null) => void;
   rhythm: Rhythm;
   log: Log;
 };
@@ -158,6 +160,7 @@ export class Consumer {
         else if (this.#options.mode === 'take') await this.#takeTurn(free);
         else for (const delivery of await this.#block(free)) this.#start(delivery);
         troubles = 0;
+        this.#options.read(null);
         this.#lastTurnMs = performance.now();
       } catch (error) {
         if (this.#mode !== 'running') return;
@@ -359,9 +362,10 @@ export class Consumer {
   async #mend(error: Error, troubles: number): Promise<void> {
     const { redis, context, log } = this.#options;
     if (error.message.includes('NOGROUP')) {
-      log.warn('The consumer group is gone; it is made again');
-      await ensureGroups(redis, this.#reader.inboxes, context.service).catch(() => undefined);
-    } else if (troubles === 1) log.warn({ reason: error.message }, 'Reading failed; it is tried again until it works');
+      const made = await ensureGroups(redis, this.#reader.inboxes, context.service).catch(() => 0);
+      const lost = fail('BUS_GROUP_LOST', { service: context.service });
+      if (made > 0) log.warn({ code: lost.code, do: lost.entry.operator }, lost.message);
+    } else this.#options.read(error);
     await this.#untilWoken(Math.min(2000, 50 * 2 ** Math.min(troubles, 6)));
   }
 

@@ -13,6 +13,7 @@ import type { Log } from '@nexus/shared/telemetry';
 import { z } from 'zod';
 import type { Keys } from './keys.ts';
 import { callScript, type Redis } from './redis.ts';
+import type { Confirm } from './replicas.ts';
 
 export const controlWords = ['STOP_ALL', 'PAUSE_ALL', 'RESUME_ALL', 'DRAIN'] as const;
 export type ControlWord = (typeof controlWords)[number];
@@ -24,6 +25,8 @@ export type ControlState = {
   epoch: number;
   state: FleetState;
   scopes: Record<string, string>;
+  /** Who said so of each scope, and when, as far as it is known. */
+  said: Record<string, { by: string; at: string }>;
   by: string | null;
   at: string | null;
 };
@@ -34,7 +37,7 @@ export type Control = {
   /** Takes over what a script has answered; older pairs are ignored. */
   learn(epoch: number, state: string): void;
   read(): Promise<ControlState>;
-  /** Writes the key, then wakes everybody. Throws CONTROL_UNKNOWN. */
+  /** Writes the key, then wakes everybody. Throws CONTROL_UNKNOWN, BUS_UNCONFIRMED. */
   command(word: string, scope: Scope | null, actor: string): Promise<ControlState>;
   /** Called after every change of epoch, state or scopes. */
   onChange(listener: () => void): void;
@@ -61,11 +64,13 @@ const scopeField = (scope: Scope | null | undefined): string => {
   return named.map(([kind, id]) => `${kind}:${id}`).join('');
 };
 
-type Options = { redis: Redis; listening: Redis; keys: Keys; channel: string; log: Log };
+type Options = { redis: Redis; listening: Redis; keys: Keys; channel: string; confirm: Confirm; log: Log };
+
+const knockMs = 5000;
 
 /** Reads the key, subscribes, and keeps what it learns. */
 export const openControl = async (options: Options): Promise<Control> => {
-  const { redis, listening, keys, channel, log } = options;
+  const { redis, listening, keys, channel, confirm, log } = options;
   const listeners: (() => void)[] = [];
   let known: { epoch: number; state: FleetState } = { epoch: 0, state: 'running' };
   // Words of an older generation came in before the last SUBSCRIBE confirmation: they may be older than the key.
@@ -84,18 +89,24 @@ export const openControl = async (options: Options): Promise<Control> => {
     tellAll();
   };
   const read = async (): Promise<ControlState> => {
-    const { epoch, state, by, at, ...scopes } = await redis.hgetall(keys.control);
+    const [{ epoch, state, by, at, ...scopes }, said] = await Promise.all([
+      redis.hgetall(keys.control),
+      redis.hgetall(keys.controlSaid).then(readSaid),
+    ]);
     learn(Number(epoch ?? 0), state ?? 'running');
     return {
       epoch: Number(epoch ?? 0),
       state: (state ?? 'running') as FleetState,
       scopes,
-      by: by ?? null,
-      at: at ?? null,
+      said: Object.fromEntries(Object.entries(said).filter(([scope]) => scope in scopes)),
+      // A word about a part is the last word in the key, but not about the fleet.
+      by: said.fleet?.by ?? (Object.keys(said).length > 0 ? null : (by ?? null)),
+      at: said.fleet?.at ?? (Object.keys(said).length > 0 ? null : (at ?? null)),
     };
   };
   const apply = async (word: ControlWord, field: string, expected: number | null, actor: string): Promise<boolean> => {
-    const values = [word, field, expected ?? '', actor, new Date().toISOString()];
+    const at = new Date().toISOString();
+    const values = [word, field, expected ?? '', actor, at];
     const [answer, epoch, state] = (await callScript(redis, 'nexusControl', [keys.control], values)) as [
       string,
       number,
@@ -103,7 +114,14 @@ export const openControl = async (options: Options): Promise<Control> => {
     ];
     learn(epoch, state);
     if (field !== '') tellAll();
+    if (answer === 'ok') await note(word, field || 'fleet', JSON.stringify({ by: actor, at }));
     return answer === 'ok';
+  };
+  /** Who said it, for people alone: the word stands also where this cannot be written. */
+  const note = async (word: ControlWord, scope: string, text: string): Promise<void> => {
+    const lifted = word === 'RESUME_ALL' && scope !== 'fleet';
+    const noted = lifted ? redis.hdel(keys.controlSaid, scope) : redis.hset(keys.controlSaid, scope, text);
+    await noted.catch((error: Error) => log.debug({ reason: error.message }, 'Who gave a command was not noted'));
   };
   const hear = async (text: string, heardIn: number): Promise<void> => {
     const said = understand(text, keys.prefix);
@@ -141,6 +159,9 @@ export const openControl = async (options: Options): Promise<Control> => {
       .catch((error: Error) => log.debug({ reason: error.message }, 'A control word could not be applied'));
   });
   await listening.subscribe(channel);
+  // A subscription may be silent for days: asked now and then, a dead connection shows.
+  const knocking = setInterval(() => void listening.ping().catch(() => undefined), knockMs);
+  knocking.unref();
   listening.on('ready', () => void listening.subscribe(channel).catch(() => undefined));
   await read();
 
@@ -151,17 +172,28 @@ export const openControl = async (options: Options): Promise<Control> => {
     command: async (word, scope, actor) => {
       const command = z.enum(controlWords).safeParse(word.trim().toUpperCase());
       if (!command.success) throw fail('CONTROL_UNKNOWN', { word });
+      const begun = confirm.begin();
       await apply(command.data, scopeField(scope), null, actor);
       const wake = { command: command.data, ...(scope ? { scope } : {}), fabric: keys.prefix, epoch: known.epoch };
       await redis.publish(channel, JSON.stringify(wake));
+      // Everybody has been told: whoever has heard of a STOP brings it back with its next beat (rule 19).
+      await confirm.done(begun, { what: `the word ${command.data}`, again: 'Saying it again is safe.', fresh: true });
       return read();
     },
     onChange: (listener) => {
       listeners.push(listener);
     },
-    close: () => listening.disconnect(),
+    close: () => {
+      clearInterval(knocking);
+      listening.disconnect();
+    },
   };
 };
+
+const readSaid = (fields: Record<string, string>): Record<string, { by: string; at: string }> =>
+  Object.fromEntries(
+    Object.entries(fields).map(([scope, text]) => [scope, JSON.parse(text) as { by: string; at: string }]),
+  );
 
 /** What somebody said on the channel; null where it is for another fabric. */
 const understand = (text: string, prefix: string): z.infer<typeof spoken> | 'noise' | null => {

@@ -26,6 +26,8 @@ export const keysOf = (prefix: string) => ({
   deaths: `${prefix}:deaths`,
   /** Hash: epoch, state, who said so and when; scopes as fields `task:<id>`, `agent:<id>`, … */
   control: `${prefix}:control`,
+  /** Hash scope (or `fleet`) → who gave it its last command, and when, as JSON: for people to read. */
+  controlSaid: `${prefix}:control:said`,
   /** Hash instance → beat counter, one per service: what peers watch. */
   beats: (service: ServiceName) => `${prefix}:beats:${service}`,
   /** Hash instance → what it tells of itself. */
@@ -34,6 +36,8 @@ export const keysOf = (prefix: string) => ({
   seen: (id: string) => `${prefix}:seen:${id}`,
   /** String: something made once for the whole fabric, such as the token. */
   once: (name: string) => `${prefix}:once:${name}`,
+  /** String, for a minute: a write for replicas to confirm. */
+  confirm: `${prefix}:confirm`,
   /** String: the API token that was made once. */
   token: `${prefix}:once:token`,
 

@@ -52,6 +52,10 @@ export const makePresence = (options: PresenceOptions) => {
     change: (next: Told): void => {
       told = { ...told, ...next };
     },
+    /** What was told may not have arrived, or may be gone: tell it again. */
+    forget: (): void => {
+      last = '';
+    },
     told: (): boolean => JSON.stringify(now()) === last,
     toTell: (): Presence | null => {
       const next = now();

@@ -5,12 +5,14 @@
  * Only this door is the edge: here what was sent before is recognised, and what is too much is refused.
  * Follow-ups are published by settlements and are never refused.
  */
-import { AppError, fail, toAppError } from '@nexus/shared/errors';
+import { type AppError, fail, toAppError } from '@nexus/shared/errors';
 import type { Kind, PayloadInput } from '@nexus/shared/messages';
 import type { Priority, ServiceName } from '@nexus/shared/messages/domain';
 import { type Envelope, encodeEnvelope, makeEnvelope } from './envelope.ts';
 import type { Keys } from './keys.ts';
-import { callScript, isConnectionError, type Redis } from './redis.ts';
+import { callScript, type Redis } from './redis.ts';
+import type { Confirm } from './replicas.ts';
+import { redisFailure } from './troubles.ts';
 
 export type Draft<K extends Kind = Kind> = {
   type: K;
@@ -46,6 +48,7 @@ export type PublisherOptions = {
   from: { service: ServiceName; instance_id: string };
   journalMax: number;
   seenSeconds: number;
+  confirm: Confirm;
 };
 
 type Waiting = {
@@ -60,7 +63,8 @@ type Waiting = {
 const bytesMax = 256_000;
 const messagesMax = 100;
 
-/** Opens the publishing side. `publish` resolves once Redis has the message; throws BUS_FULL, MESSAGE_*. */
+/** Opens the publishing side. `publish` resolves once Redis has the message; throws BUS_FULL, BUS_UNCONFIRMED,
+ * MESSAGE_*, or what Redis says of itself. */
 export const makePublisher = (options: PublisherOptions): Publisher => {
   let waiting: Waiting[] = [];
   let flight: Promise<void> = Promise.resolve();
@@ -143,7 +147,7 @@ const batchOf = (waiting: Waiting[]): Waiting[] => {
 };
 
 const send = async (options: PublisherOptions, batch: Waiting[]): Promise<void> => {
-  const { redis, keys } = options;
+  const { redis, keys, confirm } = options;
   const values = [
     options.journalMax,
     options.seenSeconds,
@@ -151,6 +155,7 @@ const send = async (options: PublisherOptions, batch: Waiting[]): Promise<void> 
     batch.length,
     ...batch.flatMap((one) => one.values),
   ];
+  const begun = confirm.begin();
   try {
     const results = (await callScript(
       redis,
@@ -158,6 +163,9 @@ const send = async (options: PublisherOptions, batch: Waiting[]): Promise<void> 
       [keys.journal, keys.openTasks, keys.due],
       values,
     )) as string[];
+    const fresh = results.includes('ok');
+    if (fresh || results.some((result) => result.startsWith('seen ')))
+      await confirm.done(begun, { what: 'the message', again, fresh });
     batch.forEach((one, at) => {
       answer(one, results[at] ?? '');
     });
@@ -166,17 +174,13 @@ const send = async (options: PublisherOptions, batch: Waiting[]): Promise<void> 
   }
 };
 
+const again = 'Sending it again with the same Idempotency-Key is safe.';
+
 const answer = (one: Waiting, result: string): void => {
   if (result === 'ok') one.resolve({ message_id: one.id, duplicate: false, stored: null });
   else if (result.startsWith('seen ')) one.resolve({ message_id: one.id, duplicate: true, stored: result.slice(5) });
   else one.reject(fail('BUS_FULL', { count: Number(result.slice(5)), countMax: one.draft.tasksMax ?? 0 }));
 };
 
-const publishFailure = (error: unknown): AppError => {
-  if (error instanceof AppError) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  if (message.startsWith('OOM')) return fail('BUS_MEMORY', { percent: 100, percentMax: 100 }, { cause: error });
-  const lost = isConnectionError(error) || /READONLY|MISCONF|NOREPLICAS|CLUSTERDOWN/.test(message);
-  if (!lost) return toAppError(error);
-  return fail('REDIS_UNREACHABLE', { url: 'the configured address', message }, { cause: error });
-};
+const publishFailure = (error: unknown): AppError =>
+  redisFailure(error, 'redis://the-configured-address') ?? toAppError(error);

@@ -7,12 +7,20 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readRedisAddress } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
-import { Redis } from 'ioredis';
+import { type RedisOptions as AllOptions, Redis } from 'ioredis';
 
 export type { Redis } from 'ioredis';
 
-export type RedisOptions = { url: string; password?: string | undefined; name: string };
+export type RedisOptions = {
+  url: string;
+  password?: string | undefined;
+  sentinelPassword?: string | undefined;
+  name: string;
+  /** A command that gets no answer for so long breaks the connection: nobody may be there any more. */
+  timeoutMs?: number | undefined;
+};
 
 /** What services read of the ledger. Nothing here writes: writes are outcomes. */
 export type Store = {
@@ -30,24 +38,89 @@ export type Store = {
 /**
  * Opens one connection. It reconnects for ever, with a pause that grows to two seconds. A command that is under way
  * when the socket closes fails at once, and so does one that waits when a new try fails: with `null` for
- * maxRetriesPerRequest and no resending, ioredis would leave it without any answer. BullMQ wants its own way.
+ * maxRetriesPerRequest and no resending, ioredis would leave it without any answer. BullMQ wants its own way, and
+ * blocks longer than we do.
  */
 export const openRedis = (options: RedisOptions, forBullmq = false): Redis => {
-  const redis = new Redis(options.url, {
+  const timeoutMs = options.timeoutMs ?? 10_000;
+  const redis = new Redis({
+    ...addressOptions(options),
     connectionName: options.name,
-    ...(options.password ? { password: options.password } : {}),
     maxRetriesPerRequest: forBullmq ? null : 0,
     autoResendUnfulfilledCommands: forBullmq,
     // Its promise would be nobody's: whoever subscribes does it again on 'ready'.
     autoResubscribe: false,
     enableReadyCheck: true,
-    retryStrategy: (tries) => Math.min(2000, 50 * 2 ** Math.min(tries, 6)),
+    maxLoadingRetryTime: 500,
+    connectTimeout: Math.max(1000, timeoutMs),
+    socketTimeout: forBullmq ? timeoutMs + 15_000 : timeoutMs,
+    retryStrategy: (tries) => pauseMs(tries),
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   });
   for (const [name, script] of Object.entries(scripts)) {
     redis.defineCommand(name, { numberOfKeys: script.keys, lua: script.lua });
   }
   return redis;
+};
+
+const pauseMs = (tries: number): number => Math.min(2000, 50 * 2 ** Math.min(tries, 6));
+
+/** ioredis types its replies by this option, so one that may be there or not fits no constructor. */
+type IoRedisOptions = Omit<AllOptions, 'replyMapping'>;
+
+const addressOptions = (options: Pick<RedisOptions, 'url' | 'password' | 'sentinelPassword'>): IoRedisOptions => {
+  const address = readRedisAddress(options.url);
+  if (address === null) throw fail('BUG', { message: `${shownUrl(options.url)} is no address of Redis` });
+  const password = address.password ?? options.password;
+  const common: IoRedisOptions = {
+    db: address.db,
+    ...(address.username ? { username: address.username } : {}),
+    ...(password ? { password } : {}),
+    ...(address.tls ? { tls: {} } : {}),
+  };
+  if (address.primary === null) return { ...common, ...address.servers[0] };
+  return {
+    ...common,
+    sentinels: address.servers,
+    name: address.primary,
+    ...(options.sentinelPassword ? { sentinelPassword: options.sentinelPassword } : {}),
+    ...(address.tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
+    sentinelCommandTimeout: 2000,
+    // A failover is heard of at once, also where the old primary still answers.
+    failoverDetector: true,
+    sentinelRetryStrategy: (tries) => pauseMs(tries),
+  };
+};
+
+/**
+ * Asks once, on a connection of its own that waits for nothing: what Redis says of itself while others only see
+ * that they have no answer. Null if it answers well.
+ */
+export const probeRedis = async (options: RedisOptions): Promise<Error | null> => {
+  const redis = new Redis({
+    ...addressOptions(options),
+    connectionName: `${options.name}-probe`,
+    enableReadyCheck: false,
+    lazyConnect: true,
+    connectTimeout: 1000,
+    commandTimeout: 1000,
+    maxRetriesPerRequest: 0,
+    retryStrategy: null as never,
+    sentinelRetryStrategy: () => null,
+  });
+  let met: Error | null = null;
+  redis.on('error', (error: Error) => {
+    met = error;
+  });
+  try {
+    await redis.connect();
+    await redis.ping();
+    return null;
+  } catch (error) {
+    return met ?? (error as Error);
+  } finally {
+    redis.disconnect();
+  }
 };
 
 /** Calls a script by name. KEYS and ARGV are as its header says. */
@@ -65,11 +138,14 @@ export const callScript = (
 /** The address without its password, for people. */
 export const shownUrl = (url: string): string => url.replace(/\/\/([^@/]*)@/, '//***@');
 
-/** True for what a lost or missing connection does to a command: nothing is known of its effect. */
+/**
+ * True where Redis did not do what was asked because of its own state: no connection (then nothing is known of the
+ * effect), loading, a full memory or disk, a replica. Whoever asked may ask again; nothing is wrong with the question.
+ */
 export const isConnectionError = (error: unknown): boolean =>
-  error instanceof Error &&
-  (error.name === 'MaxRetriesPerRequestError' ||
-    /Connection is closed|ECONN|EPIPE|ETIMEDOUT|^LOADING|^MASTERDOWN|Command aborted/.test(error.message));
+  error instanceof Error && (error.name === 'MaxRetriesPerRequestError' || awayWords.test(error.message));
+const awayWords =
+  /Connection is closed|Socket timeout|ECONN|EPIPE|ETIMEDOUT|Command aborted|sentinels are unreachable|^(LOADING|MASTERDOWN|READONLY|MISCONF|NOREPLICAS|OOM|CLUSTERDOWN)\b/;
 
 /** A store whose reads wait until Redis answers: what took an hour must not fail for a second's outage. */
 export const patient = (store: Store): Store => {
@@ -109,25 +185,15 @@ export const makeStore = (redis: Redis): Store => ({
   },
 });
 
-/** Checks once, at boot, that this server can carry a fabric (rule 10). Throws REDIS_UNFIT. */
-export const checkServer = async (redis: Redis, url: string): Promise<{ version: string; policy: string }> => {
-  const server = await redis.info('server');
-  const version = /(?:valkey_version|redis_version):(\S+)/.exec(server)?.[1] ?? '0';
-  const unfit = (message: string) => fail('REDIS_UNFIT', { url: shownUrl(url), message });
-  if (Number(version.split('.')[0]) < 7) throw unfit(`it is version ${version}; 7.0 is needed at least`);
-  const policy = /maxmemory_policy:(\S+)/.exec(await redis.info('memory'))?.[1] ?? 'noeviction';
-  if (policy !== 'noeviction')
-    throw unfit(`its maxmemory-policy is ${policy}; it would throw work away. Set noeviction`);
-  return { version, policy };
-};
-
-/** Creates the consumer group on each of a service's inboxes; at 0, never $ (rule 5). */
-export const ensureGroups = async (redis: Redis, inboxes: readonly string[], group: string): Promise<void> => {
+/** Creates the consumer group on each of a service's inboxes; at 0, never $ (rule 5). Returns how many it made. */
+export const ensureGroups = async (redis: Redis, inboxes: readonly string[], group: string): Promise<number> => {
+  let made = 0;
   for (const inbox of inboxes) {
-    await redis.xgroup('CREATE', inbox, group, '0', 'MKSTREAM').catch((error: Error) => {
-      if (!error.message.startsWith('BUSYGROUP')) throw error;
-    });
+    const said = String(await callScript(redis, 'nexusGroup', [inbox], [group]));
+    if (said !== 'made' && said !== 'stands') throw fail('BUS_KEY_TYPE', { key: inbox, found: said });
+    if (said === 'made') made += 1;
   }
+  return made;
 };
 
 type Script = { keys: number; lua: string };
@@ -142,6 +208,7 @@ export type ScriptName =
   | 'nexusBury'
   | 'nexusControl'
   | 'nexusReplay'
+  | 'nexusGroup'
   | 'nexusEdit';
 
 /** scripts/<verb>-<number of keys>.lua → nexus<Verb>. */

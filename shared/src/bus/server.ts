@@ -2,11 +2,12 @@
  * What stands around a fabric: the server that it lies on, what waits there in all, and its removal. No message
  * depends on this.
  */
-import { fail } from '@nexus/shared/errors';
+import { type AppError, fail } from '@nexus/shared/errors';
 import type { ServiceName } from '@nexus/shared/messages/domain';
 import { type Keys, prioritiesInOrder } from './keys.ts';
 import { countParked } from './park.ts';
-import { openRedis, type Redis, type RedisOptions, shownUrl } from './redis.ts';
+import { openRedis, probeRedis, type Redis, type RedisOptions, shownUrl } from './redis.ts';
+import { redisFailure, type Troubles } from './troubles.ts';
 
 export type ServerDescription = {
   /** The address without its password. */
@@ -20,6 +21,110 @@ export type ServerDescription = {
   /** 0: no limit. */
   limitBytes: number;
   roundTripMs: number;
+};
+
+/** What INFO says of a field; '' if nothing. */
+const fieldOf = (info: string, name: string): string => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? '';
+
+/** Checks at boot that this server can carry a fabric (rule 10). Throws REDIS_UNFIT or REDIS_READONLY. */
+export const checkServer = async (redis: Redis, url: string): Promise<void> => {
+  const info = await redis.info();
+  const version = fieldOf(info, 'valkey_version') || fieldOf(info, 'redis_version') || '0';
+  if (Number(version.split('.')[0]) < 7)
+    throw fail('REDIS_UNFIT', { url: shownUrl(url), message: `it is version ${version}; 7.0 is needed at least` });
+  const wrong = wrongPolicy(info, url);
+  if (wrong) throw wrong;
+  if (fieldOf(info, 'role') === 'slave')
+    throw fail('REDIS_READONLY', { url: shownUrl(url), message: `it follows ${fieldOf(info, 'master_host')}` });
+};
+
+const wrongPolicy = (info: string, url: string): AppError | null => {
+  const policy = fieldOf(info, 'maxmemory_policy') || 'noeviction';
+  if (policy === 'noeviction') return null;
+  const message = `its maxmemory-policy is ${policy}; it would throw work away. Set noeviction`;
+  return fail('REDIS_UNFIT', { url: shownUrl(url), message });
+};
+
+type Watch = {
+  redis: Redis;
+  connection: RedisOptions;
+  everyMs: number;
+  replicasMin: number;
+  troubles: Troubles;
+};
+
+/** Looks every so often whether the server still can carry a fabric: settings change, disks and memories fill up. */
+export const watchServer = (watch: Watch): { close(): void } => {
+  let looking = false;
+  const timer = setInterval(() => {
+    if (looking) return;
+    looking = true;
+    look(watch)
+      // Whoever needs an answer tells that there is none.
+      .catch(() => undefined)
+      .finally(() => {
+        looking = false;
+      });
+  }, watch.everyMs);
+  timer.unref();
+  return { close: () => clearInterval(timer) };
+};
+
+const look = async (watch: Watch): Promise<void> => {
+  const { redis, connection, troubles } = watch;
+  if (troubles.failing()) {
+    // Connections only know that nobody answers them: what the server itself says is more.
+    const error = await probeRedis(connection);
+    const failure = error === null ? null : redisFailure(error, connection.url);
+    if (failure !== null && failure.code !== 'REDIS_UNREACHABLE') troubles.met('server', failure);
+    else troubles.well('server');
+    return;
+  }
+  const info = await redis.info();
+  for (const [part, warning] of Object.entries(warningsOf(info, watch)))
+    if (warning === null) troubles.well(part);
+    else troubles.warned(part, warning);
+};
+
+/** What is wrong though work goes on, by what it is about. */
+const warningsOf = (info: string, watch: Watch): Record<string, AppError | null> => {
+  const about = (message: string) => ({ url: shownUrl(watch.connection.url), message });
+  const [used, limit] = [Number(fieldOf(info, 'used_memory')), Number(fieldOf(info, 'maxmemory'))];
+  const percent = limit === 0 ? 0 : Math.round((100 * used) / limit);
+  const saves = ['rdb_last_bgsave_status', 'aof_last_write_status', 'aof_last_bgrewrite_status'];
+  const failed = saves.filter((name) => fieldOf(info, name) === 'err');
+  const replicas = [...info.matchAll(/^slave\d+:.*state=online/gm)].length;
+  return {
+    policy: wrongPolicy(info, watch.connection.url),
+    memory: percent < memoryPercent ? null : fail('BUS_MEMORY', { percent, percentMax: memoryPercent }),
+    disk: failed.length === 0 ? null : fail('REDIS_DISK', about(failed.join(', '))),
+    replicas:
+      replicas >= watch.replicasMin
+        ? null
+        : fail('REDIS_REPLICAS', about(`${replicas} of ${watch.replicasMin} are connected`)),
+  };
+};
+/** From here on the edge refuses new tasks, unless NEXUS_MEMORY_PERCENT_MAX says otherwise there. */
+const memoryPercent = 80;
+
+/** An error as it came; where a key has the wrong type, the error that names it, which Redis does not. */
+export const explain = async (
+  error: Error,
+  { redis, keys, service }: { redis: Redis; keys: Keys; service: ServiceName },
+): Promise<Error> => {
+  if (!error.message.startsWith('WRONGTYPE')) return error;
+  const hashes = [keys.beats(service), keys.presence, keys.control, keys.deaths, keys.parked, keys.dead];
+  const wanted = [
+    ...prioritiesInOrder.map((priority) => [keys.inbox(service, priority), 'stream'] as const),
+    ...hashes.map((key) => [key, 'hash'] as const),
+    ...[keys.due, keys.deadOrder, keys.tasks, keys.openTasks].map((key) => [key, 'zset'] as const),
+    [keys.journal, 'stream'] as const,
+  ];
+  for (const [key, type] of wanted) {
+    const found = await redis.type(key).catch(() => 'none');
+    if (found !== 'none' && found !== type) return fail('BUS_KEY_TYPE', { key, found }, { cause: error });
+  }
+  return error;
 };
 
 /** Asks one server, once. Throws REDIS_UNREACHABLE after `timeoutMs`, or with what it said, such as NOAUTH. */
@@ -37,7 +142,7 @@ export const describeServer = async (
   const timer = setTimeout(() => late.reject(new Error(last)), timeoutMs);
   try {
     const info = await Promise.race([redis.info(), late.promise]);
-    const field = (name: string): string => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? '';
+    const field = (name: string): string => fieldOf(info, name);
     const fsync = await redis.config('GET', 'appendfsync').catch(() => []);
     const began = performance.now();
     await redis.ping();

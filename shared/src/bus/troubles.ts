@@ -1,37 +1,113 @@
 /**
  * How this process stands with Redis: what `/health` says, and the two log lines of an outage.
+ *
+ * Parts report: each connection, the beat, the look at the server. An outage begins with the first part that fails,
+ * and is over when none does; both are said once. A part that only warns leaves work possible.
  */
+import { AppError, fail } from '@nexus/shared/errors';
 import type { Log } from '@nexus/shared/telemetry';
 import { beatMs } from './claims.ts';
-import { shownUrl } from './redis.ts';
+import { isConnectionError, shownUrl } from './redis.ts';
 
-export type BusHealth = { ok: boolean; says: string; since: string };
+/**
+ * `ok`: work is possible. `code` and `do` (what a person does about it) are there where something is wrong, with
+ * `ok` where it only may become worse.
+ */
+export type BusHealth = { ok: boolean; says: string; since: string; code?: string; do?: string };
 
-/** Trouble with Redis is said once when it begins and once when it is over. */
-export const makeTroubles = (log: Log, url: string) => {
-  let since: Date | null = null;
-  let says = '';
-  let wellSince = new Date();
+export type Troubles = {
+  /** A part cannot work. */
+  met(part: string, error: unknown): void;
+  /** A part works, but something is wrong that a person should mend. Said once, and once when it is over. */
+  warned(part: string, error: AppError): void;
+  well(part: string): void;
+  /** True while some part fails. */
+  failing(): boolean;
+  health(sinceBeatMs: number, sinceTurnMs: number): BusHealth;
+};
+
+type Trouble = { error: AppError; since: number };
+
+export const makeTroubles = (log: Log, url: string): Troubles => {
+  const failures = new Map<string, Trouble>();
+  const warnings = new Map<string, Trouble>();
+  let began: number | null = null;
+  let wellSince = Date.now();
+  const over = (): void => {
+    if (began === null || failures.size > 0) return;
+    log.info({ seconds: Math.round((Date.now() - began) / 1000) }, 'Redis answers again');
+    began = null;
+    wellSince = Date.now();
+  };
   return {
-    met: (error: Error): void => {
-      says = error.message || 'connection refused';
-      if (since !== null) return;
-      since = new Date();
-      log.warn({ reason: says }, `Redis at ${shownUrl(url)} does not answer; what is due waits`);
+    met: (part, thrown) => {
+      const error = redisFailure(thrown, url) ?? unanswered(thrown, url);
+      const since = failures.get(part)?.since ?? Date.now();
+      failures.set(part, { error, since });
+      if (began !== null) return;
+      began = since;
+      log.warn({ code: error.code, do: error.entry.operator }, `${error.message}. What is due waits`);
     },
-    over: (): void => {
-      if (since === null) return;
-      log.info({ seconds: Math.round((Date.now() - since.getTime()) / 1000) }, 'Redis answers again');
-      since = null;
-      wellSince = new Date();
+    warned: (part, error) => {
+      const before = warnings.get(part);
+      warnings.set(part, { error, since: before?.since ?? Date.now() });
+      if (before?.error.code !== error.code) log.warn({ code: error.code, do: error.entry.operator }, error.message);
     },
-    health: (sinceBeatMs: number, sinceTurnMs: number): BusHealth => {
-      const before = (ms: number): string => new Date(Date.now() - ms).toISOString();
-      if (since !== null) return { ok: false, says: `Redis does not answer: ${says}`, since: since.toISOString() };
+    well: (part) => {
+      if (failures.delete(part)) over();
+      if (warnings.delete(part)) log.info({ part }, 'Redis is as it should be again');
+    },
+    failing: () => failures.size > 0,
+    health: (sinceBeatMs, sinceTurnMs) => {
+      const before = (ms: number): number => Date.now() - ms;
+      // The beat meets what a connection does not: of all that fails, the most telling is shown.
+      const failed = [...failures.values()].sort((a, b) => rank(a) - rank(b))[0];
+      if (failed) return told(false, failed.error, began ?? failed.since);
       if (sinceBeatMs > 5 * beatMs)
-        return { ok: false, says: 'Redis has answered no beat', since: before(sinceBeatMs) };
-      if (sinceTurnMs > 10_000) return { ok: false, says: 'Nothing has been read', since: before(sinceTurnMs) };
-      return { ok: true, says: 'Redis answers', since: wellSince.toISOString() };
+        return told(false, unanswered(new Error('it answered no beat'), url), before(sinceBeatMs));
+      if (sinceTurnMs > 10_000)
+        return told(false, unanswered(new Error('nothing has been read'), url), before(sinceTurnMs));
+      const [warned] = warnings.values();
+      if (warned) return told(true, warned.error, warned.since);
+      return { ok: true, says: 'Redis answers', since: new Date(wellSince).toISOString() };
     },
   };
+};
+
+const rank = ({ error }: Trouble): number => (error.code === 'REDIS_UNREACHABLE' ? 1 : 0);
+
+const told = (ok: boolean, error: AppError, since: number): BusHealth => ({
+  ok,
+  says: error.message,
+  since: new Date(since).toISOString(),
+  code: error.code,
+  do: error.entry.operator,
+});
+
+const unanswered = (thrown: unknown, url: string): AppError =>
+  fail('REDIS_UNREACHABLE', { url: shownUrl(url), message: textOf(thrown) }, { cause: thrown });
+
+const textOf = (thrown: unknown): string =>
+  (thrown instanceof Error ? thrown.message : String(thrown)) || 'connection refused';
+
+/** What a reply or a broken connection says of the state that Redis is in; null where it is about something else. */
+export const redisFailure = (thrown: unknown, url: string): AppError | null => {
+  if (thrown instanceof AppError) return thrown;
+  const message = textOf(thrown);
+  const about = { url: shownUrl(url), message };
+  const options = { cause: thrown };
+  switch (/^[A-Z]+/.exec(message)?.[0]) {
+    case 'LOADING':
+      return fail('REDIS_LOADING', about, options);
+    case 'READONLY':
+      return fail('REDIS_READONLY', about, options);
+    case 'MISCONF':
+      return fail('REDIS_DISK', about, options);
+    case 'NOREPLICAS':
+      return fail('REDIS_REPLICAS', about, options);
+    case 'OOM':
+      return fail('BUS_MEMORY', { percent: 100, percentMax: 100 }, options);
+    default:
+      return isConnectionError(thrown) ? unanswered(thrown, url) : null;
+  }
 };

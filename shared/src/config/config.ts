@@ -9,6 +9,9 @@
 import { readFileSync } from 'node:fs';
 import { fail } from '@nexus/shared/errors';
 import { z } from 'zod';
+import { readRedisAddress } from './redis-address.ts';
+
+export { type RedisAddress, readRedisAddress } from './redis-address.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -176,8 +179,11 @@ const readBytes = (text: string): number | undefined => {
 export const fabricConfig = defineConfig({
   redisUrl: setting(
     'REDIS_URL',
-    is.url('redis://127.0.0.1:6379', 'redis:', 'rediss:'),
-    'Where Redis is: redis:// or rediss://, with user and password if it has them.',
+    z.string().refine((text) => readRedisAddress(text) !== null, {
+      error: 'expected an address such as redis://127.0.0.1:6379 or redis+sentinel://one:26379,two:26379/primary',
+    }),
+    'Where Redis is: redis://[user:password@]host:port, or redis+sentinel://host:port,host:port/name to ask Sentinels ' +
+      'for the primary of this name; rediss://, rediss+sentinel:// with TLS.',
     {
       default: 'redis://127.0.0.1:6379',
       secret: true,
@@ -191,9 +197,31 @@ export const fabricConfig = defineConfig({
       secret: true,
     },
   ),
+  sentinelPassword: setting('REDIS_SENTINEL_PASSWORD', is.optionalText, 'The password of the Sentinels.', {
+    secret: true,
+  }),
   redisWait: setting('NEXUS_REDIS_WAIT', is.duration, 'How long a start waits for Redis before it gives up.', {
     default: '10s',
   }),
+  redisTimeout: setting(
+    'NEXUS_REDIS_TIMEOUT',
+    is.duration,
+    'A connection on which Redis answers nothing for so long is given up and opened anew.',
+    { default: '10s' },
+  ),
+  redisCheck: setting(
+    'NEXUS_REDIS_CHECK',
+    is.duration,
+    'How often it is looked whether Redis still can carry a fabric: its eviction policy, memory, disk and replicas.',
+    { default: '10s' },
+  ),
+  replicasMin: setting(
+    'NEXUS_REPLICAS_MIN',
+    is.count(0, 10),
+    'So many replicas have to confirm a new task, and a STOP, before it counts as taken.',
+    { default: '0' },
+  ),
+  replicasWait: setting('NEXUS_REPLICAS_WAIT', is.duration, 'How long their confirmation may take.', { default: '2s' }),
   prefix: setting(
     'NEXUS_PREFIX',
     z.string().regex(/^\{[a-z0-9-]+\}$/, 'expected a hash tag such as {nexus}'),

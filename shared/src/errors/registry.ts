@@ -60,6 +60,53 @@ export const registry = {
     says: 'Redis at {url} cannot carry a fabric: {message}',
     operator: 'Redis 7.0 or Valkey 8 at least, with maxmemory-policy noeviction.',
   },
+  REDIS_LOADING: {
+    outcome: 'retry',
+    http: 503,
+    says: 'Redis at {url} has started and is still reading its data: {message}',
+    operator: 'Nothing to do: it goes on by itself. `redis-cli INFO persistence` shows how far it is.',
+  },
+  REDIS_READONLY: {
+    outcome: 'retry',
+    http: 503,
+    says: 'Redis at {url} is a replica and takes no writes: {message}',
+    operator:
+      'Point REDIS_URL at the primary, or write it as redis+sentinel://…, which follows a failover. It goes on by itself.',
+  },
+  REDIS_DISK: {
+    outcome: 'retry',
+    http: 503,
+    says: 'Redis at {url} cannot save to its disk: {message}',
+    operator:
+      'Give its data folder room and permission; `redis-cli INFO persistence` and its log tell why. It goes on by itself.',
+  },
+  REDIS_REPLICAS: {
+    outcome: 'retry',
+    http: 503,
+    says: 'Redis at {url} has too few replicas: {message}',
+    operator:
+      'Start the missing replicas, or lower min-replicas-to-write and NEXUS_REPLICAS_MIN. It goes on by itself.',
+  },
+  BUS_UNCONFIRMED: {
+    outcome: 'retry',
+    http: 503,
+    says: '{count} of {countMin} replicas confirmed {what} within {waitMs} ms; it may be stored or not. {again}',
+    operator: 'A replica is down or lags: see `redis-cli INFO replication`. NEXUS_REPLICAS_MIN asks for so many.',
+  },
+  BUS_KEY_TYPE: {
+    outcome: 'retry',
+    http: 500,
+    says: 'The key {key} has the wrong type: it holds a {found}.',
+    operator:
+      'Something else wrote it. Look at it with `redis-cli TYPE`, move it away with RENAME; what waits goes on by itself.',
+  },
+  BUS_GROUP_LOST: {
+    outcome: 'retry',
+    http: 503,
+    says: 'Streams or consumer groups of {service} were gone; they were made again.',
+    operator:
+      'Somebody deleted them. What was in work runs again; what waited in a deleted stream is lost but for its copy in the journal.',
+  },
   BUS_FULL: {
     outcome: 'postpone',
     http: 503,
@@ -539,7 +586,8 @@ export const registry = {
     outcome: 'retry',
     http: 500,
     says: 'The result could not be pushed to {repository}: {message}',
-    operator: 'The work is safe in the hub; mend access and replay the letter.',
+    operator:
+      'The work is safe in the hub, and the report names the command that gets it; mend access before asking again.',
   },
 } as const satisfies Record<string, ErrorEntry>;
 
