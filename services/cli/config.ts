@@ -35,6 +35,8 @@ export const cliConfig = defineConfig({
   host: setting('NEXUS_HOST', is.text, 'The address of the gateway that `nexus up` starts.', { default: '127.0.0.1' }),
   workers: setting('NEXUS_WORKERS', is.count(1, 64), 'How many workers `nexus up` starts.', { default: '1' }),
   noColour: setting('NO_COLOR', is.optionalText, 'Anything: no colours on the terminal (https://no-color.org).'),
+  visual: setting('VISUAL', is.optionalText, 'The editor of `nexus dlq edit`, before EDITOR.'),
+  editor: setting('EDITOR', is.optionalText, 'The editor of `nexus dlq edit`; left out, vi.'),
   terminal: setting('TERM', is.optionalText, 'The kind of terminal; on `dumb` nothing is redrawn.'),
 });
 

@@ -1,4 +1,5 @@
 /** `nexus`, once the right Node runs it: see bin.mjs. */
+import { createInterface } from 'node:readline/promises';
 import { readConfig } from './config.ts';
 import { runCommand } from './program.ts';
 
@@ -16,9 +17,20 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
+/** On standard error, so that what is printed can be piped. */
+const ask = async (question: string): Promise<string> => {
+  const asking = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await asking.question(question, { signal: ending.signal });
+  } finally {
+    asking.close();
+  }
+};
+
 process.exitCode = await runCommand(process.argv.slice(2), {
   readConfig,
   stdout: process.stdout,
   stderr: process.stderr,
   signal: ending.signal,
+  ...(process.stdin.isTTY && process.stderr.isTTY ? { ask } : {}),
 });

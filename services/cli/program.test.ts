@@ -1,60 +1,15 @@
 /** The command line as a person types it, against a real HTTP server that answers as a gateway would. */
-import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { json } from 'node:stream/consumers';
-import { beforeEach, expect, onTestFinished, test } from 'vitest';
-import { readConfig } from './config.ts';
+import { beforeEach, expect, test } from 'vitest';
+import { type Answer, gateway, openHome, runNexus } from '../../test/tools/cli.ts';
 import { exitCodes } from './exit-codes.ts';
-import { runCommand } from './program.ts';
-
-type Call = { method: string; path: string; body: unknown; token: string | undefined };
-type Answer = (call: Call, response: ServerResponse) => void;
 
 let home: string;
 beforeEach(() => {
-  home = mkdtempSync(join(tmpdir(), 'nexus-cli-'));
-  onTestFinished(() => rmSync(home, { recursive: true, force: true }));
+  home = openHome();
 });
-
-/** A gateway that answers every call with what `answer` writes; returns its address and what it was asked. */
-const gateway = async (answer: Answer): Promise<{ url: string; calls: Call[] }> => {
-  const calls: Call[] = [];
-  const handle = async (request: IncomingMessage, response: ServerResponse) => {
-    const { method = '', url = '', headers } = request;
-    const body = method === 'POST' ? await json(request).catch(() => null) : null;
-    const call = { method, path: url, body, token: headers.authorization };
-    calls.push(call);
-    response.setHeader('content-type', 'application/json');
-    answer(call, response);
-  };
-  const server = createServer((request, response) => void handle(request, response)).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, calls };
-};
-
-const nexus = async (words: string[], url: string, more: { signal?: AbortSignal } = {}) => {
-  const written = { out: '', err: '' };
-  const sink = (name: 'out' | 'err') => ({
-    write: (text: string) => {
-      written[name] += text;
-    },
-  });
-  const code = await runCommand(words, {
-    readConfig: () => readConfig({ NEXUS_URL: url, NEXUS_TOKEN: 'secret', NEXUS_HOME: home }),
-    stdout: sink('out'),
-    stderr: sink('err'),
-    signal: more.signal ?? new AbortController().signal,
-  });
-  return { code, ...written };
-};
+const nexus = (words: string[], url: string, more: { signal?: AbortSignal } = {}) => runNexus(home, words, url, more);
 
 const nobody = 'http://127.0.0.1:1';
 const ended = {
@@ -313,61 +268,6 @@ test('Ctrl-C ends the following, not the task, and says how to go on', async () 
   expect(code).toBe(130);
   expect(err).toContain('nexus cancel shop-abc123');
   expect(calls.filter(({ method }) => method !== 'GET')).toHaveLength(1);
-});
-
-test('a dead letter is readable: cause first, what to do, the message last', async () => {
-  const letter = {
-    id: '0198c1d2',
-    at: '2027-01-01T00:00:00Z',
-    code: 'MESSAGE_INVALID',
-    says: 'The payload does not fit.',
-    service: 'orchestrator',
-    type: 'task.submitted',
-    task_id: null,
-    instance_id: 'orchestrator-x',
-    causes: ['ZodError: request is missing'],
-    operator: 'Compare it with the page.',
-    envelope: {
-      type: 'task.submitted',
-      payload: { wrong: true },
-      history: [{ at: 'then', code: 'UNEXPECTED', says: 'x' }],
-    },
-  };
-  const { url } = await gateway((_call, response) => response.end(JSON.stringify(letter)));
-  const { out, code } = await nexus(['dlq', 'show', '0198c1d2'], url);
-  expect(code).toBe(0);
-  const lines = out.split('\n');
-  expect(lines[0]).toBe('MESSAGE_INVALID: The payload does not fit.');
-  for (const said of [
-    'Compare it with the page.',
-    'ZodError: request is missing',
-    'then  UNEXPECTED  x',
-    '"wrong": true',
-  ]) {
-    expect(out).toContain(said);
-  }
-  expect(out).not.toContain('dlq replay');
-});
-
-test('a letter is found by the beginning of its id, and only by one that no other shares', async () => {
-  const ids = ['0198aa', '0198ab', '02'];
-  const { url, calls } = await gateway(({ method, path }, response) => {
-    const id = path.split('/')[3] ?? '';
-    if (path.includes('?')) {
-      response.end(JSON.stringify({ dead_letters: ids.map((one) => ({ id: one })), total: 3, next_offset: null }));
-    } else if (ids.includes(id)) response.end(JSON.stringify({ id, status: method === 'GET' ? '' : 'replayed' }));
-    else {
-      response.statusCode = 404;
-      response.end(JSON.stringify({ code: 'LETTER_UNKNOWN', detail: `There is no dead letter ${id}.` }));
-    }
-  });
-  expect((await nexus(['dlq', 'replay', '0198ab'], url)).code).toBe(0);
-  expect((await nexus(['dlq', 'replay', '0'], url)).err).toContain('0198aa');
-  expect((await nexus(['dlq', 'drop', '07'], url)).err).toContain('There is no dead letter 07.');
-  expect(calls.filter(({ method }) => method !== 'GET').map(({ path }) => path)).toEqual([
-    '/api/dead-letters/0198ab/replay',
-  ]);
-  expect((await nexus(['dlq', 'drop', '02'], url)).out).toContain('02 is gone.');
 });
 
 test('an answer that is no NEXUS is said, not shown as a stack', async () => {

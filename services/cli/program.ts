@@ -9,7 +9,7 @@ import { Command, CommanderError } from 'commander';
 import type { CliConfig } from './config.ts';
 import { type CommandFailure, type Exit, exitCodes, toFailure } from './exit-codes.ts';
 import { openOutput, painter, type Sink } from './output.ts';
-import { openTools, type Tools } from './tools.ts';
+import { type Ask, openTools, type Tools } from './tools.ts';
 import { addAgents } from './verbs/agents.ts';
 import { addCancel } from './verbs/cancel.ts';
 import { addDlq } from './verbs/dlq.ts';
@@ -53,6 +53,8 @@ export type Surroundings = {
   stdout: Sink;
   stderr: Sink;
   signal: AbortSignal;
+  /** Asks the person at the terminal; left out where there is none. */
+  ask?: Ask;
 };
 
 /** Runs one command line (without `node` and `nexus`) and gives its exit code. */
@@ -121,7 +123,7 @@ const toolsOf = (command: Command, around: Surroundings): Tools => {
   const { json = false } = command.opts<{ json?: boolean }>();
   const colour = config.noColour === undefined && config.terminal !== 'dumb';
   const output = openOutput({ json, colour, stdout: around.stdout, stderr: around.stderr });
-  return openTools(config, output, around.signal);
+  return openTools(config, output, around);
 };
 
 const tell = (failure: CommandFailure, json: boolean, { stdout, stderr }: Surroundings): void => {

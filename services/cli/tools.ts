@@ -21,11 +21,19 @@ export type Tools = {
   token(): Promise<string | undefined>;
   /** The fabric itself, as an observer, closed afterwards. Throws REDIS_UNREACHABLE within two seconds. */
   withBus<T>(use: (bus: Bus) => Promise<T>): Promise<T>;
+  /** Asks the person at the terminal; null where there is none. */
+  ask: Ask | null;
   /** Who is typing, as the control state names them. */
   actor: string;
 };
 
-export const openTools = (config: CliConfig, output: Output, signal: AbortSignal): Tools => {
+export type Ask = (question: string) => Promise<string>;
+
+export const openTools = (
+  config: CliConfig,
+  output: Output,
+  { signal, ask = null }: { signal: AbortSignal; ask?: Ask | null },
+): Tools => {
   const url = config.url ?? startedHere(config.home) ?? 'http://127.0.0.1:8080';
   const withBus = <T>(use: (bus: Bus) => Promise<T>) => useBus(config, use);
   const token = async () => config.token ?? (await storedToken(withBus));
@@ -36,6 +44,7 @@ export const openTools = (config: CliConfig, output: Output, signal: AbortSignal
     url,
     withBus,
     token,
+    ask,
     client: async () => openClient({ url, token: await token() }),
     actor: `cli:${nameOfUser()}`,
   };

@@ -146,6 +146,7 @@ const fields: Partial<Record<ErrorCode, string>> = {
   BRANCH_OCCUPIED: 'repository',
   BASE_UNKNOWN: 'base',
   CONTROL_UNKNOWN: 'command',
+  CONTROL_TARGET: 'scope',
 };
 const fieldOf = (code: ErrorCode, says: string): FieldProblem[] | undefined => {
   const field = fields[code];

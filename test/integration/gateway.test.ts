@@ -7,114 +7,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Bus, done } from '@nexus/shared/bus';
-import { openCatalog } from '@nexus/shared/catalog';
-import { type Client, ClientProblem, type FleetEvent, openClient } from '@nexus/shared/client';
-import { loadConfig } from '@nexus/shared/config';
-import { writeReport, writeTask } from '@nexus/shared/ledger/write';
-import type { TaskHead, TaskRequest, TaskStatus } from '@nexus/shared/messages/domain';
-import { openMeters, silentLog } from '@nexus/shared/telemetry';
+import { done } from '@nexus/shared/bus';
+import type { Client, FleetEvent } from '@nexus/shared/client';
+import { writeReport } from '@nexus/shared/ledger/write';
 import { expect, onTestFinished, test } from 'vitest';
-import { gatewayConfig } from '../../services/gateway/config.ts';
-import { composeServer } from '../../services/gateway/server.ts';
 import { eventually } from '../tools/eventually.ts';
+import { beside, refusal, serve, token, writeDown } from '../tools/live-gateway.ts';
 import { consumeAll } from '../tools/messages.ts';
-import { type TestFabric, testFabric } from '../tools/redis.ts';
-
-const catalog = await openCatalog();
-const token = 'the-token-of-this-test';
-
-type Served = { fabric: TestFabric; bus: Bus; client: Client; url: string; closing: AbortController };
-
-const listen = async (fabric: TestFabric, env: Record<string, string>) => {
-  const bus = await fabric.open('gateway', { observer: true });
-  const closing = new AbortController();
-  const app = await composeServer({
-    bus,
-    catalog,
-    config: { ...fabric.config, ...loadConfig(gatewayConfig, { NEXUS_TOKEN: token, ...env }) },
-    version: '0.0.0-test',
-    log: silentLog(),
-    meters: openMeters('gateway'),
-    closing: closing.signal,
-  });
-  const url = await app.listen({ host: '127.0.0.1', port: 0 });
-  onTestFinished(async () => {
-    closing.abort();
-    await app.close();
-  });
-  return { bus, url, closing };
-};
-
-/** A gateway that listens, and unless told otherwise one worker that can run commands. */
-const serve = async (env: Record<string, string> = {}, options: { worker?: boolean } = {}): Promise<Served> => {
-  const fabric = testFabric();
-  const { bus, url, closing } = await listen(fabric, env);
-  if (options.worker !== false) {
-    const worker = await fabric.open('worker-agent');
-    worker.present({ runtimes: [{ name: 'command', usable: true, looked: 'the test says so', mend: '' }] });
-    await eventually('the worker has told what it can', async () =>
-      (await bus.presences()).some(({ runtimes }) => runtimes.length > 0),
-    );
-  }
-  return { fabric, bus, client: openClient({ url, token }), url, closing };
-};
-
-/** Another gateway on the same fabric. */
-const beside = async (fabric: TestFabric): Promise<Client> => {
-  const { url } = await listen(fabric, {});
-  return openClient({ url, token });
-};
-
-const refusal = async (work: Promise<unknown>): Promise<ClientProblem> => {
-  const thrown = await work.then(
-    (answer) => answer,
-    (error: unknown) => error,
-  );
-  expect(thrown).toBeInstanceOf(ClientProblem);
-  return thrown as ClientProblem;
-};
-
-const headOf = (taskId: string, status: TaskStatus, request: TaskRequest): TaskHead => {
-  const now = new Date().toISOString();
-  return {
-    task_id: taskId,
-    title: request.request.slice(0, 200),
-    status,
-    reason: null,
-    priority: request.priority ?? 'NORMAL',
-    mode: 'parallel',
-    workflow: null,
-    created_at: now,
-    updated_at: now,
-    ended_at: null,
-    deadline: null,
-    repository: null,
-    base: null,
-    base_commit: null,
-    warnings: [],
-    actor: 'token:admin',
-  };
-};
-
-/** An orchestrator that only writes the task down, in the given state. */
-const writeDown = async (fabric: TestFabric, status: TaskStatus): Promise<string[]> => {
-  const bus = await fabric.open('orchestrator');
-  const kinds: string[] = [];
-  consumeAll(bus, 'orchestrator', {
-    work: async (message) => {
-      const kind = message.type as string;
-      kinds.push(kind);
-      if (kind !== 'task.submitted') return done();
-      const payload = message.payload as { task_id: string; request?: TaskRequest; request_key?: string };
-      const text = payload.request_key === undefined ? null : await bus.store.readText(payload.request_key);
-      const request = payload.request ?? (JSON.parse(text ?? '') as TaskRequest);
-      const head = headOf(payload.task_id, status, request);
-      return done({ write: writeTask(bus.keys, payload.task_id, 0, { head, request }) });
-    },
-  });
-  return kinds;
-};
 
 test('a task is known from its 202 on: first as accepted, then as the orchestrator has it', async () => {
   const { client, fabric } = await serve();
@@ -148,7 +47,7 @@ test('the same key and body are one task, however many ask at once and through w
   expect(await fabric.redis.xlen(inbox)).toBe(1);
 });
 
-test('of two different bodies under one key at the same time one becomes a task, and the other is refused', async () => {
+test('of two bodies under one key at the same time one becomes a task, and the other is refused', async () => {
   const { client, fabric, bus } = await serve();
   const other = await beside(fabric);
   const asked = [client, other].map((from, at) => from.submit({ request: `Do ${at}` }, { idempotencyKey: 'race' }));

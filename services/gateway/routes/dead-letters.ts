@@ -73,8 +73,8 @@ const addEditing = (app: Api, { bus }: Fleet): void => {
         operationId: 'editDeadLetter',
         tags: ['dead letters'],
         summary: 'Change what it carries',
-        description: `The result is validated by the schema of its type before anything changes; what it was when it died
-is kept beside it.`,
+        description: `The result is validated by the schema of its type before anything changes; what it was when it
+died is kept beside it.`,
         params: ofLetter,
         body: letterEdit,
         response: { 200: deadLetterDetail, 404: refusal(404), 409: refusal(409) },

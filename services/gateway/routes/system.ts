@@ -85,7 +85,7 @@ const addSystem = (app: Api, fleet: Fleet): void => {
       },
     },
     async () => {
-      const [{ state, epoch, scopes, by, at }, instances, backlog, open] = await Promise.all([
+      const [{ state, epoch, scopes, said, by, at }, instances, backlog, open] = await Promise.all([
         bus.control.read(),
         bus.presences(),
         bus.counts(),
@@ -94,7 +94,7 @@ const addSystem = (app: Api, fleet: Fleet): void => {
       return {
         version,
         fabric: fabricHealth(fleet),
-        control: { state, epoch, scopes, by, at },
+        control: { state, epoch, scopes, said, by, at },
         instances,
         open_tasks: open.length,
         backlog,

@@ -1,13 +1,13 @@
 /**
- * Stage 8: dead letters. A message that cannot be handled is kept with its cause until a person decides: read, edit,
- * replay, drop; one, or all that fit a filter. They lie in a plain hash, so `redis-cli HGET '{nexus}:dead' <id>` shows one.
+ * Stage 8: dead letters. A message that cannot be handled is kept with its cause until a person decides: read,
+ * edit, replay, drop; one, or all that fit. In a plain hash, so `redis-cli HGET '{nexus}:dead' <id>` shows one.
  *
  *   dead ─ edit ──→ dead, validated by the catalog first; what it carried when it died is kept
  *     │ ─ replay ─→ back in its inbox, unless what it belongs to has ended; its history and attempt number go on
  *     └ ─ drop ───→ gone
  *
- * Each decision is made on the letter that was read: whoever comes second finds that it was changed or decided meanwhile.
- * A short record of the decision stays for a while, so that a second replay is told when the first was.
+ * Each decision is made on the letter that was read: whoever comes second finds that it was changed or decided
+ * meanwhile. A record of the decision stays for a while, so that a second replay is told when the first was.
  */
 import { AppError, type ErrorCode, fail } from '@nexus/shared/errors';
 import { endedSubtask, endedTask, serviceName, subtaskState, taskStatus } from '@nexus/shared/messages/domain';

@@ -261,15 +261,21 @@ export const controlState = z
   .object({
     state: z.enum(['running', 'stopped', 'paused', 'draining']),
     epoch: z.int(),
-    scopes: z.record(z.string(), z.string()),
+    scopes: z.record(z.string(), z.string()).meta({ description: 'Parts that are held by themselves: `task:x`.' }),
+    said: z
+      .record(z.string(), z.object({ by: z.string(), at: timestamp }))
+      .meta({ description: 'Who gave each of these parts its command, and when.' }),
     by: z.string().nullable(),
     at: timestamp.nullable(),
     instances: z.array(
       z.object({
         instance_id: z.string(),
         service: serviceName,
+        host: z.string(),
+        pid: z.int(),
         state: presence.shape.state,
         busy: z.int(),
+        running: z.array(runningAttempt),
         confirmed_epoch: z.int().meta({ description: 'The last stop that this instance has carried out.' }),
         survivors: z.array(z.int()).meta({ description: 'Processes that outlived that stop.' }),
       }),
@@ -333,7 +339,7 @@ export type DeadLetterShort = z.infer<typeof deadLetterShort>;
 export type DeadLetterDetail = z.infer<typeof deadLetterDetail>;
 export type DeadLetterList = z.infer<typeof deadLetterList>;
 export type LetterAnswer = z.infer<typeof letterAnswer>;
-export type LetterFilter = z.input<typeof lettersDecision>['filter'];
+export type LetterFilter = NonNullable<z.input<typeof lettersDecision>['filter']>;
 export type LettersDecision = z.input<typeof lettersDecision>;
 export type LettersAnswer = z.infer<typeof lettersAnswer>;
 export type LetterEdit = z.input<typeof letterEdit>;

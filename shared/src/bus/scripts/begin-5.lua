@@ -5,7 +5,7 @@
 -- ARGV: group, id, consumer, deliveries, epoch, scopes with commas, '1' if its task must be there, '1' if it may
 --   have ended, '1' if it runs alone, journal length, number of messages,
 --   (inbox, json, text for the journal or '' for the json)*
--- Returns: 'ok', 'lost', 'stopped ' .. epoch, 'held ' .. epoch (a scope is stopped), or 'ended ' .. status, where
+-- Returns: 'ok', 'lost', 'stopped ' .. epoch, 'held ' .. epoch (a scope of it is held), or 'ended ' .. status, where
 --   the status may be 'deleted'.
 -- Atomic: the checks with the messages that say it began.
 local row = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)[1]
@@ -13,7 +13,7 @@ if not row or row[2] ~= ARGV[3] or row[4] ~= tonumber(ARGV[4]) then return 'lost
 local control = redis.call('HMGET', KEYS[2], 'epoch', 'state')
 if (control[1] or '0') ~= ARGV[5] or control[2] == 'stopped' then return 'stopped ' .. (control[1] or '0') end
 for scope in string.gmatch(ARGV[6], '[^,]+') do
-  if redis.call('HGET', KEYS[2], scope) == 'stopped' then return 'held ' .. (control[1] or '0') end
+  if redis.call('HEXISTS', KEYS[2], scope) == 1 then return 'held ' .. (control[1] or '0') end
 end
 local status = redis.call('HGET', KEYS[3], 'status')
 if ARGV[7] == '1' and not status and redis.call('EXISTS', KEYS[3]) == 0 then return 'ended deleted' end

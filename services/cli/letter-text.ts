@@ -1,0 +1,49 @@
+/** A dead letter as a person reads it: cause first, then what to do, then its tries, then the message itself. */
+import type { DeadLetterDetail } from '@nexus/shared/client';
+import { duration, oneLine, table } from './output.ts';
+
+export const letterText = (letter: DeadLetterDetail): string[] => [
+  `${letter.code}: ${oneLine(letter.says)}`,
+  '',
+  ...table([
+    ['  letter', letter.id],
+    ['  died', `${letter.at}, ${duration(letter.age_seconds * 1000).replace(/\.\d/, '')} ago`],
+    ['  service', `${letter.service} (${letter.instance_id})`],
+    ['  type', letter.type],
+    ['  task', letter.task_id ?? '-'],
+    ['  trace', letter.trace_id ?? '-'],
+    ['  to do', letter.operator],
+    ...letter.edited.map(({ at, by }) => ['  edited', `${at} by ${by}`]),
+  ]),
+  ...section(
+    'causes',
+    letter.causes.map((cause) => `  ${oneLine(cause)}`),
+  ),
+  ...section(
+    'tries',
+    table(
+      letter.tries.map((one) => [`  ${one.attempt}`, one.at, one.instance_id, `${one.code}: ${oneLine(one.says)}`]),
+    ),
+  ),
+  ...section('as it died', letter.original === null ? [] : indented(letter.original)),
+  ...section('message', indented(letter.envelope)),
+  '',
+  letter.replayable
+    ? `  nexus dlq replay ${letter.id}   puts it back; nexus dlq drop ${letter.id} deletes it`
+    : `  ${letter.why_not ?? 'It cannot be replayed.'}`,
+  ...(letter.replayable ? [] : wayOut(letter)),
+];
+
+/** A message that is wrong itself can be mended; one that comes too late cannot. */
+const wayOut = ({ id, code }: DeadLetterDetail): string[] => {
+  const unreadable = ['MESSAGE_MALFORMED', 'MESSAGE_INVALID', 'MESSAGE_UNKNOWN', 'PROTOCOL_UNKNOWN'].includes(code);
+  const mend = unreadable ? `nexus dlq edit ${id}   mends it; ` : '';
+  return [`  ${mend}nexus dlq drop ${id} deletes it`];
+};
+
+const section = (title: string, lines: string[]): string[] => (lines.length === 0 ? [] : ['', `${title}:`, ...lines]);
+
+const indented = (value: unknown): string[] =>
+  JSON.stringify(value, null, 2)
+    .split('\n')
+    .map((line) => `  ${line}`);
