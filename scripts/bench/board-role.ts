@@ -30,6 +30,7 @@ export type Step = { shape: Shape; size: Size; kind: string; ms: number };
 const strands = 2;
 const rules = { ...say.rulesByDefault, subtasksMax: 1000 };
 const agentFor = (): string => 'builder';
+const nobodyElse = { othersFor: () => [], runtimes: async () => [], random: () => 0 };
 
 export const board: Role = async (options, started) => {
   const redis = new Redis(options.redisUrl);
@@ -37,7 +38,7 @@ export const board: Role = async (options, started) => {
   let acknowledged: (ms: number) => void = () => {};
   watchSettlements(() => acknowledged(clockMs() - began));
   const bus = await openProduct(options, 'project-manager');
-  const tools: Tools = { rules, agentFor, capacity: async () => 1000 };
+  const tools: Tools = { rules, agentFor, ...nobodyElse, capacity: async () => 1000 };
   const handler: Handler<BoardKind, Tools> = (message, given) => {
     began = clockMs();
     return transition(message, given);
@@ -119,7 +120,8 @@ const boardDocument = (id: string, count: number, shape: Shape): Record<string, 
     depends_on: shape === 'strands' && at >= strands ? [`part-${at - strands}`] : [],
   }));
   const slots = { capacity: 1000, load: new Map<string, number>() };
-  const view: View = { taskId: id, board: null, read: 'all', rules, agentFor, slots, task: say.taskFacts };
+  const around = { rules, agentFor, othersFor: () => [], chance: 0, slots, task: say.taskFacts };
+  const view: View = { taskId: id, board: null, read: 'all', ...around };
   const decision = decide(view, say.planAccepted(id, plan), Date.now());
   if (decision instanceof Missing) throw new Error('a new board reads nothing');
   const parts = decision.subtasks.map((part) => [`s:${part.id}`, JSON.stringify(part)] as const);

@@ -27,6 +27,7 @@ const subtask = (id: string, state: SubtaskState, agent_id: string, over: Partia
   attempt: 1,
   failures: 0,
   ladder: { retries: 0, agents: 0, plans: 0 },
+  escalations: 0,
   step: 'first',
   resume_at: null,
   tried: { agents: [], runtimes: [] },

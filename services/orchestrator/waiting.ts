@@ -7,8 +7,8 @@
  *                          ├ person.answered → once more, from the first rung; in_progress if nobody else waits
  *                          └ patience.ended  → failed
  *
- * The other subtasks of the task go on meanwhile. An escalation counts once: the head remembers after which
- * attempt it came, and an older or equal one is an echo.
+ * The other subtasks of the task go on meanwhile. An escalation counts once: the head remembers the
+ * number of the last one, and what is no newer is an echo.
  */
 import { followUp } from '@nexus/shared/bus';
 import { fail } from '@nexus/shared/errors';
@@ -39,11 +39,11 @@ export const decideEscalated = (
   now: number,
 ): Decision => {
   if (view === null || !isAtWork(view.head)) return nothing;
-  const { task_id, subtask_id, attempts, plans, may_plan, reason } = payload;
+  const { task_id, subtask_id, number, plans, may_plan, reason } = payload;
   const { priority, escalated = {} } = view.head;
-  if ((escalated[subtask_id] ?? -1) >= attempts) return nothing;
-  const head = { ...view.head, escalated: { ...escalated, [subtask_id]: attempts } };
-  const answered = { task_id, subtask_id, attempts };
+  if ((escalated[subtask_id] ?? 0) >= number) return nothing;
+  const head = { ...view.head, escalated: { ...escalated, [subtask_id]: number } };
+  const answered = { task_id, subtask_id, number };
   if (may_plan && plans < patience.plansMax && planner !== null) {
     const answer = { ...answered, answer: 'plan' as const, subtasks: [planner], says: reason };
     return {
@@ -52,7 +52,7 @@ export const decideEscalated = (
     };
   }
   const until = new Date(now + patience.personTimeoutMs).toISOString();
-  const wait = { subtask_id, attempts, since: new Date(now).toISOString(), until, reason };
+  const wait = { subtask_id, number, since: new Date(now).toISOString(), until, reason };
   const answer = { ...answered, answer: 'person' as const, subtasks: [], says: reason };
   const alarm = { key: subtask_id, priority, delayMs: patience.personTimeoutMs };
   return {
@@ -79,8 +79,8 @@ export const decidePersonAnswered = (
   const { priority } = view.head;
   return {
     change: { head: waitingFor(view.head, others, now) },
-    publish: meant.map(({ subtask_id: id, attempts }) => {
-      const answer = { task_id, subtask_id: id, attempts, answer: 'retry' as const, subtasks: [], says: note };
+    publish: meant.map(({ subtask_id: id, number }) => {
+      const answer = { task_id, subtask_id: id, number, answer: 'retry' as const, subtasks: [], says: note };
       return followUp('escalation.answered', answer, { key: id, priority });
     }),
   };

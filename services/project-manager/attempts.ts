@@ -3,26 +3,21 @@
  *
  * A result counts only for the attempt that holds the subtask's slot; all else came too late and changes
  * nothing. A good report ends its subtask, a commit goes to the merge queue, a plan grows the board. What
- * failed is tried again from where it stopped, with a growing wait, up to the limit; what no further attempt
- * can mend fails at once. An attempt that was stopped from outside counts nothing.
+ * failed climbs the ladder (`ladder.ts`), and the next attempt goes on from where it stopped. An attempt that was
+ * stopped from outside counts nothing.
  */
-import { errorTable, fail } from '@nexus/shared/errors';
+import { fail } from '@nexus/shared/errors';
 import type { PayloadOf } from '@nexus/shared/messages';
 import { type Cost, endedTask, type HandOver, type Subtask } from '@nexus/shared/messages/domain';
 import { takePlan } from './decompose.ts';
 import { freeSlot, isRunning, makeReady, release } from './dispatch.ts';
 import type { Draft } from './draft.ts';
-import { cancelBoard, failSubtask } from './ending.ts';
+import { cancelBoard } from './ending.ts';
 import { remember } from './history.ts';
+import { climb, park } from './ladder.ts';
 import { enqueue } from './merge-queue.ts';
 
 type Finished = PayloadOf<'attempt.finished'>;
-
-/** Codes that say how a delivery died, not what was wrong with the work: another attempt may well succeed. */
-const deathsOfDeliveries = new Set(['RETRIES_EXHAUSTED', 'POISON']);
-const permanent = new Set<string>(
-  errorTable().flatMap(([code, entry]) => (entry.outcome === 'dead' && !deathsOfDeliveries.has(code) ? [code] : [])),
-);
 
 /** A worker has begun an attempt. */
 export const attemptBegun = (draft: Draft, payload: PayloadOf<'attempt.begun'>): void => {
@@ -35,7 +30,7 @@ export const attemptBegun = (draft: Draft, payload: PayloadOf<'attempt.begun'>):
 export const backoffElapsed = (draft: Draft, { subtask_id, attempt }: PayloadOf<'backoff.elapsed'>): void => {
   const part = draft.find(subtask_id);
   if (part?.state !== 'parked' || part.attempt !== attempt || part.resume_at === null) return;
-  makeReady(draft, part.id, { resume_at: null }, true);
+  makeReady(draft, part.id, {}, true);
 };
 
 /** An attempt has ended, well or not. */
@@ -82,15 +77,9 @@ const finished = (draft: Draft, part: Subtask, payload: Finished): void => {
 const failed = (draft: Draft, part: Subtask, payload: Finished): void => {
   draft.stat(`agent:${payload.agent_id}:failed`);
   const failures = part.failures + 1;
-  draft.change(part.id, { failures });
-  const why = payload.says || payload.code || payload.outcome;
-  if (failures >= draft.rules.attemptsMax || permanent.has(payload.code ?? '')) {
-    failSubtask(draft, part.id, payload.code ? `${payload.code}: ${why}` : why);
-    return;
-  }
-  draft.delays.set(part.id, draft.rules.retryBaseMs * 2 ** (failures - 1));
+  const says = payload.says || payload.code || payload.outcome;
   const handOver = handedOn(part, payload, payload.outcome === 'lost' ? 'worker_lost' : 'agent_failed');
-  makeReady(draft, part.id, { hand_over: handOver }, true);
+  climb(draft, draft.change(part.id, { failures }), { code: payload.code, says, handOver });
 };
 
 /** Stopped or cancelled from outside: nothing is counted, and it goes on where it was, unless its task has ended. */
@@ -100,8 +89,7 @@ const aborted = (draft: Draft, part: Subtask, payload: Finished): void => {
     cancelBoard(draft, task ? `The task is ${task.status}.` : 'The task is gone.');
     return;
   }
-  draft.delays.set(part.id, draft.rules.retryBaseMs);
-  makeReady(draft, part.id, { hand_over: handedOn(part, payload, 'stopped') }, true);
+  park(draft, part.id, draft.chance * draft.rules.retryBaseMs, { hand_over: handedOn(part, payload, 'stopped') });
 };
 
 /** What the next attempt is told: this end, and what it was asked to mend if this attempt did not get to it. */

@@ -3,13 +3,15 @@
  *
  *   blocked ─ all it depends on has ended well → ready ─ dispatched, begun → working
  *   working ─ a report → reported      ─ a commit → checking → merging → merged
- *   working ─ failed → ready (next attempt)       checking ─ sent back → ready
- *   anything open ─ out of attempts → failed      ─ the board ends → cancelled
+ *   working ─ failed → parked → ready (next attempt)       checking ─ sent back → ready
+ *   nothing left to try → parked → blocked behind a new plan, or waiting_for_person → ready
+ *   anything open ─ nobody can mend it → failed      ─ the board ends → cancelled
  *
  * Every message may come twice, late or out of order: it counts only for the attempt that the board is at and
  * in the state that it belongs to, and changes nothing otherwise (a verdict `broken` that comes twice costs one
  * gate run more). The concerns, in the order of a subtask's
- * life: `decompose.ts` `graph.ts` `dispatch.ts` `attempts.ts` `merge-queue.ts` `red-tests.ts` `ending.ts`;
+ * life: `decompose.ts` `graph.ts` `dispatch.ts` `attempts.ts` `ladder.ts` `escalation.ts` `merge-queue.ts` `red-tests.ts`
+ * `ending.ts`;
  * all of them work on a `draft.ts`. `transition.ts` reads, decides and answers with the writes.
  */
 import type { KindsTo, PayloadOf } from '@nexus/shared/messages';

@@ -9,9 +9,18 @@ const limits = defineConfig({
   subtasksMax: setting('NEXUS_SUBTASKS_MAX', is.count(1, 500), 'How many subtasks a plan may grow a board to.', {
     default: '200',
   }),
-  attemptsMax: setting('NEXUS_ATTEMPTS_MAX', is.count(1, 100), 'How many attempts of a subtask may fail.', {
-    default: '3',
-  }),
+  retries: setting(
+    'NEXUS_RETRIES',
+    is.count(0, 100),
+    'How often a subtask is tried again after an attempt that failed, with a wait that doubles.',
+    { default: '3' },
+  ),
+  otherAgentsMax: setting(
+    'NEXUS_OTHER_AGENTS_MAX',
+    is.count(0, 10),
+    'How many other agents or runtimes then try it, once each, before it is planned anew or a person is asked.',
+    { default: '1' },
+  ),
   sentBackMax: setting(
     'NEXUS_SENT_BACK_MAX',
     is.count(0, 100),

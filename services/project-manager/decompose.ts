@@ -4,7 +4,8 @@
  * A grown plan takes the place of the node that `stands_for_plan`: its subtasks without dependencies among
  * themselves depend on what that node depended on, and what depended on the node depends on the ends of the
  * plan. An invalid plan goes back to its planner with what is wrong, a bounded number of times; after that
- * the node is done itself, as the workflow wrote it. The planner keeps the reason, and the task is warned.
+ * the node is done itself, as the workflow wrote it. The planner keeps the reason, and the task is warned. A subtask
+ * that fails again and again stands for a plan in the same way, behind a planner of its own (`escalation.ts`).
  */
 import { graphProblems } from '@nexus/shared/catalog';
 import { fail } from '@nexus/shared/errors';
@@ -16,6 +17,7 @@ import {
   type PlanFile,
   type PlannedSubtask,
   type Subtask,
+  timeBoxLevelOf,
 } from '@nexus/shared/messages/domain';
 import { makeReady } from './dispatch.ts';
 import type { Draft } from './draft.ts';
@@ -63,7 +65,8 @@ export const fill = (draft: Draft, planned: readonly PlannedSubtask[]): void => 
   if (problems.length > 0) throw fail('PLAN_INVALID', { problem: told(problems, 1500) });
   const dependents = dependentsIn(planned);
   for (const [order, node] of planned.entries()) {
-    const part = newPart(draft, node, order, dependents.get(node.id) ?? [], node.depends_on);
+    const neighbours = { dependents: dependents.get(node.id) ?? [], waiting_for: node.depends_on };
+    const part = { ...newPart(draft, node), ...neighbours, order };
     draft.add(part);
     if (part.waiting_for.length === 0) makeReady(draft, part.id);
   }
@@ -80,7 +83,7 @@ export const takePlan = (draft: Draft, planner: Subtask, left: PlanLeft, commit:
   if (planner.plan_rejections >= draft.rules.planRejectionsMax) {
     const reason = `The plan was refused ${planner.plan_rejections + 1} times, last because: ${says}`.slice(0, 2000);
     draft.change(planner.id, { reason });
-    warn(draft, planner, says);
+    warnOfPlanner(draft, planner, says);
     return true;
   }
   const handOver = {
@@ -95,12 +98,17 @@ export const takePlan = (draft: Draft, planner: Subtask, left: PlanLeft, commit:
 };
 
 /** Says on the board that a plan was given up: the task may end well without it, and nobody would know. */
-const warn = (draft: Draft, planner: Subtask, says: string): void => {
+const warnOfPlanner = (draft: Draft, planner: Subtask, says: string): void => {
   const standing = draft.all().find((part) => standsForPlanOf(part, planner));
   const instead = standing ? `"${standing.id}" is done as a whole` : 'nothing is added';
   const about = `The plan of "${planner.id}" was refused`;
   const warning = `${about} ${planner.plan_rejections + 1} times, so ${instead}. The last one: ${says}`;
   // A planner whose commit is sent back may come here once more: the last word on its plan counts.
+  warn(draft, warning, about);
+};
+
+/** Adds to what the task is warned of; what began with the same words before is said again so. */
+export const warn = (draft: Draft, warning: string, about = warning): void => {
   const others = (draft.head.warnings ?? []).filter((other) => !other.startsWith(about));
   draft.changeHead({ warnings: [...others, short(warning, 500)].slice(-20) });
 };
@@ -111,8 +119,10 @@ const grow = (draft: Draft, planner: Subtask, file: PlanFile): string[] => {
   const standing = board.find((part) => standsForPlanOf(part, planner)) ?? null;
   const others = board.filter((part) => part !== standing);
   const nodes = file.subtasks.map((node) => ({ ...node, grows: false, stands_for_plan: false }));
+  // The name of a subtask that was worked on is not used again: what comes late tells of a name.
+  const taken = [...(draft.head.retired ?? []), ...(standing && standing.attempt > 0 ? [standing.id] : [])];
   const ids = others.map(({ id }) => id);
-  const problems = problemsOf(nodes, ids, draft.agentFor);
+  const problems = problemsOf(nodes, ids, draft.agentFor, taken);
   if (others.length + nodes.length > draft.rules.subtasksMax) {
     problems.push(`with ${nodes.length} more there would be over ${draft.rules.subtasksMax} subtasks`);
   }
@@ -131,8 +141,22 @@ const grow = (draft: Draft, planner: Subtask, file: PlanFile): string[] => {
   const circles = graphProblems([...all, ...joined.nodes]);
   if (circles.length > 0) return circles.map(({ says }) => `on the whole board, ${says}`);
 
-  put(draft, standing, planner, others, [...all, ...joined.nodes], joined.nodes);
+  const begins = joined.nodes.filter(({ id }) => !dependsOnOne(file, id));
+  if (standing) draft.remove(standing.id);
+  const place = standing?.order ?? planner.order + 1;
+  put(
+    draft,
+    place,
+    joined.nodes.map((node) => ({
+      ...newPart(draft, node),
+      ladder: { ...nothingClimbed.ladder, plans: standing?.ladder.plans ?? 0 },
+      // Where one begins alone, it goes on from what the subtask in whose place it stands has left.
+      hand_over: begins.length === 1 && node === begins[0] ? (standing?.hand_over ?? null) : null,
+    })),
+    [...all, ...joined.nodes],
+  );
   draft.change(planner.id, { grows: false });
+  if (taken.length > 0) draft.changeHead({ retired: [...new Set(taken)] });
   return [];
 };
 
@@ -161,22 +185,39 @@ const follow = (part: Subtask, standing: Subtask | null, ends: readonly string[]
   depends_on: [...new Set([...part.depends_on.filter((id) => id !== standing?.id), ...ends])],
 });
 
-/** Changes the board: out with the node, in with the plan; the others get their new neighbours and places. */
+/** True if a node of a plan depends on another of the same plan. */
+const dependsOnOne = (file: PlanFile, id: string): boolean => {
+  const ids = new Set(file.subtasks.map((node) => node.id));
+  return file.subtasks.some((node) => node.id === id && node.depends_on.some((on) => ids.has(on)));
+};
+
+/**
+ * Puts subtasks before one that waits for them from now on, and in front of it. They have their neighbours
+ * before them already.
+ */
+export const placeBefore = (draft: Draft, id: string, added: readonly Subtask[]): void => {
+  const part = draft.part(id);
+  const needed = new Set(added.flatMap(({ depends_on }) => depends_on));
+  const ends = added.filter((one) => !needed.has(one.id)).map((one) => one.id);
+  const follower = { id, depends_on: [...new Set([...part.depends_on, ...ends])] };
+  const graph = draft.all().map((one) => (one.id === id ? follower : one));
+  put(draft, part.order, added, [...graph, ...added]);
+};
+
+/** Puts subtasks on the board at this place; the others get their new neighbours and places. */
 const put = (
   draft: Draft,
-  standing: Subtask | null,
-  planner: Subtask,
-  others: readonly Subtask[],
+  place: number,
+  added: readonly Subtask[],
   graph: readonly { id: string; depends_on: readonly string[] }[],
-  added: readonly PlannedSubtask[],
 ): void => {
+  const others = draft.all();
   const dependents = dependentsIn(graph);
   const dependsOn = new Map(graph.map((node) => [node.id, [...node.depends_on]]));
   const ended = new Set(others.filter(({ state }) => endedSubtask(state)).map(({ id }) => id));
   const waitingFor = (id: string): string[] => (dependsOn.get(id) ?? []).filter((on) => !ended.has(on));
-  const place = standing?.order ?? planner.order + 1;
-  const shift = added.length - (standing ? 1 : 0);
-  if (standing) draft.remove(standing.id);
+  // Where a node was taken out, its place is free.
+  const shift = added.length - (others.some(({ order }) => order === place) ? 0 : 1);
   for (const part of others) {
     const fields = {
       order: part.order >= place ? part.order + shift : part.order,
@@ -187,30 +228,33 @@ const put = (
     if (JSON.stringify({ ...part, ...fields }) !== JSON.stringify(part)) draft.change(part.id, fields);
   }
   for (const [index, node] of added.entries()) {
-    draft.add(newPart(draft, node, place + index, dependents.get(node.id) ?? [], waitingFor(node.id)));
+    const neighbours = { dependents: dependents.get(node.id) ?? [], waiting_for: waitingFor(node.id) };
+    draft.add({ ...node, ...neighbours, order: place + index });
   }
 };
 
-const newPart = (
-  draft: Draft,
-  node: PlannedSubtask,
-  order: number,
-  dependents: string[],
-  waitingFor: string[],
-): Subtask => ({
-  ...node,
-  agent_id: draft.agentFor(node.role),
-  state: 'blocked',
-  order,
-  dependents,
-  waiting_for: waitingFor,
-  attempt: 0,
-  failures: 0,
+/** What a subtask counts that has not failed yet. */
+export const nothingClimbed = {
   ladder: { retries: 0, agents: 0, plans: 0 },
-  step: 'first',
-  resume_at: null,
   tried: { agents: [], runtimes: [] },
   other_runtime: null,
+} satisfies Partial<Subtask>;
+
+/** A planned subtask as it comes on a board; its place and its neighbours are found there. */
+export const newPart = (draft: Draft, node: PlannedSubtask): Subtask => ({
+  ...node,
+  ...nothingClimbed,
+  time_box_level: timeBoxLevelOf(node.time_box_minutes),
+  agent_id: draft.agentFor(node.role),
+  state: 'blocked',
+  order: 0,
+  dependents: [],
+  waiting_for: [],
+  attempt: 0,
+  failures: 0,
+  escalations: 0,
+  step: 'first',
+  resume_at: null,
   sent_back: 0,
   plan_rejections: 0,
   gate_broken: 0,

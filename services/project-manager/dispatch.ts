@@ -41,7 +41,7 @@ export const freeSlot = (draft: Draft, id: string): void => {
 /** Makes a subtask ready, behind those that are; or before them, where it has waited once already. */
 export const makeReady = (draft: Draft, id: string, fields: Partial<Subtask> = {}, first = false): void => {
   const isListed = first || (unlisted(draft) === 0 && draft.head.ready.length < draft.rules.readyListedMax);
-  draft.change(id, { ...fields, state: 'ready' });
+  draft.change(id, { ...fields, state: 'ready', resume_at: null });
   const { ready } = draft.head;
   if (isListed) draft.changeHead({ ready: first ? [id, ...ready] : [...ready, id] });
 };
@@ -88,7 +88,6 @@ export const shareOf = (slots: Slots, taskId: string): number => {
 const start = (draft: Draft, ready: Subtask): void => {
   const attempt = ready.attempt + 1;
   const part = draft.change(ready.id, { attempt, instance_id: null, began_at: null });
-  const delayMs = draft.delays.get(part.id);
   draft.publish(
     'subtask.dispatched',
     {
@@ -104,7 +103,7 @@ const start = (draft: Draft, ready: Subtask): void => {
       files: part.files,
       grows: part.grows,
       time_box_minutes: part.time_box_minutes,
-      runtime: part.runtime ?? null,
+      runtime: part.other_runtime ?? part.runtime ?? null,
       integration: draft.head.integration,
       inputs: inputsOf(draft, part),
       hand_over: part.hand_over && {
@@ -112,7 +111,7 @@ const start = (draft: Draft, ready: Subtask): void => {
         files: within(part.hand_over.files, handOverFilesCharsMax),
       },
     },
-    { key: `${part.id}-${attempt}`, ...(delayMs === undefined ? {} : { delayMs }) },
+    { key: `${part.id}-${attempt}` },
   );
 };
 

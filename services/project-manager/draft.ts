@@ -36,6 +36,8 @@ export type TaskFacts = {
   priority: Priority;
   mode: Mode;
   baseCommit: string | null;
+  /** The task says how its agents are run. */
+  runtimeAsked: boolean;
 };
 
 /** What a decision is made on: the board as far as it was read, and the world around it. */
@@ -47,6 +49,12 @@ export type View = {
   rules: Rules;
   /** The id of the agent for a role or an id. Throws ROLE_UNKNOWN. */
   agentFor(roleOrId: string): string;
+  /** Other agents that can do what this one does, the nearest first. */
+  othersFor(agentId: string): readonly string[];
+  /** At least 0 and below 1: what is left to chance in this decision. */
+  chance: number;
+  /** The runtimes that living workers can use; undefined until a decision asks for it. */
+  runtimes?: readonly string[];
   /** Undefined until a decision asks for it. */
   slots?: Slots;
   /** The same; null: there is no such task. */
@@ -70,8 +78,8 @@ export type Decision = {
 /** Thrown by a draft that was asked for something the view does not hold; no error, and never seen outside. */
 export class Missing {
   readonly parts: readonly string[] | 'all';
-  readonly also: 'slots' | 'task' | null;
-  constructor(parts: readonly string[] | 'all', also: 'slots' | 'task' | null = null) {
+  readonly also: 'slots' | 'task' | 'runtimes' | null;
+  constructor(parts: readonly string[] | 'all', also: 'slots' | 'task' | 'runtimes' | null = null) {
     this.parts = parts;
     this.also = also;
   }
@@ -94,7 +102,6 @@ export const openDraft = (view: View, board: BoardView, now: number) => {
   const changed = new Set<string>();
   const removed = new Set<string>();
   const decision = nothing();
-  const delays = new Map<string, number>();
   let head = board.head;
 
   /** The named subtask as it stands now, or null where the board has none. */
@@ -123,8 +130,8 @@ export const openDraft = (view: View, board: BoardView, now: number) => {
     taskId: view.taskId,
     rules: view.rules,
     agentFor: view.agentFor,
-    /** How long the next attempt of a subtask waits, if it is dispatched by this very transition. */
-    delays,
+    othersFor: view.othersFor,
+    chance: view.chance,
     get head(): BoardHead {
       return head;
     },
@@ -144,6 +151,10 @@ export const openDraft = (view: View, board: BoardView, now: number) => {
     slots: (): Slots => {
       if (view.slots === undefined) throw new Missing([], 'slots');
       return view.slots;
+    },
+    runtimes: (): readonly string[] => {
+      if (view.runtimes === undefined) throw new Missing([], 'runtimes');
+      return view.runtimes;
     },
     task: (): TaskFacts | null => {
       if (view.task === undefined) throw new Missing([], 'task');

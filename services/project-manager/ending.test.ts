@@ -44,8 +44,8 @@ test('a board that is discarded goes, with the slots that it held', () => {
 });
 
 test('a reason is cut to what a message may hold', () => {
-  const game = play([{ id: 'one' }], { rules: { attemptsMax: 1 } });
-  game.finish('one', { outcome: 'failed', commit: null, says: 'x'.repeat(2000) });
+  const game = play([{ id: 'one' }]);
+  game.finish('one', { outcome: 'failed', code: 'SCENARIO_INVALID', commit: null, says: 'x'.repeat(2000) });
   expect(game.last('board.completed').reason?.length).toBeLessThanOrEqual(2000);
 });
 

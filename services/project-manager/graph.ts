@@ -1,6 +1,6 @@
 /** What makes planned subtasks a graph that can be worked off by the agents there are. */
 import { type GraphNode, graphProblems } from '@nexus/shared/catalog';
-import type { PlannedSubtask } from '@nexus/shared/messages/domain';
+import { type PlannedSubtask, timeBoxProblem } from '@nexus/shared/messages/domain';
 
 /** A subtask's own text must leave room in the envelope for what its dependencies reported. */
 const plannedBytesMax = 24_000;
@@ -9,13 +9,15 @@ export const dependenciesMax = 64;
 
 /**
  * What is wrong with subtasks that are to stand on a board beside others (`known`), as sentences for their
- * planner; empty if nothing is. `agentFor` throws for a role that nobody has.
+ * planner; empty if nothing is. `agentFor` throws for a role that nobody has. `taken` are ids that no one may bear.
  */
 export const problemsOf = (
   planned: readonly PlannedSubtask[],
   known: readonly string[],
   agentFor: (role: string) => string,
+  taken: readonly string[] = [],
 ): string[] => [
+  ...planned.filter(({ id }) => taken.includes(id)).map(({ id }) => `"${id}" was worked on before; take another id`),
   ...graphProblems(planned, known).map(({ says }) => says),
   ...planned.flatMap((node) => problemsOfOne(node, agentFor)),
 ];
@@ -26,6 +28,8 @@ const problemsOfOne = (node: PlannedSubtask, agentFor: (role: string) => string)
   if (Buffer.byteLength(JSON.stringify(node)) > plannedBytesMax) {
     problems.push(`"${node.id}" has more than ${plannedBytesMax} bytes of text; put long material into a file`);
   }
+  const box = timeBoxProblem(node.time_box_minutes, node.time_box_level);
+  if (box !== null) problems.push(`"${node.id}": ${box}`);
   try {
     agentFor(node.role);
   } catch (error) {

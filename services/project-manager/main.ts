@@ -3,6 +3,7 @@
  * its attempts, the gate and the merge to its end. It alone writes `board:<task>`; see `board.ts`.
  */
 import { foldersOf, openCatalog } from '@nexus/shared/catalog';
+import type { Presence } from '@nexus/shared/messages/domain';
 import { defineService, type ServiceContext, type ServiceTools, serve } from '@nexus/shared/service';
 import { config } from './config.ts';
 import { onAttemptBegun } from './on-attempt-begun.ts';
@@ -20,14 +21,22 @@ import type { Tools } from './transition.ts';
 const open = async (context: ServiceContext<typeof config>): Promise<Tools & ServiceTools> => {
   const catalog = await openCatalog(foldersOf(context.config));
   for (const notice of catalog.notices) context.log.info(notice);
+  const workers = async () =>
+    (await context.bus.presences()).filter(({ service, state }) => service === 'worker-agent' && state === 'serving');
   return {
     rules: { ...context.config, retryBaseMs: context.config.retryBase, readyListedMax: 32 },
     agentFor: (roleOrId) => catalog.agentFor(roleOrId).agent_id,
-    capacity: async () =>
-      (await context.bus.presences())
-        .filter(({ service, state }) => service === 'worker-agent' && state === 'serving')
-        .reduce((sum, { slots }) => sum + slots, 0),
+    othersFor: (agentId) => catalog.othersFor(agentId).map(({ agent_id }) => agent_id),
+    random: Math.random,
+    capacity: async () => (await workers()).reduce((sum, { slots }) => sum + slots, 0),
+    runtimes: async () => usable(await workers()),
   };
+};
+
+/** What can be used somewhere. A rehearsal is asked for, never chosen. */
+const usable = (workers: readonly Presence[]): string[] => {
+  const names = workers.flatMap(({ runtimes }) => runtimes.filter((one) => one.usable).map(({ name }) => name));
+  return [...new Set(names)].filter((name) => name !== 'scripted');
 };
 
 export const service = defineService({

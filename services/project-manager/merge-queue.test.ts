@@ -117,17 +117,28 @@ test('a conflict sends back with the files in which it is', () => {
   });
 });
 
-test('a subtask that is sent back too often fails', () => {
-  const game = play(wide(1), { rules: { sentBackMax: 2 } });
-  for (let times = 1; times <= 3; times++) {
+test('a subtask that is sent back too often is given to another agent, and then escalated', () => {
+  const game = play(wide(2), { rules: { sentBackMax: 2 } });
+  const sendBack = (times: number) => {
     game.finish('n0');
     game.verdict('n0', { verdict: 'failed', says: `Red for the ${times}. time.` });
-  }
-  expect(game.head()).toMatchObject({ outcome: 'failed', sent_back: 3 });
-  expect(game.head().reason).toMatch(/SUBTASK_FAILED.*n0.*sent back 2 times, and again: Red for the 3\. time\./);
+  };
+  for (const times of [1, 2, 3]) sendBack(times);
+  expect(game.part('n0')).toMatchObject({ state: 'ready', agent_id: 'tester', step: 'other_agent', sent_back: 3 });
+  expect(game.last('subtask.dispatched', 'n0').hand_over).toMatchObject({
+    why: 'gate_failed',
+    says: 'Red for the 3. time.',
+  });
+  sendBack(4);
+  expect(game.part('n0')).toMatchObject({ state: 'parked', resume_at: null, ladder: { retries: 0, agents: 1 } });
+  const reason = 'It was sent back 3 times, and again: Red for the 4. time.';
+  expect(game.last('escalation.raised')).toMatchObject({ subtask_id: 'n0', attempts: 4, may_plan: true, reason });
+  // The gate is free for the others meanwhile.
+  game.bringIn('n1');
+  expect(game.state('n1')).toBe('merged');
 });
 
-test('a broken gate runs again with a wait, and at last fails the board, not the subtask: GATE_BROKEN', () => {
+test('a broken gate runs again with a wait; then a person is asked, for no agent is to blame: GATE_BROKEN', () => {
   const game = play(wide(2), { rules: { retryBaseMs: 10 } });
   game.finish('n0');
   game.verdict('n0', { verdict: 'broken', says: 'npm ci: no network' });
@@ -135,8 +146,27 @@ test('a broken gate runs again with a wait, and at last fails the board, not the
   game.verdict('n0', { verdict: 'broken', says: 'npm ci: no network' });
   expect(game.published.at(-1)).toMatchObject({ type: 'candidate.submitted', delayMs: 20 });
   game.verdict('n0', { verdict: 'broken', says: 'npm ci: no network' });
-  expect(game.head()).toMatchObject({ outcome: 'failed', counts: { cancelled: 2 } });
-  expect(game.head().reason).toBe('GATE_BROKEN: The gate itself could not run: npm ci: no network');
+  const reason = 'GATE_BROKEN: The gate itself could not run: npm ci: no network';
+  expect(game.last('escalation.raised')).toMatchObject({ subtask_id: 'n0', may_plan: false, reason });
+  expect(game.part('n0')).toMatchObject({ state: 'parked', agent_id: 'builder', failures: 0, sent_back: 0 });
+});
+
+test('once a person has mended the gate, the same commit is tested again, with no further attempt', () => {
+  const game = play(wide(1));
+  game.finish('n0');
+  const breakDown = () => {
+    for (let times = 0; times < 3; times++) game.verdict('n0', { verdict: 'broken', says: 'no network' });
+  };
+  breakDown();
+  game.answer('n0', 'person');
+  game.answer('n0', 'retry');
+  expect(game.last('candidate.submitted')).toMatchObject({ subtask_id: 'n0', attempt: 1, commit: commitOf('n01') });
+  breakDown();
+  expect(game.part('n0')).toMatchObject({ state: 'parked', escalations: 2, attempt: 1 });
+  game.answer('n0', 'retry');
+  game.pass('n0');
+  game.merge('n0');
+  expect(game.head()).toMatchObject({ outcome: 'completed', attempts: 1 });
 });
 
 test('where integration has moved, the candidate is tested again on the new head, with nothing known of it', () => {
@@ -163,7 +193,7 @@ test('a merge that is refused though nothing moved is asked for again, a bounded
   expect(game.last('merge.requested')).toMatchObject({ base: baseCommit, tested_commit: commitOf('tested n0') });
   refuse();
   refuse();
-  expect(game.head().reason).toMatch(/GATE_BROKEN.*a lock/);
+  expect(game.last('escalation.raised').reason).toMatch(/GATE_BROKEN.*a lock/);
 });
 
 test('git is the truth of merges: one that succeeded counts while its candidate is tested once more', () => {
@@ -175,12 +205,14 @@ test('git is the truth of merges: one that succeeded counts while its candidate 
   expect(game.head()).toMatchObject({ outcome: 'completed', integration: commitOf('tested n0') });
 });
 
-test('a merge that cannot be made fails the board', () => {
+test('a merge that cannot be made waits for a person', () => {
   const game = play(wide(1));
   game.finish('n0');
   game.pass('n0');
   game.merge('n0', { outcome: 'failed', commit: null, says: 'The hub is gone.' });
-  expect(game.head()).toMatchObject({ outcome: 'failed', reason: expect.stringContaining('The hub is gone.') });
+  expect(game.head()).toMatchObject({ outcome: null, at_gate: null, counts: { parked: 1 } });
+  const reason = 'It could not be merged: The hub is gone.';
+  expect(game.last('escalation.raised')).toMatchObject({ may_plan: false, reason });
 });
 
 test('alarms of the gate stand in the history of the subtask', () => {

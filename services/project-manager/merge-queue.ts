@@ -4,17 +4,17 @@
  *
  *   queued → at the gate ─ passed, unproven → merging ─ merged → the next one
  *                │ ▲                           │ moved → at the gate again, on the new head
- *                │ └── broken, a few times     └ failed → the board fails
- *                ├─ failed, conflict → back to the subtask that owns it, a bounded number of times; the next one
- *                └─ broken for good → the board fails
+ *                │ └── broken, a few times     └ failed → a person is asked; the next one
+ *                ├─ failed, conflict → back to the subtask that owns it, a few times, then up the ladder; the next one
+ *                └─ broken for good → a person is asked; the next one
  */
 import { fail } from '@nexus/shared/errors';
 import type { PayloadOf } from '@nexus/shared/messages';
 import type { Check, HandOver, Subtask } from '@nexus/shared/messages/domain';
 import { makeReady, release } from './dispatch.ts';
 import type { Draft } from './draft.ts';
-import { failBoard, failSubtask } from './ending.ts';
 import { remember } from './history.ts';
+import { climbHigher, escalate } from './ladder.ts';
 import { allowedRed, bookRed } from './red-tests.ts';
 
 type Verdict = PayloadOf<'verdict.reached'>;
@@ -69,7 +69,7 @@ export const mergeFinished = (draft: Draft, payload: PayloadOf<'merge.finished'>
   } else if (candidate.state !== 'merging') {
     return;
   } else if (payload.outcome !== 'moved') {
-    failSubtask(draft, candidate.id, `It could not be merged: ${payload.says}`);
+    giveUp(draft, candidate, null, `It could not be merged: ${payload.says}`);
   } else if (commit === null || commit === draft.head.integration) {
     mergeAgain(draft, candidate, payload.says);
   } else {
@@ -184,13 +184,21 @@ const gateAgain = (draft: Draft, part: Subtask, problem: string): void => {
   if (countBroken(draft, part, problem)) submit(draft, draft.part(part.id), delayMs);
 };
 
-/** Counts one more try in vain; false: it was the last, and the board has failed. */
+/** Counts one more try in vain; false: it was the last, and a person is asked. */
 const countBroken = (draft: Draft, part: Subtask, problem: string): boolean => {
   draft.change(part.id, { gate_broken: part.gate_broken + 1 });
   if (part.gate_broken < draft.rules.gateBrokenMax) return true;
   const { code, message } = fail('GATE_BROKEN', { problem: problem || 'it gave no reason' });
-  failBoard(draft, `${code}: ${message}`);
+  giveUp(draft, part, code, message);
   return false;
+};
+
+/** Nobody's fault, and nothing that another attempt would mend: it leaves the gate, and waits to come back to it. */
+const giveUp = (draft: Draft, part: Subtask, code: string | null, says: string): void => {
+  draft.changeHead({ at_gate: null });
+  const candidate = draft.change(part.id, { gate_broken: draft.rules.gateBrokenMax + 1 });
+  const handOver = part.hand_over ?? { why: 'gate_failed', says, commit: part.commit, log_tail: '', files: [] };
+  escalate(draft, candidate, { code, says, handOver }, false);
 };
 
 /** Back to the subtask that owns the commit, which knows then what was wrong with it. */
@@ -199,7 +207,8 @@ const sendBack = (draft: Draft, part: Subtask, payload: Verdict): void => {
   draft.changeHead({ at_gate: null, sent_back: draft.head.sent_back + 1 });
   draft.change(part.id, { sent_back: part.sent_back + 1 });
   if (part.sent_back >= draft.rules.sentBackMax) {
-    failSubtask(draft, part.id, `It was sent back ${part.sent_back} times, and again: ${handOver.says}`);
+    const says = `It was sent back ${part.sent_back} times, and again: ${handOver.says}`;
+    climbHigher(draft, draft.part(part.id), { code: null, says, handOver });
     return;
   }
   makeReady(draft, part.id, { hand_over: handOver, red: [] }, true);

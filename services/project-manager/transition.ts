@@ -25,6 +25,12 @@ export type Tools = {
   rules: Rules;
   /** The id of the agent for a role or an id. Throws ROLE_UNKNOWN. */
   agentFor(roleOrId: string): string;
+  /** Other agents that can do what this one does, the nearest first. */
+  othersFor(agentId: string): readonly string[];
+  /** The runtimes that living workers can use. */
+  runtimes(): Promise<readonly string[]>;
+  /** At least 0 and below 1: spreads what was parked together. */
+  random(): number;
   /** How many attempts the living workers can run at a time. */
   capacity(): Promise<number>;
 };
@@ -48,13 +54,15 @@ const openView = async (told: BoardMessage, tools: HandlerTools & Tools): Promis
   const taskId = told.payload.task_id;
   const parts = 'subtask_id' in told.payload ? [told.payload.subtask_id] : [];
   const board = await readBoardParts(tools.store, tools.keys, taskId, parts);
-  return { taskId, board, read: new Set(parts), rules: tools.rules, agentFor: tools.agentFor };
+  const { rules, agentFor, othersFor } = tools;
+  return { taskId, board, read: new Set(parts), rules, agentFor, othersFor, chance: tools.random() };
 };
 
 /** The view with what was missing, all of it at one revision. */
 const readMore = async (view: View, missing: Missing, tools: HandlerTools & Tools): Promise<View> => {
   const { store, keys } = tools;
   if (missing.also === 'task') return { ...view, task: await readFacts(view.taskId, tools) };
+  if (missing.also === 'runtimes') return { ...view, runtimes: await tools.runtimes() };
   if (missing.also === 'slots') {
     return { ...view, slots: { capacity: await tools.capacity(), load: await readLoad(store, keys) } };
   }
@@ -77,7 +85,9 @@ const readFacts = async (taskId: string, tools: HandlerTools): Promise<TaskFacts
   const task = await readTask(tools.store, tools.keys, taskId);
   if (task === null) return null;
   const { status, priority, mode, base_commit: baseCommit } = task.head;
-  return { status, priority, mode, baseCommit, setup: task.request.setup ?? null, checks: task.request.checks ?? [] };
+  const { setup = null, checks = [], runtime, agent_command, scenario } = task.request;
+  const runtimeAsked = [runtime, agent_command, scenario].some((asked) => asked !== undefined);
+  return { status, priority, mode, baseCommit, setup, checks, runtimeAsked };
 };
 
 const carryOut = (view: View, decision: Decision, tools: HandlerTools & Tools): Outcome => {

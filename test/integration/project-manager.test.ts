@@ -8,6 +8,7 @@ import { writeTask } from '@nexus/shared/ledger/write';
 import type { PayloadOf } from '@nexus/shared/messages';
 import { expect, test } from 'vitest';
 import { service } from '../../services/project-manager/main.ts';
+import type { Rules } from '../../services/project-manager/config.ts';
 import type { Tools } from '../../services/project-manager/transition.ts';
 import {
   attemptBegun,
@@ -48,12 +49,21 @@ const answers = ({ type, payload }: Message): FollowUp[] => {
   return [];
 };
 
-const openFleet = async (answer: Answer = (_, said) => said) => {
+const toolsByDefault: Tools = {
+  rules: rulesByDefault,
+  agentFor: (role) => role,
+  othersFor: (agent) => (agent === 'builder' ? ['tester'] : []),
+  runtimes: async () => [],
+  random: () => 0.5,
+  capacity: async () => 8,
+};
+
+const openFleet = async (answer: Answer = (_, said) => said, rules: Partial<Rules> = {}) => {
   const fabric = testFabric();
   const managers: Bus[] = [];
   for (let count = 0; count < 2; count++) {
     const bus = await fabric.open('project-manager');
-    const tools: Tools = { rules: rulesByDefault, agentFor: (role) => role, capacity: async () => 8 };
+    const tools = { ...toolsByDefault, rules: { ...rulesByDefault, ...rules } };
     bus.consume({ mode: 'stream', slots: 32, handlers: service.handlers, tools });
     managers.push(bus);
   }

@@ -32,7 +32,8 @@ type Stored = { revision: number; head: BoardHead; subtasks: Map<string, Subtask
 export const rulesByDefault: Rules = {
   taskAgentsMax: 8,
   subtasksMax: 200,
-  attemptsMax: 3,
+  retries: 3,
+  otherAgentsMax: 1,
   retryBaseMs: 1000,
   sentBackMax: 3,
   gateBrokenMax: 2,
@@ -52,7 +53,19 @@ const agentFor = (role: string): string => {
 
 export type MemoryLedger = ReturnType<typeof openMemoryLedger>;
 
-export const openMemoryLedger = (options: { rules?: Partial<Rules>; capacity?: number } = {}) => {
+/** Who else can do what an agent does. */
+const othersFor = (agent: string): string[] => (agent === 'builder' ? ['tester', 'documenter'] : []);
+
+export type MemoryOptions = {
+  rules?: Partial<Rules>;
+  capacity?: number;
+  /** What is left to chance in a decision; the whole wait, if it is left out. */
+  chance?: () => number;
+  /** The runtimes that workers can use. */
+  runtimes?: readonly string[];
+};
+
+export const openMemoryLedger = (options: MemoryOptions = {}) => {
   const rules = { ...rulesByDefault, ...options.rules };
   const boards = new Map<string, Stored>();
   const tasks = new Map<string, TaskFacts>();
@@ -67,11 +80,14 @@ export const openMemoryLedger = (options: { rules?: Partial<Rules>; capacity?: n
       read: new Set(ids),
       rules,
       agentFor,
+      othersFor,
+      chance: options.chance?.() ?? 1,
     };
   };
   /** The view with what was missing, all of it as it stands now. */
   const more = (old: View, missing: Missing): View => {
     if (missing.also === 'task') return { ...old, task: tasks.get(old.taskId) ?? null };
+    if (missing.also === 'runtimes') return { ...old, runtimes: options.runtimes ?? [] };
     if (missing.also === 'slots') return { ...old, slots: { capacity: options.capacity ?? 100, load: new Map(load) } };
     const board = boards.get(old.taskId) ?? null;
     if (missing.parts === 'all') return { ...old, board, read: 'all' };
@@ -179,6 +195,7 @@ export const taskFacts: TaskFacts = {
   priority: 'NORMAL',
   mode: 'parallel',
   baseCommit,
+  runtimeAsked: false,
   setup: ['npm ci'],
   checks: [{ name: 'test', command: 'npm test' }],
 };

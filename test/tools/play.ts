@@ -23,6 +23,7 @@ export type PlayOptions = {
   mode?: 'parallel' | 'sequential';
   rules?: Partial<Rules>;
   capacity?: number;
+  runtimes?: readonly string[];
   /** Slots that other tasks hold. */
   others?: Record<string, number>;
 };
@@ -58,6 +59,9 @@ export const play = (nodes: readonly NodeGiven[], options: PlayOptions = {}) => 
     const commit = part(id).kind === 'report' ? null : commitOf(`${id}${part(id).attempt}`);
     return tell(attemptFinished(of(id, attempt), { commit, ...fields }));
   };
+  /** The wait of a parked subtask is over. */
+  const resume = (id: string): FollowUp[] =>
+    tell({ type: 'backoff.elapsed', payload: { task_id: taskId, subtask_id: id, attempt: part(id).attempt } });
   const verdict = (id: string, fields: Partial<PayloadOf<'verdict.reached'>>) =>
     tell(verdictReached(of(id), { base: head().integration, ...fields }));
   const pass = (id: string, fields: Partial<PayloadOf<'verdict.reached'>> = {}) =>
@@ -76,6 +80,21 @@ export const play = (nodes: readonly NodeGiven[], options: PlayOptions = {}) => 
     of,
     last,
     finish,
+    resume,
+    /** An attempt fails, and whatever wait follows is over. */
+    fail: (id: string, fields: Partial<PayloadOf<'attempt.finished'>> = {}): void => {
+      finish(id, { outcome: 'failed', code: 'AGENT_FAILED', says: 'It failed.', commit: null, ...fields });
+      if (part(id).state === 'parked') resume(id);
+    },
+    /** The orchestrator answers the escalation that stands. */
+    answer: (id: string, answer: 'plan' | 'person' | 'retry', more: Partial<PayloadOf<'escalation.answered'>> = {}) =>
+      tell({
+        type: 'escalation.answered',
+        payload: {
+          ...{ task_id: taskId, subtask_id: id, number: part(id).escalations, answer, subtasks: [], says: '' },
+          ...more,
+        },
+      }),
     verdict,
     pass,
     merge,

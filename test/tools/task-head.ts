@@ -82,6 +82,7 @@ export const subtaskOf = (id: string, more: Partial<Subtask> = {}): Subtask => (
   attempt: 0,
   failures: 0,
   ladder: { retries: 0, agents: 0, plans: 0 },
+  escalations: 0,
   step: 'first',
   resume_at: null,
   tried: { agents: [], runtimes: [] },

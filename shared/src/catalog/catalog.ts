@@ -7,7 +7,7 @@
  * so once. A file without front matter is no agent and is left alone.
  *
  * Read on: `agent-definition.ts` (one agent), `workflow-file.ts` (one workflow), `graph.ts` (what makes a
- * graph impossible), `request.ts` (a request held against the catalog).
+ * graph impossible), `request.ts` (a request held against the catalog), `others.ts` (who else can do it).
  * To add an agent: one file in `shared/agents`. To add a workflow: one file in `shared/workflows`.
  */
 import { statSync } from 'node:fs';
@@ -18,6 +18,7 @@ import { type ConfigOf, defineConfig, setting } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { z } from 'zod';
 import { type AgentDefinition, readAgent } from './agent-definition.ts';
+import { othersFor } from './others.ts';
 import { readWorkflow, type Workflow } from './workflow-file.ts';
 
 export type { AgentDefinition } from './agent-definition.ts';
@@ -30,6 +31,8 @@ export type Catalog = {
   workflows: ReadonlyMap<string, Workflow>;
   /** The agent with this id, else the one with this role. Throws `ROLE_UNKNOWN`. */
   agentFor(roleOrId: string): AgentDefinition;
+  /** Other agents that can do what this one does, the nearest first; empty for an agent that is not known. */
+  othersFor(agentId: string): AgentDefinition[];
   /** Throws `WORKFLOW_UNKNOWN`. */
   workflow(name: string): Workflow;
   /** What a person should know of how it was put together, a sentence each: for one log line at start. */
@@ -96,6 +99,10 @@ export const openCatalog = async (folders: CatalogFolders = {}): Promise<Catalog
       if (agent) return agent;
       const names = new Set(known.flatMap(({ agent_id, role: other }) => [agent_id, other]));
       throw fail('ROLE_UNKNOWN', { role, known: [...names].sort().join(', ') });
+    },
+    othersFor: (id) => {
+      const agent = agents.get(id);
+      return agent === undefined ? [] : othersFor(known, agent);
     },
     workflow: (name) => {
       const workflow = workflows.get(name);

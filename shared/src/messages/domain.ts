@@ -82,8 +82,8 @@ export const subtaskTransitions: Record<SubtaskState, readonly SubtaskState[]> =
   working: ['checking', 'reported', 'ready', 'parked', 'waiting_for_person', 'failed', 'cancelled'],
   checking: ['merging', 'ready', 'parked', 'waiting_for_person', 'failed', 'cancelled'],
   merging: ['merged', 'ready', 'parked', 'checking', 'waiting_for_person', 'failed', 'cancelled'],
-  parked: ['ready', 'blocked', 'waiting_for_person', 'failed', 'cancelled'],
-  waiting_for_person: ['ready', 'failed', 'cancelled'],
+  parked: ['ready', 'blocked', 'checking', 'waiting_for_person', 'failed', 'cancelled'],
+  waiting_for_person: ['ready', 'checking', 'failed', 'cancelled'],
   merged: [],
   reported: [],
   failed: [],
@@ -310,7 +310,7 @@ export const handOver = z.object({
 
 // --- the board ---------------------------------------------------------------------------------
 
-/** A rung of the ladder that a subtask climbs while it fails; `first` is its first attempt, or one that a gate sent back. */
+/** A rung of the ladder that a subtask climbs while it fails. */
 export const ladderStep = z.enum(['first', 'retry', 'other_agent', 'other_runtime', 'new_plan', 'person']);
 
 /** How far a subtask has climbed: what each rung has been used for, since it began or a person last answered. */
@@ -350,6 +350,7 @@ export const subtask = plannedSubtask
     attempt: z.int().nonnegative().meta({ description: 'Number of the current attempt; 0 before the first.' }),
     failures: z.int().nonnegative(),
     ladder: ladder.default({ retries: 0, agents: 0, plans: 0 }),
+    escalations: z.int().nonnegative().default(0).meta({ description: 'How often the orchestrator was asked.' }),
     step: ladderStep.default('first').meta({ description: 'The rung that the current attempt stands on.' }),
     resume_at: timestamp
       .nullable()
@@ -399,6 +400,10 @@ export const boardHead = z.object({
   before: z.array(check).nullable().meta({ description: 'The checks of the integration head; null: never run.' }),
   proven: z.boolean().meta({ description: 'The last gate really ran something.' }),
   red: z.array(subtaskId).meta({ description: 'Merged tests_first subtasks some of whose tests are still red.' }),
+  retired: z
+    .array(subtaskId)
+    .optional()
+    .meta({ description: 'Names of subtasks that a new plan has replaced; nobody is called so again.' }),
   gate_runs: z.int().nonnegative(),
   attempts: z.int().nonnegative(),
   sent_back: z.int().nonnegative(),
@@ -418,7 +423,7 @@ export const boardHead = z.object({
 /** What a task waits for a person about. */
 export const waitingSubtask = z.object({
   subtask_id: subtaskId,
-  attempts: z.int().nonnegative(),
+  number: z.int().positive().meta({ description: 'Which escalation of the subtask it is.' }),
   since: timestamp,
   until: timestamp.meta({ description: 'Without an answer by then the task fails.' }),
   reason: z.string().max(2000),
@@ -448,7 +453,7 @@ export const taskHead = z.object({
   escalated: z
     .record(subtaskId, z.int())
     .optional()
-    .meta({ description: 'Subtask → after which attempt its last escalation came; an older one is an echo.' }),
+    .meta({ description: 'Subtask → the number of its last escalation; one that is no newer is an echo.' }),
   actor: z.string(),
 });
 

@@ -184,7 +184,8 @@ export const catalog = {
     payload: z.object({
       ...ofTask,
       subtask_id: subtaskId,
-      attempts: z.int().nonnegative().meta({ description: 'How many there were; says which escalation is meant.' }),
+      number: z.int().positive().meta({ description: 'Which escalation of the subtask it is.' }),
+      attempts: z.int().nonnegative().meta({ description: 'How many there were.' }),
       plans: z.int().nonnegative().meta({ description: 'How many new plans were made for it already.' }),
       may_plan: z.boolean().meta({ description: 'A new plan may help.' }),
       title: z.string(),
@@ -306,7 +307,7 @@ export const catalog = {
     payload: z.object({
       ...ofTask,
       subtask_id: subtaskId,
-      attempts: z.int().nonnegative().meta({ description: 'Those of the escalation that this answers.' }),
+      number: z.int().positive().meta({ description: 'Which escalation of the subtask is answered.' }),
       answer: z.enum(['plan', 'person', 'retry']),
       subtasks: z.array(plannedSubtask).max(32).meta({ description: 'plan: what is to be done before it.' }),
       says: z.string().max(4000),
@@ -469,7 +470,7 @@ export const catalog = {
     afterEnd: ({ outcome }) => outcome !== 'completed',
     to: 'finalizer',
     timeoutMs: 600_000,
-    says: 'Push the result as nexus/<task> and write the report; of a task that failed or was cancelled the report alone.',
+    says: 'Push the result as nexus/<task> and write the report; where a task ended badly, the report alone.',
     payload: z.object({
       ...ofTask,
       outcome: z.enum(['completed', 'failed', 'cancelled']).default('completed'),

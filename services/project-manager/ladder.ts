@@ -1,0 +1,129 @@
+/**
+ * The ladder that a subtask climbs while it fails. Every rung is bounded by a setting, counted on the subtask
+ * (`ladder`), and named by the history of its attempts (`step`).
+ *
+ *   failed ─ a retry is left, and one may help → parked, holding no slot → backoff.elapsed → ready
+ *          ├ an agent is left that has not failed at it, or a runtime → ready, with that
+ *          └ else → parked without a time, and the orchestrator is asked: `escalation.ts` takes its answer
+ *
+ * What a gate sends back too often begins at the second rung; what is nobody's fault (the gate itself is broken,
+ * a merge cannot be made) at the third, and no new plan is asked for. Another agent or runtime has one attempt:
+ * whoever wants more raises the number of retries.
+ */
+import { errorTable } from '@nexus/shared/errors';
+import type { HandOver, Subtask } from '@nexus/shared/messages/domain';
+import { makeReady } from './dispatch.ts';
+import type { Draft } from './draft.ts';
+import { failSubtask, short } from './ending.ts';
+
+/** Why a subtask cannot go on as it is, and what the next attempt is told. */
+export type Failure = { code: string | null; says: string; handOver: HandOver };
+
+/** Codes that say how a delivery died, not what was wrong with the work: another attempt may well succeed. */
+const deathsOfDeliveries = new Set(['RETRIES_EXHAUSTED', 'POISON']);
+const permanent = new Set<string>(
+  errorTable().flatMap(([code, entry]) => (entry.outcome === 'dead' && !deathsOfDeliveries.has(code) ? [code] : [])),
+);
+/** What is wrong with the request itself: nobody mends that by trying it again, no person either. */
+const hopeless = new Set(['SCENARIO_INVALID', 'REQUEST_INVALID']);
+
+/** An attempt has failed: the first rung that is left. */
+export const climb = (draft: Draft, part: Subtask, failure: Failure): void => {
+  const { code, says } = failure;
+  if (hopeless.has(code ?? '')) {
+    failSubtask(draft, part.id, code ? `${code}: ${says}` : says);
+  } else if (part.ladder.retries < draft.rules.retries && !permanent.has(code ?? '')) {
+    const { retries } = part.ladder;
+    draft.change(part.id, { step: 'retry', ladder: { ...part.ladder, retries: retries + 1 } });
+    park(draft, part.id, draft.chance * draft.rules.retryBaseMs * 2 ** retries, { hand_over: failure.handOver });
+  } else {
+    climbHigher(draft, part, failure);
+  }
+};
+
+/** No retry helps: another agent, another runtime, or the orchestrator decides. */
+export const climbHigher = (draft: Draft, part: Subtask, failure: Failure): void => {
+  const tried = triedBy(part);
+  const other = part.ladder.agents < draft.rules.otherAgentsMax ? anotherWay(draft, part, tried, failure.code) : null;
+  draft.change(part.id, { tried });
+  if (other === null) {
+    const mayPlan = !part.grows && !permanent.has(failure.code ?? '');
+    escalate(draft, part, failure, mayPlan);
+    return;
+  }
+  const ladder = { ...part.ladder, agents: part.ladder.agents + 1 };
+  makeReady(draft, part.id, { ...other, ladder, hand_over: failure.handOver, red: [] }, true);
+};
+
+/** Asks the orchestrator; the subtask holds nothing until the answer comes. */
+export const escalate = (draft: Draft, part: Subtask, failure: Failure, mayPlan: boolean): void => {
+  const { code, says } = failure;
+  const reason = short(code ? `${code}: ${says}` : says, 2000);
+  const escalations = part.escalations + 1;
+  draft.change(part.id, { state: 'parked', resume_at: null, hand_over: failure.handOver, escalations, reason });
+  draft.publish(
+    'escalation.raised',
+    {
+      task_id: draft.taskId,
+      subtask_id: part.id,
+      number: escalations,
+      attempts: part.attempt,
+      plans: part.ladder.plans,
+      may_plan: mayPlan,
+      title: part.title,
+      goal: part.goal,
+      reason,
+    },
+    { key: `${part.id}-${escalations}` },
+  );
+};
+
+/** Holds a subtask back for a while, without a slot; `backoff.elapsed` brings it on. */
+export const park = (draft: Draft, id: string, delayMs: number, fields: Partial<Subtask>): void => {
+  const wait = Math.round(delayMs);
+  const { attempt } = draft.change(id, {
+    ...fields,
+    state: 'parked',
+    resume_at: new Date(draft.now + wait).toISOString(),
+  });
+  draft.publish(
+    'backoff.elapsed',
+    { task_id: draft.taskId, subtask_id: id, attempt },
+    { key: `${id}-${attempt}`, delayMs: wait },
+  );
+};
+
+/** Where an attempt cannot even begin, another runtime helps rather than another agent. */
+const anotherWay = (
+  draft: Draft,
+  part: Subtask,
+  tried: Subtask['tried'],
+  code: string | null,
+): Partial<Subtask> | null => {
+  const agent = () => anotherAgent(draft, part, tried);
+  const runtime = () => anotherRuntime(draft, part, tried);
+  return permanent.has(code ?? '') ? (runtime() ?? agent()) : (agent() ?? runtime());
+};
+
+const anotherAgent = (draft: Draft, part: Subtask, tried: Subtask['tried']): Partial<Subtask> | null => {
+  const other = draft.othersFor(draft.agentFor(part.role)).find((id) => !tried.agents.includes(id));
+  return other === undefined ? null : { agent_id: other, step: 'other_agent' };
+};
+
+/** Only among those that living workers say are usable, and only where neither the plan nor the task asked for one. */
+const anotherRuntime = (draft: Draft, part: Subtask, tried: Subtask['tried']): Partial<Subtask> | null => {
+  if (part.runtime !== undefined || draft.task()?.runtimeAsked !== false) return null;
+  const other = draft.runtimes().find((name) => !tried.runtimes.includes(name));
+  return other === undefined ? null : { other_runtime: other, step: 'other_runtime' };
+};
+
+const triedMax = 32;
+
+/** Who has failed at it so far, this agent and its runtime among them. */
+const triedBy = ({ tried, agent_id, history, other_runtime }: Subtask): Subtask['tried'] => {
+  const ran = history.findLast(({ runtime }) => runtime)?.runtime ?? other_runtime;
+  return {
+    agents: [...new Set([...tried.agents, agent_id])].slice(-triedMax),
+    runtimes: [...new Set([...tried.runtimes, ...(ran ? [ran] : [])])].slice(-triedMax),
+  };
+};
