@@ -68,10 +68,10 @@ export const tools = (): Tools => ({
 export const message = <K extends Kind>(type: K, payload: PayloadOf<K>): Message<K> =>
   ({ type, timestamp: at, payload }) as Message<K>;
 
-/** What an outcome publishes, as the catalog reads it; its writes go into the ledger, guarded as `settle` does. */
-export const answer = <K extends Kind>(kind: K, outcome: Outcome): PayloadOf<K> => {
+/** What an outcome publishes, as the catalog reads it; its writes go into the ledger (unless it loses), guarded as `settle` does. */
+export const answer = <K extends Kind>(kind: K, outcome: Outcome, settles = true): PayloadOf<K> => {
   if (outcome.is !== 'done') throw new Error(`it was ${outcome.is}`);
-  for (const write of outcome.write) apply(write);
+  if (settles) for (const write of outcome.write) apply(write);
   return catalog[kind].payload.parse(outcome.publish[0]?.payload) as PayloadOf<K>;
 };
 

@@ -34,6 +34,14 @@ describe('evidence', () => {
     expect(await readEvidence({ hub, ref, path: 'b.txt' })).toBe('new');
   });
 
+  test('that several write at once into the same ref is all there', async () => {
+    const { hub } = await hubWith({});
+    const ref = names.evidence('one');
+    const each = ['a.txt', 'b.txt', 'c.txt', 'd.txt'];
+    await Promise.all(each.map((path) => commitEvidence({ hub, ref, files: { [path]: path }, message: path })));
+    expect(await listEvidence({ hub, ref })).toEqual(each);
+  });
+
   test('goes to a hub behind a URL', async () => {
     const { hub } = await hubWith({});
     const url = `file://${hub}`;

@@ -1,36 +1,51 @@
 /** Evidence: trees of files in the hub, made without a work tree, by one `git fast-import`. */
-import { fail } from '@nexus/shared/errors';
+import { fail, isFailure } from '@nexus/shared/errors';
 import { readFileAt, readRef } from './look.ts';
 import { isUrl } from './refs.ts';
 import { git, nexusIdentity, partsOf, runGit, withScratch } from './run-git.ts';
 
 type EvidenceFiles = Readonly<Record<string, string | Uint8Array>>;
-
-/**
- * Commits files (paths may be nested) to a ref of the hub and returns the ref. A ref that exists grows: its files stay
- * unless named again.
- */
-export const commitEvidence = async (options: {
+type EvidenceOptions = {
   hub: string;
   ref: string;
   files: EvidenceFiles;
   message: string;
   signal?: AbortSignal | undefined;
-}): Promise<string> => {
+};
+
+/**
+ * Commits files (paths may be nested) to a ref of the hub and returns the ref. A ref that exists grows: its files stay
+ * unless named again.
+ */
+export const commitEvidence = async (options: EvidenceOptions): Promise<string> => {
+  const { hub, ref, signal } = options;
+  for (let tries = 1; ; tries++) {
+    const parent = await readRef(hub, ref, signal);
+    try {
+      await growRef(options, parent);
+      return ref;
+    } catch (error) {
+      // Somebody else's evidence came in between, such as that of an earlier delivery: ours goes on top.
+      const moved = isFailure(error, 'GIT_FAILED') && (await readRef(hub, ref, signal)) !== parent;
+      if (!moved || tries === triesMax) throw error;
+    }
+  }
+};
+
+const triesMax = 5;
+
+const growRef = async (options: EvidenceOptions, parent: string | null): Promise<void> => {
   const { hub, ref, files, message, signal } = options;
   if (!isUrl(hub)) {
-    const parent = await readRef(hub, ref, signal);
     await importFiles(hub, ref, parent, files, message, signal);
-    return ref;
+    return;
   }
-  const parent = await readRef(hub, ref, signal);
   await withScratch(parent, async (at) => {
     if (parent) await git(['fetch', '--quiet', '--no-tags', '--', hub, `${ref}:${ref}`], { at, signal });
     await importFiles(at.bare, ref, parent, files, message, signal);
     const lease = `--force-with-lease=${ref}:${parent ?? ''}`;
     await git(['push', '--quiet', '--no-verify', lease, '--', hub, `${ref}:${ref}`], { at, signal });
   });
-  return ref;
 };
 
 /** The text of one file of evidence (its first `bytesMax`, default 16 MB), or null if there is none. */

@@ -27,7 +27,7 @@ export const pushResult = async (options: ResultOptions): Promise<'pushed' | 'al
   const before = await branchesOf(asked);
   if (before.get(ref) === asked.commit) return 'already';
   if (before.has('refs/heads/nexus')) throw fail('BRANCH_OCCUPIED');
-  if (before.has(ref)) throw refused(asked, `its branch ${asked.branch} already is ${before.get(ref)}`);
+  if (before.has(ref)) throw refused(asked, isTaken(asked, before.get(ref)));
   if (!isUrl(repository)) await mayNotBeCheckedOut(asked, ref);
   await push(asked, ref);
   return 'pushed';
@@ -45,11 +45,11 @@ const push = (options: ResultOptions, ref: string): Promise<void> =>
       answers: [0, 1, 128],
     });
     if (result.exitCode === 0) return;
-    // Somebody may have pushed the same meanwhile: then it is there.
-    if (!isLocked(repository, result) && (await branchesOf(options)).get(ref) === commit) return;
-    throw isLocked(repository, result)
-      ? fail('REPOSITORY_LOCKED', { repository })
-      : refused(options, withoutPasswords(saysOf(result)));
+    if (isLocked(repository, result)) throw fail('REPOSITORY_LOCKED', { repository });
+    // Somebody may have pushed meanwhile: the same, then it is there, or something else, then theirs stays.
+    const now = (await branchesOf(options)).get(ref);
+    if (now === commit) return;
+    throw refused(options, now === undefined ? withoutPasswords(saysOf(result)) : isTaken(options, now));
   });
 
 const branchesOf = async ({ repository, branch, credentials, signal }: ResultOptions): Promise<Map<string, string>> => {
@@ -77,6 +77,9 @@ const mayNotBeCheckedOut = async (options: ResultOptions, ref: string): Promise<
 
 const isLocked = (repository: string, result: ProcessResult): boolean =>
   isFailure(refusalOf(repository, result), 'REPOSITORY_LOCKED');
+
+const isTaken = ({ branch }: ResultOptions, commit: string | undefined): string =>
+  `its branch ${branch} already is ${commit}`;
 
 const refused = ({ repository }: ResultOptions, message: string): Error =>
   fail('RELEASE_FAILED', { repository, message });
