@@ -72,7 +72,7 @@ export const openRig = async (files: Record<string, string> = { 'README.md': 'A 
     claimed,
     runtimes,
     /** The board is at this attempt of the subtask; an order says so itself. */
-    setBoard: (order: Pick<Order, 'subtask_id' | 'attempt'>) => setBoard(ledger, order),
+    setBoard: (...orders: Pick<Order, 'subtask_id' | 'attempt'>[]) => setBoard(ledger, orders),
     commitOn: (commit: string, changes: Record<string, string>) => commitOn(home, commit, changes),
     setTask,
     /** What git says in the hub. */
@@ -80,7 +80,7 @@ export const openRig = async (files: Record<string, string> = { 'README.md': 'A 
     /** An order that its board has just given. */
     order: (changes: Partial<Order> = {}): Order => {
       const order = orderAt(integration, changes);
-      setBoard(ledger, order);
+      setBoard(ledger, [order]);
       return order;
     },
     tools: (settings: Record<string, string> = {}) =>
@@ -166,14 +166,11 @@ const orderAt = (integration: string, changes: Partial<Order>): Order => ({
 });
 
 /** As much of a board as a worker looks at. */
-const setBoard = (ledger: Parts['ledger'], { subtask_id, attempt }: Pick<Order, 'subtask_id' | 'attempt'>): void => {
-  const head = boardHeadOf(taskId, { dispatched: [subtask_id] });
-  const part = subtaskOf(subtask_id, { state: 'working', attempt });
-  ledger.set(keys.board(taskId), {
-    revision: '1',
-    head: JSON.stringify(head),
-    [`s:${subtask_id}`]: JSON.stringify(part),
-  });
+const setBoard = (ledger: Parts['ledger'], orders: Pick<Order, 'subtask_id' | 'attempt'>[]): void => {
+  const head = boardHeadOf(taskId, { dispatched: orders.map(({ subtask_id }) => subtask_id) });
+  const parts = orders.map(({ subtask_id, attempt }) => subtaskOf(subtask_id, { state: 'working', attempt }));
+  const fields = parts.map((part) => [`s:${part.id}`, JSON.stringify(part)]);
+  ledger.set(keys.board(taskId), { revision: '1', head: JSON.stringify(head), ...Object.fromEntries(fields) });
 };
 
 type Parts = Pick<WorkerTools, 'catalog' | 'runtimes'> & {

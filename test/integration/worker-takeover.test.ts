@@ -1,0 +1,147 @@
+/**
+ * Takeover as a worker sees it, with real processes: what is killed, paused or sent twice ends once, its agents end,
+ * and whoever takes over goes on from the checkpoint.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { refs } from '@nexus/shared/git';
+import { expect, test } from 'vitest';
+import { eventually } from '../tools/eventually.ts';
+import { taskId } from '../tools/worker.ts';
+import { openShop, type Shop, type WorkerProcess, workspacesIn } from '../tools/worker-process.ts';
+
+/** Works for ever the first time, and ends the second, when it finds what the first has left. */
+const agent = `
+  if [ -e begun.txt ]; then cat begun.txt > whole.txt; cp "$0" /dev/null; echo going on; exit 0; fi
+  echo one > begun.txt; echo begun; setsid sleep 300 & sleep 300`;
+const settings = {
+  NEXUS_AGENT_COMMAND: agent,
+  NEXUS_CHECKPOINT_INTERVAL: '300ms',
+  NEXUS_WATCH_EVERY: '100ms',
+  NEXUS_RUNTIME: 'command',
+};
+
+const saved = (shop: Shop, subtask = 'storage') =>
+  eventually('its work is saved', async () => (await shop.attempt(subtask)).checkpoint?.commit);
+const agentsOf = (shop: Shop, { instanceId }: WorkerProcess) =>
+  shop.agents().filter(({ mark }) => mark.includes(`.${instanceId}.`));
+const onlyFinished = (shop: Shop) =>
+  eventually(
+    'the attempt is told to have ended',
+    async () => {
+      const [one] = await shop.finished();
+      return one;
+    },
+    60_000,
+  );
+/** Nothing that anybody holds is left, so nothing more can be settled. */
+const isQuiet = (shop: Shop) => eventually('nothing is held', async () => (await shop.pending()).length === 0);
+
+test('rule 1: an attempt that is dispatched twice runs once, also where the second lands on another worker', async () => {
+  const shop = await openShop();
+  const wait =
+    'echo started >> log.txt; while [ ! -e "$NEXUS_MARK_HOME/go" ]; do sleep 0.05; done; echo ended >> log.txt';
+  const workers = [
+    await shop.start(shop.rig.home, { ...settings, NEXUS_AGENT_COMMAND: wait, NEXUS_SLOTS: '2' }),
+    await shop.start(shop.rig.home, { ...settings, NEXUS_AGENT_COMMAND: wait, NEXUS_SLOTS: '2' }),
+  ];
+  const [order] = await shop.dispatch([{}]);
+  if (!order) throw new Error('there is an order');
+  await eventually('the agent runs', () => shop.agents().length > 0);
+  await saved(shop);
+  for (let copy = 0; copy < 4; copy += 1) await shop.send(order);
+  const told = async () => (await shop.journal()).match(/changes nothing: it runs already/g)?.length;
+  await eventually('all copies were told to change nothing', async () => (await told()) === 4);
+  expect(shop.agents()).not.toEqual([]);
+  shop.go();
+  const finished = await onlyFinished(shop);
+  await isQuiet(shop);
+  expect(finished).toMatchObject({ outcome: 'finished', attempt: 1 });
+  expect(shop.show(finished.commit, 'log.txt')).toBe('started\nended');
+  expect(await shop.finished()).toHaveLength(1);
+  expect(workers.map(({ child }) => child.exitCode)).toEqual([null, null]);
+  // Also when it has ended, before the board has heard of it.
+  await shop.send(order);
+  await eventually('it is told', async () => /has told its end already/.test(await shop.journal()));
+  await isQuiet(shop);
+  expect(await shop.finished()).toHaveLength(1);
+});
+
+test('rule 13: a letter of an earlier attempt that is replayed while the next one runs changes nothing', async () => {
+  const shop = await openShop();
+  const worker = await shop.start(shop.rig.home, settings);
+  const [order] = await shop.dispatch([{ attempt: 2 }]);
+  if (!order) throw new Error('there is an order');
+  await saved(shop);
+  const before = agentsOf(shop, worker).map(({ pid }) => pid);
+  await shop.send({ ...order, attempt: 1 });
+  await eventually('it is told', async () => /its board is at attempt 2/.test(await shop.journal()));
+  expect(agentsOf(shop, worker).map(({ pid }) => pid)).toEqual(expect.arrayContaining(before));
+  expect(await shop.finished()).toEqual([]);
+});
+
+test('rules 2, 4, 21: after kill -9 its agents end, and another machine goes on from the checkpoint', async () => {
+  const shop = await openShop();
+  const dead = await shop.start(shop.newHome(), settings);
+  await shop.dispatch([{}]);
+  const commit = await saved(shop);
+  await eventually('its grandchild is there', () => agentsOf(shop, dead).length >= 3);
+  const next = await shop.start(shop.newHome(), settings);
+  dead.child.kill('SIGKILL');
+  const finished = await onlyFinished(shop);
+  await eventually('no process of the dead worker is left', () => agentsOf(shop, dead).length === 0);
+  expect(finished).toMatchObject({ outcome: 'finished', attempt: 1, instance_id: next.instanceId });
+  expect(finished.files.sort()).toEqual(['begun.txt', 'whole.txt']);
+  expect(shop.show(finished.commit, 'whole.txt')).toBe('one');
+  shop.rig.git('merge-base', '--is-ancestor', commit, finished.commit ?? '');
+  const prompt = shop.show(refs(taskId).evidence('storage-1'), 'prompt.md');
+  expect(prompt).toMatch(/interrupted before it could tell its end\. Its work was saved last at 20/);
+  expect(prompt).toMatch(/operation that was running is not\s+assumed to have happened/);
+  expect(prompt).toMatch(/last step[\s\S]*begun/);
+  await isQuiet(shop);
+  expect(await shop.finished()).toHaveLength(1);
+});
+
+test('rule 26: on the same machine also what was never saved is found, and nothing of it is adopted', async () => {
+  const shop = await openShop();
+  const unsaved = {
+    ...settings,
+    NEXUS_CHECKPOINT_INTERVAL: '1h',
+    NEXUS_CHECKPOINT_THROTTLE: '1h',
+    NEXUS_WATCH_EVERY: '1h',
+  };
+  const dead = await shop.start(shop.rig.home, unsaved);
+  await shop.dispatch([{}]);
+  const file = await eventually('the agent has written', () => {
+    const [folder = ''] = workspacesIn(shop.rig.home);
+    return readFileSync(join(folder, 'begun.txt'), 'utf8').includes('one') && folder;
+  });
+  const next = await shop.start(shop.rig.home, unsaved);
+  dead.child.kill('SIGKILL');
+  const finished = await onlyFinished(shop);
+  expect(finished).toMatchObject({ outcome: 'finished', instance_id: next.instanceId });
+  expect(shop.show(finished.commit, 'whole.txt')).toBe('one');
+  const folders = workspacesIn(shop.rig.home);
+  expect(folders).toEqual([file]);
+  await eventually('no process is left', () => shop.agents().length === 0);
+});
+
+test('rules 1, 2, 4: a paused worker is taken over; when it comes back it settles nothing and ends its agents', async () => {
+  const shop = await openShop();
+  const paused = await shop.start(shop.newHome(), settings);
+  await shop.dispatch([{}]);
+  await saved(shop);
+  const next = await shop.start(shop.newHome(), settings);
+  paused.child.kill('SIGSTOP');
+  const finished = await onlyFinished(shop);
+  expect(finished).toMatchObject({ outcome: 'finished', instance_id: next.instanceId });
+  // On another machine nobody could end them; they have no say in anything.
+  expect(agentsOf(shop, paused).length).toBeGreaterThan(0);
+  const before = shop.rig.git('for-each-ref');
+  paused.child.kill('SIGCONT');
+  await eventually('its agents end', () => agentsOf(shop, paused).length === 0);
+  await isQuiet(shop);
+  expect(shop.rig.git('for-each-ref')).toBe(before);
+  expect(await shop.finished()).toEqual([finished]);
+  expect(paused.child.exitCode).toBeNull();
+}, 90_000);
