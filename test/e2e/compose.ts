@@ -16,6 +16,8 @@ export type Fleet = {
   exec(service: string, ...words: string[]): Promise<string>;
   /** The ids of a service's containers. */
   containers(service: string): Promise<string[]>;
+  /** Runs `docker <words>`. */
+  docker(...words: string[]): Promise<string>;
   /** Runs a shell line in one container. */
   within(container: string, line: string): Promise<string>;
   /** Ends everything and removes what is left: containers, volumes, network, images. */
@@ -37,6 +39,7 @@ export const composeFleet = async (settings: Record<string, string>): Promise<Fl
     compose,
     exec: (service, ...words) => compose('exec', '-T', service, ...words),
     containers: async (service) => (await compose('ps', '-q', service)).split('\n').filter(Boolean),
+    docker: (...words) => docker(words),
     within: (container, line) => docker(['exec', container, 'sh', '-c', line]),
     remove: async () => {
       await compose('down', '--volumes', '--rmi', 'local', '--remove-orphans', '--timeout', '10');
