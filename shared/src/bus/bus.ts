@@ -83,6 +83,8 @@ export type ConsumeOptions<S extends ServiceName, T> = {
   slots: number;
   /** How many deliveries more this process can hold just now, asked before each read; left out: what is free. */
   room?: (() => number) | undefined;
+  /** True when no process of what is held lives any more, though it may still be saved: a STOP is carried out then. */
+  ended?: (() => boolean) | undefined;
   handlers: HandlersOf<S, T>;
   /** Handed to every handler beside the bus's own tools. */
   tools: T;
@@ -189,6 +191,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
   await ensureGroups(redis, inboxes, service);
 
   let consumer: Consumer | null = null;
+  let ended = (): boolean => false;
   let alarms: Alarms | null = null;
   const alarmsOf = (): Alarms => {
     alarms ??= openAlarms({ connection, keys, log, sweepMs: limits.sweepMs, publishing });
@@ -200,7 +203,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
     version: options.version ?? '0.1.0',
     control,
     busy: () => consumer?.busy ?? 0,
-    quiet: () => consumer?.quiet ?? true,
+    quiet: () => (consumer?.quiet ?? true) || ended(),
   });
   const report = (part: string, error: Error | null): void => {
     if (error === null) troubles.well(part);
@@ -266,6 +269,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
         measure,
       };
       self.change({ slots: consume.slots });
+      ended = consume.ended ?? ended;
       consumer = new Consumer({
         context,
         mode: consume.mode,

@@ -81,6 +81,8 @@ export type ServiceTools = {
   close?: () => Promise<void>;
   /** How many deliveries more this process can hold just now, asked before each read. */
   room?: () => number;
+  /** True when no process of what is held lives any more, though it may still be saved. */
+  ended?: () => boolean;
 };
 
 export type ServiceDefinition<S extends ServiceName, C extends ConfigDefinition, T extends ServiceTools> = {
@@ -160,7 +162,7 @@ const start = async <S extends ServiceName, C extends ConfigDefinition, T extend
       return told ? null : 'the fleet has not been told yet what it can do';
     });
     const { mode, handlers } = definition;
-    bus.consume({ mode, slots: definition.slots(config), room: tools.room, handlers, tools });
+    bus.consume({ mode, slots: definition.slots(config), room: tools.room, ended: tools.ended, handlers, tools });
   }
   bus.schedule(definition.schedules?.(config) ?? []);
   log.info({ instance_id: bus.instanceId, port: health?.port }, `${definition.name} serves`);
