@@ -273,10 +273,9 @@ const ageClones = (home: string): void => {
       : [];
   for (const clone of [...under(join(home, 'workspaces')).flatMap(under), ...under(join(home, 'gates'))]) {
     const note = join(clone, '.git', 'nexus.json');
-    if (existsSync(note)) {
-      const told = JSON.parse(readFileSync(note, 'utf8')) as object;
-      writeFileSync(note, JSON.stringify({ ...told, made_at: yesterday.toISOString() }));
-    }
+    const told = existsSync(note) ? readFileSync(note, 'utf8') : '';
+    // Where the disk was full a note may hold nothing.
+    if (told !== '') writeFileSync(note, JSON.stringify({ ...JSON.parse(told), made_at: yesterday.toISOString() }));
     utimesSync(clone, yesterday, yesterday);
   }
 };
