@@ -196,6 +196,9 @@ test('rule 5: what is given back is taken by another process, and counts no atte
     return pending[0] === 1;
   });
   await first.close(0);
+  const inbox = first.keys.inbox('finalizer', 'NORMAL');
+  const [row] = (await fabric.redis.xpending(inbox, 'finalizer', '-', '+', 1)) as [string, string, number, number][];
+  expect([row?.[1], row?.[3]]).toEqual(['nobody', 1]);
   const attempts: number[] = [];
   consumeAll(second, 'finalizer', {
     mode: 'take',

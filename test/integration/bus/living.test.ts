@@ -96,3 +96,33 @@ test('rule 20: a message says itself which task it is work for, whatever its thr
   await bus.publish({ ...dispatch('named-within'), thread: 'a talk among people' });
   await eventually('it was handled', () => handled.length === 1);
 });
+
+test('rule 20: work for a task that has ended is refused unless its kind is for such tasks, too', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  const began: string[] = [];
+  consumeAll(bus, 'finalizer', {
+    mode: 'take',
+    slots: 1,
+    work: async (message, tools) => {
+      const { outcome } = message.payload as { outcome?: string };
+      await tools.begin().then(
+        () => began.push(`${outcome} begins`),
+        (error: { code: string }) => began.push(`${outcome} ${error.code}`),
+      );
+      return done();
+    },
+  });
+  await standing(fabric, 'it-failed', 'failed');
+  const checks = { passed: 0, failed: 0, skipped: 0, broken: 0 };
+  const payload = { task_id: 'it-failed', repository: null, commit: null, base_commit: null, checks, proven: false };
+  for (const outcome of ['completed', 'failed'] as const)
+    await bus.publish({
+      type: 'release.requested',
+      payload: { ...payload, outcome } as never,
+      thread: 'it-failed',
+      actor: 'test',
+    });
+  await eventually('both were asked', () => began.length === 2);
+  expect(began).toEqual(['completed TASK_ENDED', 'failed begins']);
+});

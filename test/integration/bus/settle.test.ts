@@ -1,4 +1,5 @@
 import { done, type Outcome } from '@nexus/shared/bus';
+import { removeTask } from '@nexus/shared/ledger/write';
 import { silentLog } from '@nexus/shared/telemetry';
 import { expect, test } from 'vitest';
 import { ensureGroups, openRedis } from '../../../shared/src/bus/redis.ts';
@@ -223,4 +224,112 @@ test('rule 29: what was acknowledged is there after kill -9 of Redis', async () 
   await again.stop();
   await Promise.all(lanes);
   fabric.redis.disconnect();
+});
+
+type Fixed = 'control' | 'journal' | 'parked' | 'due' | 'dead' | 'deadOrder' | 'deaths';
+const park = { end: 'park', id: 'p', json: '{}', delayMs: 1 } as const;
+const bury = { end: 'dead', id: 'd', json: '{}' } as const;
+const fixed: [Fixed, Partial<Settlement>][] = [
+  ['control', {}],
+  ['journal', {}],
+  ['deaths', {}],
+  ['parked', { ending: park }],
+  ['due', { ending: park }],
+  ['dead', { ending: bury }],
+  ['deadOrder', { ending: bury }],
+  ['due', { publish: [{ inbox: '', json: '{}', short: '', id: 'x', delayMs: 5 }] }],
+];
+
+test.each(fixed)('rule 9: with something else under the key %s nothing at all is written', async (name, over) => {
+  const { fabric, bus, inbox, redis, settler, settlement } = await holding(1);
+  const key = bus.keys[name];
+  const publish = [
+    { inbox: bus.keys.inbox('finalizer', 'LOW'), json: '{}', short: '', id: 'y', delayMs: null },
+    ...(over.publish ?? []).map((one) => ({ ...one, inbox: bus.keys.inbox('finalizer', 'LOW') })),
+  ];
+  const write = [{ op: 'patch' as const, key: bus.keys.task('x'), revision: 0, set: { status: 'planning' } }];
+  await fabric.redis.del(key);
+  await fabric.redis.set(key, 'something else');
+  const before = (await fabric.redis.keys(`${fabric.config.prefix}*`)).sort();
+  const line = '{}';
+  expect(await settler.settle(settlement(0, { ...over, line, write, publish, epoch: null }))).toBe(`type ${key}`);
+  expect((await fabric.redis.keys(`${fabric.config.prefix}*`)).sort()).toEqual(before);
+  expect((await fabric.redis.xpending(inbox, 'orchestrator'))[0]).toBe(1);
+  redis.disconnect();
+});
+
+test.each(['journal', 'inbox', 'due', 'parked'] as const)(
+  'rule 9: with something else under the key of the %s a publication is refused whole',
+  async (name) => {
+    const fabric = testFabric();
+    const bus = await fabric.open('gateway', { observer: true });
+    const { keys } = bus;
+    const key = name === 'inbox' ? keys.inbox('orchestrator', 'LOW') : keys[name];
+    await fabric.redis.set(key, 'something else');
+    const delayMs = name === 'due' || name === 'parked' ? { delayMs: 5 } : {};
+    const draft = { ...deletion('refused'), ...delayMs, priority: 'LOW' as const, idempotencyKey: 'k', accept: true };
+    const [refused, beside] = await Promise.allSettled([bus.publish(draft), bus.publish(deletion('beside'))]);
+    expect(refused).toMatchObject({ status: 'rejected', reason: { code: 'BUG' } });
+    expect(beside.status).toBe(name === 'journal' ? 'rejected' : 'fulfilled');
+    const left = await fabric.redis.keys(`${fabric.config.prefix}*`);
+    const well = name === 'journal' ? [] : [keys.inbox('orchestrator', 'NORMAL'), keys.journal];
+    expect(left.sort()).toEqual([key, ...well].sort());
+  },
+);
+
+test('rule 9: a patch of thousands of fields, and thousands of follow-ups, are written whole', async () => {
+  const { fabric, bus, redis, settler, settlement } = await holding(1);
+  const many = Array.from({ length: 5000 }, (_, n) => n);
+  const set = Object.fromEntries(many.map((n) => [`s:${n}`, String(n)]));
+  const inbox = bus.keys.inbox('finalizer', 'LOW');
+  const publish = many.map((n) => ({ inbox, json: `{"n":${n}}`, short: '', id: `f-${n}`, delayMs: null }));
+  const write = [{ op: 'patch' as const, key: bus.keys.board('big'), revision: 0, set }];
+  expect(await settler.settle(settlement(0, { write, publish }))).toBe('ok');
+  expect(await fabric.redis.hlen(bus.keys.board('big'))).toBe(5001);
+  expect(await fabric.redis.xlen(inbox)).toBe(5000);
+  redis.disconnect();
+});
+
+test('rule 1: in a batch an entry that another consumer holds is told from those around it that are ours', async () => {
+  const { fabric, inbox, redis, settler, settlement } = await holding(6);
+  const ids = ((await fabric.redis.xpending(inbox, 'orchestrator', '-', '+', 9)) as [string][]).map(([id]) => id);
+  // One is somebody else's, one came back with a count of its own, one is gone; the batch comes in any order.
+  await fabric.redis.xclaim(inbox, 'orchestrator', 'another', 0, ids[1] as string);
+  await fabric.redis.xclaim(inbox, 'orchestrator', 'another', 0, ids[3] as string);
+  await fabric.redis.xclaim(inbox, 'orchestrator', 'me', 0, ids[3] as string);
+  await fabric.redis.xack(inbox, 'orchestrator', ids[4] as string);
+  const results = await Promise.all([5, 4, 3, 2, 1, 0].map((at) => settler.settle(settlement(at))));
+  expect(results).toEqual(['ok', 'lost', 'lost', 'ok', 'lost', 'ok']);
+  expect(await fabric.redis.xlen(inbox)).toBe(3);
+  redis.disconnect();
+});
+
+test('rule 22: what was commanded of a task goes when the task is removed', async () => {
+  const { fabric, bus, redis, settler, settlement } = await holding(1);
+  await bus.control.command('STOP_ALL', { task: 'gone' }, 'test');
+  await bus.control.command('STOP_ALL', { task: 'stays' }, 'test');
+  expect(await settler.settle(settlement(0, { epoch: null, write: removeTask(bus.keys, 'gone') }))).toBe('ok');
+  expect((await bus.control.read()).scopes).toEqual({ 'task:stays': 'stopped' });
+  expect(await fabric.redis.exists(bus.keys.task('gone'))).toBe(0);
+  redis.disconnect();
+});
+
+test('rule 15: an alarm is set only once its message is settled', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  const inbox = bus.keys.inbox('finalizer', 'NORMAL');
+  const work = async (message: { conversation_thread: string }): Promise<Outcome> => {
+    if (message.conversation_thread === 'lost') {
+      const [[id]] = (await fabric.redis.xpending(inbox, 'finalizer', '-', '+', 1)) as [[string]];
+      await fabric.redis.xclaim(inbox, 'finalizer', 'another', 0, id);
+    }
+    return { is: 'postpone', untilMs: Date.now() + 600_000, why: 'not yet' };
+  };
+  consumeAll(bus, 'finalizer', { mode: 'take', slots: 1, work });
+  await bus.publish(discard('lost'));
+  await bus.publish(discard('parked'));
+  const alarms = `${fabric.config.prefix}:alarms:delayed`;
+  await eventually('an alarm is set', async () => (await fabric.redis.zcard(alarms)) > 0);
+  expect(await fabric.redis.zcard(alarms)).toBe(1);
+  expect(await fabric.redis.zcard(bus.keys.due)).toBe(1);
 });

@@ -107,3 +107,53 @@ test('rule 6: of two suspect entries one runs after the other, and nothing new b
   await eventually('all ran', () => handled.length === 3);
   expect(together).toEqual([]);
 });
+
+test('rule 6: a new checkpoint forgets the deaths of its entry', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  const inbox = bus.keys.inbox('finalizer', 'NORMAL');
+  await bus.publish(discard('goes-on'));
+  await leaveBehind(fabric, inbox, 'finalizer', 'finalizer-dead-5');
+  const known: number[] = [];
+  consumeAll(bus, 'finalizer', {
+    mode: 'take',
+    slots: 1,
+    work: async (_message, tools) => {
+      known.push(await fabric.redis.hlen(bus.keys.deaths));
+      await tools.checkpoint([{ op: 'count', key: bus.keys.stats('2026-01-01'), field: 'step', by: 1 }]);
+      known.push(await fabric.redis.hlen(bus.keys.deaths));
+      return done();
+    },
+  });
+  await eventually('it went on', () => known.length === 2);
+  expect(known).toEqual([1, 0]);
+});
+
+test('rules 3 and 6: what is found unseen carries its deaths, and a death while alone', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer', { limits: { beatMs: 50, unseenMs: 50 } });
+  const inbox = bus.keys.inbox('finalizer', 'NORMAL');
+  const unseen = async (task: string, marks: (name: string) => Record<string, string>): Promise<string> => {
+    await bus.publish(discard(task));
+    await fabric.redis.xreadgroup('GROUP', 'finalizer', bus.instanceId, 'COUNT', 1, 'STREAMS', inbox, '>');
+    const rows = (await fabric.redis.xpending(inbox, 'finalizer', '-', '+', 9)) as [string][];
+    const name = `${inbox}|${rows.at(-1)?.[0]}`;
+    await fabric.redis.hset(bus.keys.deaths, marks(name));
+    return name;
+  };
+  const suspect = await unseen('suspect', (name) => ({ [name]: '2' }));
+  await unseen('died-alone', (name) => ({ [name]: '3', [`${name}|alone`]: 'died' }));
+  const alone: (string | null)[] = [];
+  consumeAll(bus, 'finalizer', {
+    mode: 'take',
+    slots: 3,
+    work: async () => {
+      alone.push(await fabric.redis.hget(bus.keys.deaths, `${suspect}|alone`));
+      return done();
+    },
+  });
+  await eventually('the suspect ran', () => alone.length === 1);
+  expect(alone).toEqual([bus.instanceId]);
+  const letter = await eventually('the other is dead', async () => (await bus.dead.list()).letters[0]);
+  expect(letter).toMatchObject({ code: 'POISON', envelope: { conversation_thread: 'died-alone' } });
+});

@@ -6,18 +6,33 @@
 --   inbox, json, text for the journal or '' for the json, id, delay in ms or '',
 --   limit of tasks in flight or '', seen key or '', text to remember,
 --   mark key or '', number of attachments, (key, text)*
--- Returns: for each message 'ok', 'seen ' .. remembered text, or 'full ' .. number of tasks in flight.
+-- Returns: for each message 'ok', 'seen ' .. remembered text, 'full ' .. number of tasks in flight, or 'type ' .. key.
 -- Atomic: the check of what was seen, the attachments and the message itself.
 local at = 4
 local journal = {}
 local results = {}
+local types = {}
+
+-- Checked before anything of a message is written: Lua does not roll back (rule 9).
+local function unfit(key, wanted)
+  local found = types[key]
+  if not found then
+    found = redis.call('TYPE', key).ok
+    types[key] = found
+  end
+  if found ~= 'none' and found ~= wanted then return 'type ' .. key end
+end
+local broken = unfit(KEYS[1], 'stream')
+
 for n = 1, tonumber(ARGV[4]) do
   local inbox, json, short, id, delay = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
   local limit, seen, remember, mark = ARGV[at + 6], ARGV[at + 7], ARGV[at + 8], ARGV[at + 9]
   local attachments = tonumber(ARGV[at + 10])
   at = at + 10
-  local result = 'ok'
-  if seen ~= '' then
+  local result = broken or unfit(inbox, 'stream')
+  if not result and delay ~= '' then result = unfit(ARGV[3], 'hash') or unfit(KEYS[3], 'zset') end
+  result = result or 'ok'
+  if result == 'ok' and seen ~= '' then
     local before = redis.call('GET', seen)
     if before then result = 'seen ' .. before end
   end
