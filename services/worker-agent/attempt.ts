@@ -44,6 +44,7 @@ export type WorkerTools = {
   isClaimed(token: string): Promise<boolean>;
   /** How many attempts more this machine can hold just now. */
   room?: () => number;
+  ended?: () => boolean;
   /** Counts an attempt that ended. */
   count(outcome: string): void;
   close?: () => Promise<void>;
@@ -69,6 +70,8 @@ export type Attempt = {
   /** Paths that its last commit could not take in: its workspace stays for a while. */
   leftOut: string[];
   doing(what: string): void;
+  /** Its processes were ended for good. */
+  dead(survivors: number[]): void;
   /** What is written down with each checkpoint, as it stands now. */
   progress: { step: string; session: string | null; spentMs(): number };
 };
@@ -88,7 +91,7 @@ export const runAttempt = async (
     since: new Date(beganAt).toISOString(),
   });
   try {
-    const attempt = await openAttempt(order, record, tools, beganAt, running.doing);
+    const attempt = await openAttempt(order, record, tools, beganAt, running);
     const context = contextOf(attempt);
     const runtime = await runtimeFor(attempt, context);
     if ('code' in runtime) return failedBefore(attempt, { code: runtime.code, says: runtime.message }, '');
@@ -103,7 +106,7 @@ const openAttempt = async (
   record: AttemptRecord,
   tools: HandlerTools & WorkerTools,
   beganAt: number,
-  doing: Attempt['doing'],
+  running: Pick<Attempt, 'doing' | 'dead'>,
 ): Promise<Attempt> => {
   const task = await readTask(tools.store, tools.keys, order.task_id);
   if (task === null) throw fail('TASK_UNKNOWN', { task: order.task_id });
@@ -133,8 +136,9 @@ const openAttempt = async (
     // A set-up command is shown as it was asked for.
     doing: (what) => {
       progress.step = tools.redactor.text(what).replaceAll(/\s+/g, ' ').trim().slice(0, 300) || progress.step;
-      doing(progress.step);
+      running.doing(progress.step);
     },
+    dead: running.dead,
   };
 };
 
@@ -293,9 +297,9 @@ const superviseAgent = (
 };
 
 /** Ends whatever still bears the mark; says how many there were, with those that were `ended` before. */
-const endLeftovers = async ({ mark, note }: Attempt, { folder }: Workspace, ended: number): Promise<void> => {
+const endLeftovers = async ({ mark, note, tools }: Attempt, { folder }: Workspace, ended: number): Promise<void> => {
   const left = ended + listMarked().filter((found) => found.mark === mark).length;
-  const survivors = await endMarked(mark, { folder });
+  const survivors = await endMarked(mark, { folder, ...(tools.signal.aborted ? { graceMs: 200 } : {}) });
   if (left > 0) note(`ended ${left - survivors.length} process(es) that the agent had left running`);
   if (survivors.length > 0) note(`could not end processes ${survivors.join(', ')}`);
 };
@@ -306,7 +310,8 @@ const interrupted = async (
   checkpoints: Checkpoints | null,
 ): Promise<void> => {
   const { tools, mark } = attempt;
-  await endMarked(mark, { graceMs: 500, folder: workspace?.folder });
+  // The agent itself has had its time after TERM: what is left now hid from that.
+  attempt.dead(await endMarked(mark, { graceMs: 200, folder: workspace?.folder }));
   const claimCounts = !isFailure(tools.signal.reason, 'CLAIM_LOST', 'TASK_ENDED');
   if (!claimCounts || workspace === null || checkpoints === null) return;
   attempt.doing('saves its work before it stops');

@@ -51,7 +51,8 @@ const open = async (context: Context): Promise<WorkerTools> => {
   };
   const { isClaimed } = bus;
   const { room } = admission;
-  return { config: settings, catalog, runtimes, redactor, running, isClaimed, room, count, close };
+  const ended = () => running.deadCount() === bus.busy();
+  return { config: settings, catalog, runtimes, redactor, running, isClaimed, room, ended, count, close };
 };
 
 /** What this machine can hold; `/ready` and presence say why it is nothing. */

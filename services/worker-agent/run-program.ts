@@ -28,6 +28,7 @@ export const runProgram = async (request: RunRequest, command: Command, input: s
       onOutput: request.onOutput,
       mark: request.mark,
       leashed: true,
+      ownFolder: true,
       graceMs,
     });
     return resultOf(result, request);

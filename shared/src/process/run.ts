@@ -43,6 +43,8 @@ export type RunOptions = {
   mark?: string | undefined;
   /** Start it through the leash, which ends every process of the mark if we die. Needs `mark`. */
   leashed?: boolean | undefined;
+  /** Nobody else works in the folder: what is found there and says nothing of us is of the tree, too. */
+  ownFolder?: boolean | undefined;
   /** Between TERM and KILL. Default 2000. */
   graceMs?: number | undefined;
 };
@@ -135,7 +137,7 @@ const start = (options: RunOptions): Started => {
   const [file, ...args] = typeof options.command === 'string' ? ['sh', '-c', options.command] : options.command;
   const runId = randomUUID();
   const env = allowedEnv({ ...options.env, ...(options.mark ? { NEXUS_MARK: options.mark } : {}), NEXUS_RUN: runId });
-  const tree: Tree = { entry: `NEXUS_RUN=${runId}` };
+  const tree: Tree = { entry: `NEXUS_RUN=${runId}`, folder: options.ownFolder ? options.folder : undefined };
   if (!options.leashed) {
     const child = spawn(file, args, options, env);
     return { child, tree: { ...tree, root: child.pid }, exit: exitOf(child, options) };

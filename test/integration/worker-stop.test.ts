@@ -1,0 +1,122 @@
+/** Stop as a worker sees it, with real processes: every agent's whole tree dies, its work is saved, and it goes on. */
+import { spawnSync } from 'node:child_process';
+import { expect, test } from 'vitest';
+import { eventually } from '../tools/eventually.ts';
+import { openShop, type Shop, workspacesIn } from '../tools/worker-process.ts';
+
+/** Agents that do not want to end, each in its own way; `far` is where a program goes that hides. */
+const stubborn: Record<string, string> = {
+  'ignores TERM': 'trap "" TERM; sleep 301 & while :; do sleep 0.1; done',
+  'left its session': 'setsid sleep 302 & setsid sh -c "trap \\"\\" TERM; sleep 303; sleep 303" & sleep 304',
+  'lost its parent': 'setsid -f setsid -f sleep 305; (setsid sleep 306 &) ; sleep 307',
+  'emptied its environment':
+    'env -i setsid -f /bin/sleep 308; env -i setsid -f /bin/sh -c "trap \\"\\" TERM; /bin/sleep 309; /bin/sleep 309"; sleep 310',
+};
+const sleepers = (): string[] =>
+  spawnSync('ps', ['-eo', 'stat=,args='], { encoding: 'utf8' })
+    .stdout.split('\n')
+    .filter((line) => /^[^Z].*\bsleep 3(0\d|10)$/.test(line));
+
+const settings = (command: string) => ({
+  NEXUS_AGENT_COMMAND: `if [ -e half.txt ]; then echo whole > whole.txt; exit 0; fi; echo half > half.txt; ${command}`,
+  NEXUS_RUNTIME: 'command',
+  NEXUS_SLOTS: '3',
+});
+const subtasks = ['one', 'two', 'three'];
+
+const confirmed = async (shop: Shop, instance: string): Promise<number> => {
+  const text = await shop.fabric.redis.hget(`${shop.fabric.config.prefix}:presence`, instance);
+  return JSON.parse(text ?? '{}').confirmed_epoch;
+};
+
+test.each(Object.entries(stubborn))(
+  'rules 17, 20, 21: STOP ends an agent that %s, within two seconds',
+  async (_, command) => {
+    const shop = await openShop();
+    const worker = await shop.start(shop.rig.home, settings(command));
+    await shop.dispatch(subtasks.map((subtask_id) => ({ subtask_id })));
+    await eventually('all agents are well under way', () => sleepers().length >= 3 && shop.agents().length >= 6);
+    const began = performance.now();
+    const { epoch } = await shop.bus.control.command('STOP_ALL', null, 'test');
+    await eventually('all of them are dead', () => sleepers().length === 0 && shop.agents().length === 0);
+    const deadMs = performance.now() - began;
+    await eventually('the worker has confirmed it', async () => (await confirmed(shop, worker.instanceId)) === epoch);
+    const confirmedMs = performance.now() - began;
+    expect(deadMs).toBeLessThan(2000);
+    expect(confirmedMs).toBeLessThan(3000);
+    await eventually('all work is saved', async () =>
+      (await shop.pending()).every(({ consumer }) => consumer === 'nobody'),
+    );
+    expect(performance.now() - began).toBeLessThan(15_000);
+    for (const subtask of subtasks) {
+      const { checkpoint } = await shop.attempt(subtask);
+      expect(shop.show(checkpoint?.commit, 'half.txt')).toBe('half');
+    }
+    expect(await shop.pending()).toEqual(Array(3).fill({ consumer: 'nobody', deliveries: 1 }));
+    expect(workspacesIn(shop.rig.home)).toEqual([]);
+  },
+  60_000,
+);
+
+test('rule 17: RESUME_ALL goes on from the checkpoints', async () => {
+  const shop = await openShop();
+  const often = { ...settings('sleep 300'), NEXUS_CHECKPOINT_INTERVAL: '200ms' };
+  await shop.start(shop.rig.home, often);
+  await shop.dispatch([{ subtask_id: 'one' }]);
+  await eventually('the agent has used a part of its box', async () => {
+    const { checkpoint } = await shop.attempt('one');
+    return (checkpoint?.spent_ms ?? 0) > 1000;
+  });
+  await shop.bus.control.command('STOP_ALL', null, 'test');
+  const { checkpoint } = await eventually('its work is saved', async () => {
+    const found = await shop.attempt('one');
+    return found.checkpoint && (await shop.pending())[0]?.consumer === 'nobody' && found;
+  });
+  expect(checkpoint?.spent_ms).toBeGreaterThan(1000);
+  await shop.bus.control.command('RESUME_ALL', null, 'test');
+  const finished = await eventually('it ends', async () => (await shop.finished())[0]);
+  expect(finished).toMatchObject({ outcome: 'finished', attempt: 1, files: ['half.txt', 'whole.txt'] });
+});
+
+test('rule 22: a time box is that of the attempt: what it used before a stop is used after it, and the stop is not', async () => {
+  const shop = await openShop();
+  const command = 'while :; do sleep 0.1; done';
+  await shop.start(shop.rig.home, {
+    NEXUS_AGENT_COMMAND: command,
+    NEXUS_RUNTIME: 'command',
+    NEXUS_CHECKPOINT_INTERVAL: '200ms',
+  });
+  await shop.dispatch([{ subtask_id: 'one', time_box_minutes: 6 / 60 }]);
+  await eventually('half of it is used', async () => /50 % of the time box/.test(await shop.journal()));
+  await shop.bus.control.command('STOP_ALL', null, 'test');
+  const given = await eventually(
+    'it is given back',
+    async () => (await shop.pending())[0]?.consumer === 'nobody' && shop.attempt('one'),
+  );
+  const spentMs = given.checkpoint?.spent_ms ?? 0;
+  expect(spentMs).toBeGreaterThanOrEqual(3000);
+  // Longer than what is left of the box: counted, it would be used up at once.
+  await new Promise((resolve) => setTimeout(resolve, 3500));
+  await shop.bus.control.command('RESUME_ALL', null, 'test');
+  const resumedAt = performance.now();
+  const finished = await eventually('it ends', async () => (await shop.finished())[0]);
+  expect(finished).toMatchObject({ outcome: 'timed_out', code: 'AGENT_TIMED_OUT' });
+  const ranMs = performance.now() - resumedAt;
+  expect(ranMs).toBeGreaterThan(6000 - spentMs - 300);
+  expect(ranMs).toBeLessThan(6000);
+  const told = [...(await shop.journal()).matchAll(/(\d+) % of the time box/g)].map(([, percent]) => percent);
+  expect(told).toEqual(['50', '80', '100']);
+}, 60_000);
+
+test('SIGTERM saves what agents have and gives it back, before the worker ends', async () => {
+  const shop = await openShop();
+  const worker = await shop.start(shop.rig.home, settings('sleep 300'));
+  await shop.dispatch([{ subtask_id: 'one' }]);
+  await eventually('the agent works', () => shop.agents().length > 1);
+  worker.child.kill('SIGTERM');
+  await eventually('the worker has ended', () => worker.child.exitCode === 0);
+  expect(shop.agents()).toEqual([]);
+  const { checkpoint } = await shop.attempt('one');
+  expect(shop.show(checkpoint?.commit, 'half.txt')).toBe('half');
+  expect(await shop.pending()).toEqual([{ consumer: 'nobody', deliveries: 1 }]);
+});
