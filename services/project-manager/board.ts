@@ -9,10 +9,9 @@
  *
  * Every message may come twice, late or out of order: it counts only for the attempt that the board is at and
  * in the state that it belongs to, and changes nothing otherwise (a verdict `broken` that comes twice costs one
- * gate run more). The concerns, in the order of a subtask's
- * life: `decompose.ts` `graph.ts` `dispatch.ts` `attempts.ts` `ladder.ts` `escalation.ts` `merge-queue.ts` `red-tests.ts`
- * `ending.ts`;
- * all of them work on a `draft.ts`. `transition.ts` reads, decides and answers with the writes.
+ * gate run more). The concerns, in the order of a subtask's life: `decompose.ts` `graph.ts` `dispatch.ts`
+ * `attempts.ts` `ladder.ts` `escalation.ts` `merge-queue.ts` `red-tests.ts` `ending.ts`; all of them work on a
+ * `draft.ts`. `transition.ts` reads, decides and answers with the writes.
  */
 import type { KindsTo, PayloadOf } from '@nexus/shared/messages';
 import { endedTask } from '@nexus/shared/messages/domain';

@@ -58,7 +58,7 @@ test('a wait that is over twice, too late or for another attempt changes nothing
   expect(elapsed(1)).toEqual([]);
 });
 
-test('after its retries it is given to another agent once, then the orchestrator is asked; all of it is counted', () => {
+test('after its retries another agent has one attempt, then the orchestrator is asked; all is counted', () => {
   const game = failing();
   for (let attempt = 1; attempt <= 4; attempt++) game.fail('build');
   expect(game.part('build')).toMatchObject({

@@ -24,6 +24,7 @@ export type PlayOptions = {
   rules?: Partial<Rules>;
   capacity?: number;
   runtimes?: readonly string[];
+  chance?: () => number;
   /** Slots that other tasks hold. */
   others?: Record<string, number>;
 };
