@@ -187,7 +187,8 @@ its own, as many side by side as their \`depends_on\` allows. So cut along files
 depend on each other, and make every goal understandable by itself. Of a subtask, \`id\` (lower-case letters, digits,
 dashes), \`title\`, \`role\` and \`goal\` are needed; \`kind\` is \`code\` (the default), \`tests_first\` (tests that
 may fail until a later subtask implements them) or \`report\` (a document); \`depends_on\` lists ids of
-this plan, without a cycle; \`time_box_minutes\` is at most 120 (30 if left out).
+this plan, without a cycle; \`time_box_minutes\` is at most 120 (30 if left out); over 60 it
+needs \`"time_box_level": "warning"\` beside it.
 
 \`\`\`json
 ${JSON.stringify(planExample, null, 2)}
