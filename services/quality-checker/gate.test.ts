@@ -1,138 +1,35 @@
-/** The gate on real repositories, with real commands. Only the bus's own tools are made by hand. */
-import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { keysOf, type LiveEvent, type Message, type Outcome } from '@nexus/shared/bus';
+/** The gate on real repositories, with real commands. */
+
+import { existsSync } from 'node:fs';
+import { mkdir, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { HandlerTools } from '@nexus/shared/bus';
 import { fail } from '@nexus/shared/errors';
-import { createHub, hubPath, readEvidence, readRef, refs } from '@nexus/shared/git';
-import { catalog, type PayloadOf } from '@nexus/shared/messages';
-import { listMarked } from '@nexus/shared/process';
-import { silentLog } from '@nexus/shared/telemetry';
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import { loadChecks } from './define-check.ts';
+import { readEvidence, readRef } from '@nexus/shared/git';
+import { expect, test } from 'vitest';
+import {
+  bad,
+  base,
+  checkouts,
+  commit,
+  events,
+  gate,
+  git,
+  good,
+  home,
+  hub,
+  integrate,
+  names,
+  nodeTest,
+  npmProject,
+  setBase,
+  submitted,
+  survivors,
+  toolsFor,
+  work,
+} from '../../test/tools/gate.ts';
 import { sweepGates } from './leftovers.ts';
 import { onCandidateSubmitted } from './on-candidate-submitted.ts';
-
-type Tools = Parameters<typeof onCandidateSubmitted>[1];
-type Verdict = PayloadOf<'verdict.reached'>;
-type Files = Record<string, string | null>;
-
-const task = 'try-it-abc123';
-const names = refs(task);
-const definitions = await loadChecks();
-let home = '';
-let work = '';
-let hub = '';
-let base = '';
-let deliveries = 0;
-let events: LiveEvent[] = [];
-
-beforeEach(async () => {
-  home = await mkdtemp(join(tmpdir(), 'nexus-gate-'));
-  work = join(home, 'work');
-  hub = hubPath(home, task);
-  base = (await createHub({ hub, repository: null, base: null })).baseCommit;
-  git(home, 'clone', '-q', hub, work);
-  git(work, 'fetch', '-q', 'origin', names.integration);
-  events = [];
-});
-afterEach(() => rm(home, { recursive: true, force: true }));
-
-const git = (folder: string, ...args: string[]): string =>
-  execFileSync('git', ['-c', 'user.name=T', '-c', 'user.email=t@t', ...args], {
-    cwd: folder,
-    encoding: 'utf8',
-    stdio: 'pipe',
-  }).trim();
-
-/** Commits files (null: deleted) onto a commit, and pushes it to a ref of the hub. */
-const commit = async (files: Files, onto = base, ref = 'refs/nexus/x/attempt'): Promise<string> => {
-  git(work, 'checkout', '-q', '--force', '--detach', onto);
-  for (const [path, text] of Object.entries(files)) {
-    if (text === null) await rm(join(work, path));
-    else {
-      await mkdir(dirname(join(work, path)), { recursive: true });
-      await writeFile(join(work, path), text);
-    }
-  }
-  git(work, 'add', '-A');
-  git(work, 'commit', '-qm', 'work');
-  git(work, 'push', '-q', '--force', hub, `HEAD:${ref}`);
-  return git(work, 'rev-parse', 'HEAD');
-};
-
-/** The head of integration now holds these files. */
-const integrate = async (files: Files): Promise<void> => {
-  base = await commit(files, base, names.integration);
-};
-
-const toolsFor = (signal: AbortSignal = new AbortController().signal): Tools => ({
-  log: silentLog(),
-  signal,
-  now: () => Date.now(),
-  claim: { instanceId: 'checker-1', token: `checker-1-${++deliveries}`, epoch: 1 },
-  keys: keysOf('{test}'),
-  store: null as never,
-  begin: async () => {},
-  checkpoint: async () => {},
-  tell: (event) => void events.push(event),
-  config: {
-    home,
-    slots: 1,
-    checkTimeoutMs: 60_000,
-    setupTimeoutMs: 60_000,
-    checkOutputMax: 1_000_000,
-    checkLogMax: 100_000,
-    diskReserve: 0,
-  } as Tools['config'],
-  definitions,
-  redact: (text) => text.replaceAll('hunter2', '(redacted)'),
-  sweep: () => undefined,
-});
-
-const submitted = (payload: Partial<PayloadOf<'candidate.submitted'>>): Message<'candidate.submitted'> =>
-  ({
-    timestamp: '2026-01-02T03:04:05.000Z',
-    payload: {
-      task_id: task,
-      subtask_id: 'part',
-      attempt: 1,
-      title: 'A part',
-      kind: 'code',
-      commit: base,
-      integration: base,
-      setup: null,
-      checks: [],
-      before: null,
-      allowed_red: [],
-      ...payload,
-    },
-  }) as Message<'candidate.submitted'>;
-
-/** What the outcome publishes, as the catalog reads it. */
-const verdictOf = (outcome: Outcome): Verdict => {
-  if (outcome.is !== 'done') throw new Error(`it was ${outcome.is}`);
-  return catalog['verdict.reached'].payload.parse(outcome.publish[0]?.payload);
-};
-
-const gate = async (payload: Partial<PayloadOf<'candidate.submitted'>>): Promise<Verdict> => {
-  const verdict = verdictOf(await onCandidateSubmitted(submitted(payload), toolsFor()));
-  expect(checkouts()).toEqual([]);
-  return verdict;
-};
-
-/** What lies among the gates beside the manifest that keeps them apart. */
-const checkouts = (): string[] => readdirSync(join(home, 'gates')).filter((name) => name !== 'package.json');
-
-const nodeTest = (...tests: [name: string, body: string][]): string =>
-  `import { test } from 'node:test';\nimport assert from 'node:assert';\n` +
-  `${tests.map(([name, body]) => `test('${name}', () => { ${body} });`).join('\n')}\n`;
-const good = 'assert.ok(true);';
-const bad = 'assert.equal(1, 2);';
-const npmProject = (scripts: Record<string, string>, more: object = {}): string =>
-  JSON.stringify({ name: 'p', version: '1.0.0', type: 'module', scripts, ...more });
 
 test('a candidate whose tests pass is passed, with the command, counts and log that prove it', async () => {
   const verdict = await gate({ commit: await commit({ 'a.test.mjs': nodeTest(['adds', good], ['subtracts', good]) }) });
@@ -281,7 +178,7 @@ test('tests that are written first may be red where they are new, and nowhere el
 test('red tests may stay red as long as somebody else has yet to write their code', async () => {
   await integrate({ 'a.test.mjs': nodeTest(['old', good]) });
   const first = await gate({ commit: await commit({ 'b.test.mjs': nodeTest(['new', bad]) }), kind: 'tests_first' });
-  base = first.tested_commit ?? '';
+  setBase(first.tested_commit ?? '');
   git(work, 'fetch', '-q', hub, names.tested('part', 1));
   const mine = await commit({ 'x.txt': 'x' }, base);
   const asked = { commit: mine, before: first.checks };
@@ -298,7 +195,7 @@ test('a check that never ends is ended with all its children, and has failed', a
   expect(verdict.verdict).toBe('failed');
   expect(verdict.checks[0]).toMatchObject({ name: 'slow', state: 'failed', exit_code: null });
   expect(verdict.checks[0]?.why).toContain('did not end and was ended after');
-  expect(listMarked().filter(({ mark }) => mark === `checker-1-${deliveries}`)).toEqual([]);
+  expect(survivors()).toEqual([]);
 });
 
 test('the checks of the task come first, with their own limits, and no secret stays in a log', async () => {
@@ -351,11 +248,11 @@ test('a gate that is stopped ends its processes and gives the candidate back', a
   const mine = await commit({ 'a.txt': 'x' });
   const stop = new AbortController();
   const tools = toolsFor(stop.signal);
-  const tell: Tools['tell'] = ({ event }) =>
+  const tell: HandlerTools['tell'] = ({ event }) =>
     void (event === 'check.started' && stop.abort(fail('STOPPED', { epoch: 2 })));
   const message = submitted({ commit: mine, checks: [{ name: 'slow', command: 'sleep 600' }] });
   const outcome = await onCandidateSubmitted(message, { ...tools, tell });
   expect(outcome.is).toBe('give_back');
-  expect(listMarked().filter(({ mark }) => mark === tools.claim.token)).toEqual([]);
+  expect(survivors()).toEqual([]);
   expect(existsSync(join(home, 'gates', tools.claim.token))).toBe(false);
 });

@@ -7,6 +7,7 @@
  * What a command leaves running is ended after it, so a server that a test forgot disturbs neither the next check nor
  * the machine. Every process carries the mark of the claim.
  */
+import { statfs } from 'node:fs/promises';
 import type { Check, CheckState } from '@nexus/shared/messages/domain';
 import { type ProcessResult, run } from '@nexus/shared/process';
 import { type SetUpCache, setUp } from '@nexus/shared/project';
@@ -24,7 +25,7 @@ export type Runner = {
   signal: AbortSignal;
   /** Where set-ups are kept; null where this one is the person's own. */
   cache: SetUpCache | null;
-  limits: { checkTimeoutMs: number; setupTimeoutMs: number; checkOutputMax: number; checkLogMax: number };
+  limits: Record<'checkTimeoutMs' | 'setupTimeoutMs' | 'checkOutputMax' | 'checkLogMax' | 'diskReserve', number>;
   redact(text: string): string;
   started(name: string, command: string): void;
   finished(check: Check): void;
@@ -58,7 +59,8 @@ const brokenSetUp = async (commands: readonly string[], runner: Runner): Promise
     onCommand: (command) => runner.started(setUpName, command),
   });
   if (failed === null) return null;
-  const why = `The set-up ${endingOf(failed.result, runner)}.`;
+  const full = isDiskFull(failed.result) ? `The disk is full (${await freeMb(folder)} MB are free): the` : 'The';
+  const why = `${full} set-up ${endingOf(failed.result, runner)}.`;
   return finish({ name: setUpName, state: 'broken', why, ...failed, log, counted: nothing }, runner);
 };
 
@@ -71,7 +73,8 @@ const runCheck = async (planned: PlannedCheck, command: string, runner: Runner):
   if (endedFromOutside(result)) result = await runCommand(command, timeoutMs, runner);
   const log = `$ ${command}\n${result.output}`;
   const counted = read(planned.reads, result.output, runner.folder);
-  return finish({ name, command, ...stateOf(result, counted, runner), result, log, counted }, runner);
+  const state = (await stateOfFull(result, runner)) ?? stateOf(result, counted, runner);
+  return finish({ name, command, ...state, result, log, counted }, runner);
 };
 
 /**
@@ -82,6 +85,23 @@ const endedFromOutside = ({ exitCode, signal, timedOut, outputLimited }: Process
   !timedOut &&
   !outputLimited &&
   (['SIGHUP', 'SIGINT', 'SIGTERM', 'SIGKILL'].includes(signal ?? '') || [129, 130, 137, 143].includes(exitCode ?? 0));
+
+/** How programs say that the disk is full. */
+const isDiskFull = ({ output }: ProcessResult): boolean =>
+  /\bENOSPC\b|No space left on device|Disk quota/i.test(output);
+
+const freeMb = async (folder: string): Promise<number> => {
+  const { bavail, bsize } = await statfs(folder);
+  return Math.floor((bavail * bsize) / 1e6);
+};
+
+/** A check that failed for want of room is nobody's fault: it says so, and less is free than a gate begins with. */
+const stateOfFull = async (result: ProcessResult, { folder, limits }: Runner) => {
+  if (result.exitCode === 0 || !isDiskFull(result)) return null;
+  const free = await freeMb(folder);
+  if (free * 1e6 >= limits.diskReserve) return null;
+  return { state: 'broken', why: `The disk is full: ${free} MB are free.` } as const;
+};
 
 const nothing: Counted = { tests: null, failing: [] };
 

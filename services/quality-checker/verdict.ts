@@ -202,7 +202,7 @@ const ruleBroken = (check: Check, before: Check | undefined, evidence: Evidence)
 
 /** Signs that something outside the project was missing. */
 const outage =
-  /ENOTFOUND|EAI_AGAIN|ECONN(?:REFUSED|RESET)|ETIMEDOUT|E(?:NET|HOST)UNREACH|ENOSPC|EACCES|EMFILE|code E(?:5\d\d|429)\b/;
+  /No space left on device|Disk quota|ENOTFOUND|EAI_AGAIN|ECONN(?:REFUSED|RESET)|ETIMEDOUT|E(?:NET|HOST)UNREACH|ENOSPC|EACCES|EMFILE|code E(?:5\d\d|429)\b/;
 
 const isOutage = ({ log_tail }: Check): boolean => outage.test(log_tail);
 
