@@ -33,6 +33,7 @@ export const service = defineService({
   config,
   mode: 'stream',
   slots: (settings) => settings.slots,
+  schedules: () => [{ name: 'retention', everyMs: 3_600_000, type: 'retention.due', payload: {} }],
   open,
   handlers: {
     'task.submitted': onTaskSubmitted,

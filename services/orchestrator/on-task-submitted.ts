@@ -27,7 +27,7 @@ export const onTaskSubmitted: Handler<'task.submitted', Tools> = async (message,
 /** Submitted twice is made once: whoever did it reads where the task stands. */
 const again = (tools: HandlerTools, { head }: TaskView): Outcome => {
   const { task_id, status, reason } = head;
-  const text = `"${task_id}" was submitted again. It is ${status} and was left as it is; another task needs another id.`;
+  const text = `"${task_id}" was submitted again. It is ${status}, and left as it is. Another task needs another id.`;
   tools.log.info({ task: task_id, status }, text);
   tools.tell({ event: 'task.changed', task_id, text, data: { status, reason } });
   return done();

@@ -5,7 +5,7 @@ import { catalogConfig, foldersOf, graphProblems, openCatalog } from '@nexus/sha
 import { loadConfig } from '@nexus/shared/config';
 import { plannedSubtask, plan as planSchema, type TaskRequest } from '@nexus/shared/messages/domain';
 import { describe, expect, test } from 'vitest';
-import { planRequest } from './strategy.ts';
+import { plannerFor, planRequest } from './strategy.ts';
 
 const catalog = await openCatalog();
 const now = Date.parse('2030-01-01T12:00:00Z');
@@ -127,10 +127,31 @@ describe('roles in place of a workflow', () => {
     }
   });
 
+  test('take a long time box with the level that its agent says', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'nexus-agents-'));
+    try {
+      const front = 'name: slow\ndescription: Works long.\nlimits: {time_box_minutes: 90, time_box_level: warning}';
+      writeFileSync(join(folder, 'slow.md'), `---\n${front}\n---\nYou work.\n`);
+      const own = await openCatalog(foldersOf(loadConfig(catalogConfig, { NEXUS_AGENTS_FOLDER: folder })));
+      const [node] = planRequest(own, { request: 'Do it', roles: ['slow'] }, [], now).subtasks;
+      expect(node).toMatchObject({ time_box_minutes: 90, time_box_level: 'warning' });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
   test('get an analyst in front where one is asked for and none begins', () => {
     expect(shape({ roles: ['builder'], analyst: true })).toEqual(['analyse:report<', 'builder:code<analyse']);
     expect(shape({ roles: ['analyst', 'builder'], analyst: true })[0]).toBe('analyst:report<');
   });
+});
+
+test('a planner for what failed says what it was and why it failed, whatever their length', () => {
+  const failed = { subtask_id: `x${'-y'.repeat(23)}`, title: 'Build it', goal: 'g'.repeat(8000), reason: 'Red.' };
+  const planner = plannerFor(catalog, failed);
+  expect(planner).toMatchObject({ role: 'planner', kind: 'report', grows: true, title: 'Plan anew: Build it' });
+  expect(planner?.goal).toMatch(/"Build it" failed in every attempt[\s\S]*Why it failed: Red\./);
+  expect(plannerFor({ ...catalog, agents: new Map() }, failed)).toBeNull();
 });
 
 test('the mode asked for is passed on, parallel otherwise', () => {

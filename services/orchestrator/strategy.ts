@@ -128,10 +128,15 @@ const chainOf = (catalog: Catalog, roles: readonly string[]): PlannedSubtask[] =
       depends_on: before === undefined ? [] : [before],
       grows: at === planner,
       stands_for_plan: at === stands,
-      ...(agent.limits?.time_box_minutes ? { time_box_minutes: agent.limits.time_box_minutes } : {}),
+      ...timeBoxOf(agent),
     });
   });
 };
+
+const timeBoxOf = ({ limits }: AgentDefinition): Partial<PlannedSubtask> => ({
+  ...(limits?.time_box_minutes ? { time_box_minutes: limits.time_box_minutes } : {}),
+  ...(limits?.time_box_minutes && limits.time_box_level ? { time_box_level: limits.time_box_level } : {}),
+});
 
 /** Whether an agent's part of a chain is what a plan would be made of. */
 const builds = (agent: AgentDefinition): boolean =>

@@ -96,6 +96,7 @@ test.each([
   ['an unknown id', [{ id: 'a', depends_on: ['nobody'] }], '"nobody", which does not exist'],
   ['the replaced node as a dependency', [{ id: 'a', depends_on: ['build'] }], '"build", which does not exist'],
   ['an unknown role', [{ id: 'a', role: 'wizard' }], 'No agent has the role or id "wizard"'],
+  ['a time box over an hour', [{ id: 'a', time_box_minutes: 90 }], 'needs time_box_level: "warning"'],
   ['an id twice', [{ id: 'a' }, { id: 'a' }], '"a" occurs twice'],
   ['an id of the board', [{ id: 'test' }], '"test" occurs twice'],
   ['a dependency twice', [{ id: 'b' }, { id: 'a', depends_on: ['b', 'b'] }], 'names a dependency twice'],
@@ -103,6 +104,12 @@ test.each([
   ['more text than a message holds', [{ id: 'a', files: Array(60).fill('x'.repeat(500)) }], 'more than 24000 bytes'],
 ])('a plan with %s goes back to its planner with what is wrong', (_, nodes: NodeGiven[], says) => {
   expect(refusalOf(...nodes)).toContain(says);
+});
+
+test('a time box over an hour that says so is taken, and every subtask says its level', () => {
+  const game = atPlanner();
+  game.finish('plan', { plan: fileOf({ id: 'a', time_box_minutes: 90, time_box_level: 'warning' }, { id: 'b' }) });
+  expect([game.part('a').time_box_level, game.part('b').time_box_level]).toEqual(['warning', 'safe']);
 });
 
 test('a plan that grows the board beyond the limit goes back', () => {

@@ -159,7 +159,7 @@ test('three failures, another agent, a new plan, a person, and then it completes
   expect(await listWaiting(bus.store, bus.keys)).toEqual([]);
 });
 
-test('nobody answers: the task fails with what it waited for, its board is closed, and its report is asked for', async () => {
+test('nobody answers: the task fails with what it waited for, with its board closed and a report', async () => {
   const rules = { retries: 0, otherAgentsMax: 0 };
   const fleet = await openFleet(() => failing, { rules, patience: { plansMax: 0, personTimeoutMs: 100 } });
   const { bus, board, said } = fleet;
@@ -180,7 +180,7 @@ test('nobody answers: the task fails with what it waited for, its board is close
   ]);
 });
 
-test('a task whose board cannot go on, because a message of it died, fails; its board is closed and holds nothing', async () => {
+test('a task whose board cannot go on, because a message of it died, fails, and its board is closed', async () => {
   const agentFor = (role: string) => {
     if (role === 'planner') throw new Error('out of planners');
     return role;

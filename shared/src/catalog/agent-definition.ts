@@ -4,7 +4,7 @@
  * not use are kept in `extra`.
  */
 import { fail } from '@nexus/shared/errors';
-import { agentId } from '@nexus/shared/messages/domain';
+import { agentId, plannedSubtask, timeBoxLevel, timeBoxProblem } from '@nexus/shared/messages/domain';
 import { z } from 'zod';
 import { readFrontMatter } from './front-matter.ts';
 
@@ -32,7 +32,8 @@ const health = z.strictObject({
   restart_threshold: z.int().min(0).max(100).default(3),
 });
 const limits = z.strictObject({
-  time_box_minutes: z.number().positive().max(120).optional(),
+  time_box_minutes: plannedSubtask.shape.time_box_minutes.removeDefault().optional(),
+  time_box_level: timeBoxLevel.optional(),
   usd: z.number().positive().optional(),
   tokens: z.int().positive().optional(),
 });
@@ -111,6 +112,7 @@ export const readAgent = (file: string, source: string): AgentDefinition | null 
   const read = frontMatter.safeParse(parts.fields);
   const problems = [
     ...(read.success ? [] : read.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)),
+    ...(read.success ? timeBoxProblems(read.data) : []),
     ...Object.keys(parts.fields).flatMap(misspelled),
     ...(parts.body === '' ? ['the body is empty: it is the prompt of the agent'] : []),
   ];
@@ -119,6 +121,12 @@ export const readAgent = (file: string, source: string): AgentDefinition | null 
   if (agentId.safeParse(agent.agent_id).success) return agent;
   const problem = `name: no agent_id can be made from "${agent.name}"; give one`;
   throw fail('DEFINITION_INVALID', { file, problem });
+};
+
+const timeBoxProblems = ({ limits: given }: FrontMatterFields): string[] => {
+  if (given?.time_box_minutes === undefined) return [];
+  const says = timeBoxProblem(given.time_box_minutes, given.time_box_level);
+  return says === null ? [] : [`limits.time_box_minutes: ${says}`];
 };
 
 const definitionOf = (file: string, fields: FrontMatterFields, persona: string): AgentDefinition => {

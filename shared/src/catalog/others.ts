@@ -1,7 +1,7 @@
 /**
  * Who else can do what an agent does. Of the same role first; else whoever shares the most words of expertise and
- * capabilities with it, rare words before common ones. Nobody takes over who may not edit files where the agent may, or the other way round, and
- * nobody from the orchestrator's chair.
+ * capabilities with it, rare words before common ones. Nobody takes over who may not edit files where the agent may,
+ * or the other way round, and nobody from the orchestrator's chair.
  */
 import type { AgentDefinition } from './agent-definition.ts';
 

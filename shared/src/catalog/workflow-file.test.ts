@@ -34,6 +34,17 @@ test('a workflow is read with the defaults of its subtasks', () => {
 });
 
 test.each([
+  [30, ''],
+  [60, ''],
+  [60, '\ntime_box_level: caution'],
+  [61, '\ntime_box_level: warning'],
+  [120, '\ntime_box_level: warning'],
+])('a time box of %d minutes is taken%s', (minutes, level) => {
+  const workflow = read(flow(node('b', `role: builder\ntime_box_minutes: ${minutes}${level}`)));
+  expect(workflow.subtasks[1]?.time_box_minutes).toBe(minutes);
+});
+
+test.each([
   [
     'a cycle',
     node('b', 'role: builder\ndepends_on: [c]') + node('c', 'role: builder\ndepends_on: [b]'),
@@ -50,7 +61,21 @@ test.each([
   ['an unknown key', node('b', 'role: builder\nrolle: x'), /line 10: subtasks\.1: .*rolle/],
   ['a missing key', node('b', 'kind: code'), /line 10: subtasks\.1\.role: /],
   ['an unknown kind', node('b', 'role: builder\nkind: poem'), /line 14: subtasks\.1\.kind: /],
-  ['a time box beyond two hours', node('b', 'role: builder\ntime_box_minutes: 200'), /line 14: subtasks\.1\.time_box/],
+  [
+    'a time box beyond two hours',
+    node('b', 'role: builder\ntime_box_minutes: 121\ntime_box_level: warning'),
+    /line 14: subtasks\.1\.time_box_minutes: is over 120 minutes; cut the subtask smaller/,
+  ],
+  [
+    'a time box over an hour that does not say so',
+    node('b', 'role: builder\ntime_box_minutes: 61'),
+    /line 14: "b": a time box of 61 minutes needs time_box_level: "warning"; without it at most 60/,
+  ],
+  [
+    'a level that is not that of its time box',
+    node('b', 'role: builder\ntime_box_minutes: 45\ntime_box_level: safe'),
+    /line 14: "b": time_box_level is "safe", but 45 minutes are "caution"/,
+  ],
 ])('%s is refused with file and line', (_, more, says) => {
   expect(refusal(flow(more))).toMatch(says);
 });

@@ -1,6 +1,6 @@
 /** One workflow: YAML, checked for shape, graph and roles; every problem is named with its line. */
 import { fail } from '@nexus/shared/errors';
-import { type PlannedSubtask, plannedSubtask } from '@nexus/shared/messages/domain';
+import { type PlannedSubtask, plannedSubtask, timeBoxProblem } from '@nexus/shared/messages/domain';
 import { type Document, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { type GraphProblem, graphProblems } from './graph.ts';
@@ -65,6 +65,10 @@ const shapeProblems = (workflow: z.infer<typeof workflowSchema>): GraphProblem[]
   }
   if (analyst === 'where_asked' && subtasks.every((node) => node.role === 'analyst')) {
     problems.push({ path: ['analyst'], says: 'analyst is "where_asked", but without it nothing would be left' });
+  }
+  for (const [at, { id, time_box_minutes, time_box_level }] of subtasks.entries()) {
+    const says = timeBoxProblem(time_box_minutes, time_box_level);
+    if (says !== null) problems.push({ path: ['subtasks', at, 'time_box_minutes'], says: `"${id}": ${says}` });
   }
   const planner = subtasks.findIndex((node) => node.grows);
   const stands = subtasks.findIndex((node) => node.stands_for_plan);

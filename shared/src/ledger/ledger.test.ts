@@ -40,6 +40,54 @@ test('an ended task stays in the index of all and leaves that of the open ones',
   expect(await ledger.listTasks(store, keys)).toHaveLength(1);
 });
 
+test('a task that waits for a person is listed by how long it has waited, until it goes on or ends', async () => {
+  const wait = { subtask_id: 'build', number: 1, until: at, reason: 'It failed.' };
+  const waitingSince = (id: string, since: string): TaskHead =>
+    taskHeadOf(id, { status: 'waiting_for_person', waiting: { ...wait, since, others: [] } });
+  const request = { request: 'Make it' };
+  const store = storeOf(
+    write.writeTask(keys, 'late-1', 0, { head: waitingSince('late-1', '2026-01-02T00:00:00.000Z'), request }),
+    write.writeTask(keys, 'early-1', 0, { head: waitingSince('early-1', '2026-01-01T00:00:00.000Z'), request }),
+    write.writeTask(keys, 'gone-1', 0, { head: waitingSince('gone-1', at), request }),
+    write.removeTask(keys, 'gone-1'),
+  );
+  expect((await ledger.readTask(store, keys, 'late-1'))?.head.waiting).toMatchObject({ subtask_id: 'build' });
+  expect(await ledger.listWaiting(store, keys)).toEqual([
+    { task_id: 'early-1', since: '2026-01-01T00:00:00.000Z' },
+    { task_id: 'late-1', since: '2026-01-02T00:00:00.000Z' },
+  ]);
+  expect(await ledger.listWaiting(store, keys, { offset: 1, limit: 1 })).toMatchObject([{ task_id: 'late-1' }]);
+  expect(store.settle(write.writeTask(keys, 'early-1', 1, { head: taskHeadOf('early-1') }))).toBe(true);
+  expect(store.settle(write.writeTask(keys, 'late-1', 1, { head: taskHeadOf('late-1', { status: 'failed' }) }))).toBe(
+    true,
+  );
+  expect(await ledger.listWaiting(store, keys)).toEqual([]);
+});
+
+test('an ended task is listed by when it ended, until its hub has expired or it is removed', async () => {
+  const ends = (id: string, ended_at: string) =>
+    write.writeTask(keys, id, 0, {
+      head: taskHeadOf(id, { status: 'completed', ended_at }),
+      request: { request: 'x' },
+    });
+  const [first, second, third] = ['2026-01-01', '2026-01-02', '2026-01-03'].map((day) => `${day}T00:00:00.000Z`);
+  const store = storeOf(
+    ends('two-2', second as string),
+    ends('one-1', first as string),
+    ends('three-3', third as string),
+    write.writeTask(keys, 'open-4', 0, { head: taskHeadOf('open-4'), request: { request: 'x' } }),
+  );
+  const due = (limit = 9) => ledger.listEnded(store, keys, { endedBefore: Date.parse(second as string), limit });
+  expect(await due()).toEqual([
+    { task_id: 'one-1', ended_at: first },
+    { task_id: 'two-2', ended_at: second },
+  ]);
+  expect(await due(1)).toHaveLength(1);
+  expect(store.settle([...write.expireTask(keys, 'one-1'), ...write.removeTask(keys, 'two-2')])).toBe(true);
+  expect(await due()).toEqual([]);
+  expect(await ledger.readTask(store, keys, 'one-1')).not.toBeNull();
+});
+
 test('what does not exist reads as null', async () => {
   const store = storeOf();
   expect(await ledger.readTask(store, keys, 'nothing')).toBeNull();
