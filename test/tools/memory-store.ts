@@ -53,7 +53,10 @@ export const openMemoryStore = (): MemoryStore => {
     },
     readText: async () => null,
     readIndex: async (key, options = {}) => {
-      const rows = [...(zsets.get(key) ?? [])].map(([member, score]) => ({ member, score }));
+      const { from: low = Number.NEGATIVE_INFINITY, to: high = Number.POSITIVE_INFINITY } = options;
+      const rows = [...(zsets.get(key) ?? [])]
+        .map(([member, score]) => ({ member, score }))
+        .filter(({ score }) => score >= low && score <= high);
       const sorted = rows.toSorted((one, other) => one.score - other.score);
       const from = options.offset ?? 0;
       return (options.newestFirst ? sorted.toReversed() : sorted).slice(from, from + (options.limit ?? rows.length));
