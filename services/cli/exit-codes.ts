@@ -6,9 +6,12 @@ import { AppError, type ErrorCode } from '@nexus/shared/errors';
 /** Every exit code of `nexus`, as `--help` prints it. */
 export const exitCodes = {
   ok: { code: 0, says: 'done; for `run`: the task was completed' },
-  failed: { code: 1, says: 'the task failed or was cancelled; a process outlived `stop`; `doctor` found a failure' },
+  failed: {
+    code: 1,
+    says: 'the task failed or was cancelled; `stop` was not confirmed or outlived; `doctor` found a failure',
+  },
   usage: { code: 2, says: 'a mistake in the command line' },
-  refused: { code: 3, says: 'the fleet refused it; the reason is printed' },
+  refused: { code: 3, says: 'the fleet refused it, of many: one at least; the reason is printed' },
   unavailable: { code: 69, says: 'no gateway, no Redis or no worker answers' },
   unexpected: { code: 70, says: 'a mistake of ours' },
   config: { code: 78, says: 'a setting is wrong' },

@@ -168,8 +168,16 @@ for (const words of [
   ['run', 'x', '--scenario', '/does/not/exist'],
   ['tasks', '--limit', '0'],
   ['up', '--port', '99999'],
+  ['run', 'x', '--check-timeout', '5m'],
+  ['run', 'x', '--check', 'a', '--check-timeout', '3h'],
+  ['run', 'x', '--check', 'a', '--check-timeout', 'soon'],
   ['stop'],
+  ['stop', '--all', '--task', 'x'],
+  ['stop', '--task', 'x', '--local'],
+  ['pause'],
+  ['drain', '--agent', 'a', '--service', 'b'],
   ['resume'],
+  ['retry'],
   ['dlq', 'show'],
 ]) {
   test(`\`nexus ${words.join(' ')}\` is a mistake in the command line`, async () => {
@@ -190,70 +198,24 @@ test('the version is told, and an address that is none is a wrong setting', asyn
 test('help names every verb, examples, settings and exit codes', async () => {
   const { code, out } = await nexus(['--help'], nobody);
   expect(code).toBe(0);
-  const said = ['up', 'down', 'run', 'tasks', 'task', 'status', 'logs', 'agents', 'stop', 'resume', 'cancel', 'dlq'];
+  const said = [
+    'up',
+    'down',
+    'run',
+    'tasks',
+    'task',
+    'status',
+    'logs',
+    'agents',
+    'stop',
+    'pause',
+    'drain',
+    'resume',
+  ].concat(['retry', 'cancel', 'dlq']);
   for (const word of [...said, 'token', 'doctor', 'NEXUS_URL', 'NEXUS_TOKEN', 'Examples:']) expect(out).toContain(word);
   for (const { code: number } of Object.values(exitCodes)) expect(out).toContain(String(number));
   for (const verb of [...said, 'token', 'doctor'])
     expect((await nexus([verb, '--help'], nobody)).out).toMatch(/Example/);
-});
-
-test('stop --all waits until every worker has confirmed, and names those that have not and what survived', async () => {
-  let looks = 0;
-  const instance = (name: string, confirmed: number, survivors: number[] = []) => ({
-    instance_id: name,
-    service: 'worker-agent',
-    state: 'stopped',
-    busy: 0,
-    confirmed_epoch: confirmed,
-    survivors,
-  });
-  const state = { state: 'stopped', epoch: 7, scopes: {}, by: 'cli', at: null };
-  const { url, calls } = await gateway(({ method }, response) => {
-    looks += method === 'GET' ? 1 : 0;
-    const instances = [instance('w1', looks > 1 ? 7 : 5), instance('w2', 7, [4711])];
-    response.end(JSON.stringify({ ...state, instances }));
-  });
-  const { code, out } = await nexus(['stop', '--all'], url);
-  expect(calls[0]).toMatchObject({ method: 'POST', path: '/api/control', body: { command: 'STOP_ALL' } });
-  expect(looks).toBe(2);
-  expect(out).toContain('confirmed by 2 of 2');
-  expect(out).toContain('survived: process 4711 of w2');
-  expect(code).toBe(exitCodes.failed.code);
-});
-
-test('resume says what is still held, and lifts the hold of one part', async () => {
-  const state = { state: 'running', epoch: 8, by: 'cli', at: null, instances: [] };
-  const { url, calls } = await gateway((_call, response) =>
-    response.end(JSON.stringify({ ...state, scopes: { 'task:shop-a1': 'stopped' } })),
-  );
-  const whole = await nexus(['resume', '--all'], url);
-  expect(whole.out).toContain('task:shop-a1 is still stopped: nexus resume --task shop-a1');
-  await nexus(['resume', '--agent', 'builder'], url);
-  expect(calls.at(-2)?.body).toEqual({ command: 'RESUME_ALL', scope: { agent: 'builder' } });
-  const unsaid = await nexus(['resume'], url);
-  expect([unsaid.code, unsaid.err.includes('cancel')]).toEqual([exitCodes.usage.code, false]);
-  expect((await nexus(['resume', '--all', '--task', 'x'], url)).code).toBe(exitCodes.usage.code);
-});
-
-test('where Redis is away, a stop says that the agents of this machine can be ended all the same', async () => {
-  const { url } = await gateway((_call, response) => {
-    response.statusCode = 503;
-    response.end(JSON.stringify({ code: 'REDIS_UNREACHABLE', detail: 'Redis does not answer.' }));
-  });
-  const { code, err } = await nexus(['stop', '--all'], url);
-  expect(code).toBe(exitCodes.unavailable.code);
-  expect(err).toContain('nexus stop --all --local');
-  expect(err).not.toContain('nexus up');
-});
-
-test('a worker that stays silent is named when the wait is over', async () => {
-  const silent = { instance_id: 'w1', service: 'worker-agent', confirmed_epoch: 1, survivors: [] };
-  const { url } = await gateway((_call, response) =>
-    response.end(JSON.stringify({ state: 'stopped', epoch: 2, scopes: {}, instances: [silent] })),
-  );
-  const { code, out } = await nexus(['stop', '--all', '--wait', '1'], url);
-  expect(out).toContain('silent: w1');
-  expect(code).toBe(exitCodes.failed.code);
 });
 
 test('Ctrl-C ends the following, not the task, and says how to go on', async () => {

@@ -15,10 +15,12 @@ import { addCancel } from './verbs/cancel.ts';
 import { addDlq } from './verbs/dlq.ts';
 import { addDoctor } from './verbs/doctor.ts';
 import { addDown } from './verbs/down.ts';
+import { addDrain, addPause, addResume } from './verbs/hold.ts';
 import { addLogs } from './verbs/logs.ts';
+import { addRetry } from './verbs/retry.ts';
 import { addRun } from './verbs/run.ts';
 import { addStatus } from './verbs/status.ts';
-import { addResume, addStop } from './verbs/stop.ts';
+import { addStop } from './verbs/stop.ts';
 import { addTask } from './verbs/task.ts';
 import { addTasks } from './verbs/tasks.ts';
 import { addToken } from './verbs/token.ts';
@@ -41,7 +43,10 @@ const verbs = [
   addLogs,
   addAgents,
   addStop,
+  addPause,
+  addDrain,
   addResume,
+  addRetry,
   addCancel,
   addDlq,
   addToken,

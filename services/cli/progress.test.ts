@@ -26,6 +26,9 @@ const subtask = (id: string, more: Partial<SubtaskShort> = {}): SubtaskShort => 
   summary: null,
   doing: null,
   checks: { passed: 0, failed: 0, skipped: 0, broken: 0 },
+  verdict: null,
+  resume_at: null,
+  worker_gone: false,
   ...more,
 });
 
@@ -164,4 +167,39 @@ test('what was sent back for the last time is told once', () => {
   const before = task([subtask('a', { state: 'checking', attempt: 4, sent_back: 3 })]);
   const after = task([subtask('a', { state: 'failed', attempt: 4, sent_back: 4, reason: 'Again red.' })]);
   expect(changeLines(before, after)).toEqual(['a (backend): failed (4): Again red.']);
+});
+
+test('what was merged without a check that could have failed has no plain tick', () => {
+  const merged = { state: 'merged', attempt: 1 } as const;
+  const lines = picture(
+    task([subtask('a', { ...merged, verdict: 'unproven' }), subtask('b', { ...merged, verdict: 'passed' })]),
+  );
+  expect(lines[1]).toMatch(/^ {2}~ a {2}backend {2}merged, unproven/);
+  expect(lines[2]).toMatch(/^ {2}✓ b {2}backend {2}merged {2}/);
+  const changes = changeLines(task([subtask('a')]), task([subtask('a', { ...merged, verdict: 'unproven' })]));
+  expect(changes).toEqual(['a (backend): merged, unproven']);
+});
+
+test('the death of a worker, and where its work goes on, are a line each', () => {
+  const at = (instance_id: string, worker_gone = false) =>
+    task([subtask('a', { state: 'working', attempt: 1, instance_id, worker_gone })]);
+  expect(changeLines(at('w1'), at('w1'))).toEqual([]);
+  expect(changeLines(at('w1'), at('w1', true))).toEqual([
+    'a (backend): its worker w1 is gone; another one takes it over',
+  ]);
+  expect(changeLines(at('w1', true), at('w1', true))).toEqual([]);
+  expect(changeLines(at('w1', true), at('w2'))).toEqual(['a (backend): goes on at w2']);
+  expect(changeLines(at('w1'), at('w2'))).toEqual(['a (backend): goes on at w2']);
+  expect(picture(at('w1', true))[1]).toContain('its worker is gone');
+});
+
+test('what is parked says until when, and what waits for a person which command answers it', () => {
+  const parked = subtask('a', { state: 'parked', attempt: 1, resume_at: at(65), reason: 'It failed.' });
+  const waits = subtask('b', { state: 'waiting_for_person', attempt: 4, reason: 'Which column?' });
+  const lines = picture(task([parked, waits]), [], { columns: 120 });
+  expect(lines[1]).toContain('until 00:01:05 UTC: It failed.');
+  expect(lines[2]).toContain('nexus retry shop-abc123 --subtask b: Which column?');
+  expect(changeLines(task([subtask('b')]), task([waits]))).toEqual([
+    'b (backend): waiting for person (4): Which column?',
+  ]);
 });

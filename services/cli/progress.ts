@@ -85,7 +85,7 @@ const subtaskLine = (
   widths: { id: number; agent: number; state: number; time: number },
   { columns, paint }: Frame,
 ): string => {
-  const [symbol, colour] = looks[isHeld(subtask, view.task) ? 'parked' : subtask.state];
+  const [symbol, colour] = lookOf(subtask, view.task);
   const state = stateText(subtask, view.task).padEnd(widths.state);
   const before = `${subtask.id.padEnd(widths.id)}  ${subtask.agent_id.padEnd(widths.agent)}  `;
   // Two blanks and the widest time, so that a long one never runs into the state.
@@ -111,9 +111,17 @@ const looks: Record<SubtaskState, [symbol: string, colour: Colour]> = {
   cancelled: ['–', 'red'],
 };
 
+/** What no check has tried is merged, but gets no plain tick. */
+const isUnproven = ({ state, verdict }: SubtaskShort): boolean => state === 'merged' && verdict === 'unproven';
+
+const lookOf = (subtask: SubtaskShort, task: Pick<TaskDetail, 'status'>): [symbol: string, colour: Colour] => {
+  if (isUnproven(subtask)) return ['~', 'yellow'];
+  return looks[isHeld(subtask, task) ? 'parked' : subtask.state];
+};
+
 /** The state, with the number of the attempt from the second on. */
 const stateText = (subtask: SubtaskShort, task: Pick<TaskDetail, 'status'>): string => {
-  const state = isHeld(subtask, task) ? 'stopped' : words(subtask.state);
+  const state = isHeld(subtask, task) ? 'stopped' : `${words(subtask.state)}${isUnproven(subtask) ? ', unproven' : ''}`;
   return subtask.attempt > 1 ? `${state} (${subtask.attempt})` : state;
 };
 
@@ -133,17 +141,24 @@ const doingNow = (subtask: SubtaskShort, { task, notes }: ProgressView): string 
   const says: Partial<Record<SubtaskState, () => string | null>> = {
     blocked: () => waitsFor(subtask, task.subtasks),
     ready: () => (subtask.attempt > 0 ? whyAgain(subtask) : subtask.title),
-    working: () => notes.get(subtask.id) ?? subtask.doing ?? subtask.title,
+    working: () =>
+      (subtask.worker_gone ? 'its worker is gone; another one takes it over' : null) ??
+      notes.get(subtask.id) ??
+      subtask.doing ??
+      subtask.title,
     checking: () => notes.get(checkNote(subtask.id)) ?? 'waits for the gate',
     merged: () => subtask.summary,
     reported: () => subtask.summary,
     failed: () => subtask.reason,
     cancelled: () => subtask.reason,
-    parked: () => subtask.reason,
-    waiting_for_person: () => subtask.reason,
+    parked: () => `${parkedUntil(subtask)}${subtask.reason ?? ''}`,
+    waiting_for_person: () => `nexus retry ${task.task_id} --subtask ${subtask.id}: ${subtask.reason ?? ''}`,
   };
   return oneLine(says[subtask.state]?.() ?? subtask.title);
 };
+
+const parkedUntil = ({ resume_at }: SubtaskShort): string =>
+  resume_at === null ? '' : `until ${resume_at.slice(11, 19)} UTC: `;
 
 const waitsFor = (subtask: SubtaskShort, all: readonly SubtaskShort[]): string => {
   const open = all.filter(({ id, state }) => subtask.depends_on.includes(id) && !isDone(state));
@@ -171,14 +186,26 @@ const subtaskChanges = (
   } else if (goesOn && subtask.failures > (before?.failures ?? 0)) {
     lines.push(`${name}: failed, tried again${subtask.reason ? `: ${oneLine(subtask.reason)}` : ''}`);
   }
+  lines.push(...workerLines(before, subtask).map((line) => `${name}: ${line}`));
   const moved =
     before?.state !== subtask.state ||
     before.attempt !== subtask.attempt ||
     isHeld(before, taskBefore) !== isHeld(subtask, task);
   if (!moved || ['blocked', 'ready'].includes(subtask.state)) return lines;
   const detail = isDone(subtask.state) ? subtask.summary : subtask.reason;
-  const shown = isDone(subtask.state) || subtask.state === 'failed' ? detail : null;
+  const telling = isDone(subtask.state) || ['failed', 'waiting_for_person', 'parked'].includes(subtask.state);
+  const shown = telling ? detail : null;
   return [...lines, `${name}: ${stateText(subtask, task)}${shown ? `: ${oneLine(shown)}` : ''}`];
+};
+
+/** The death of a worker is nobody's failure, and must not be silent either: its work goes on elsewhere. */
+const workerLines = (before: SubtaskShort | undefined, subtask: SubtaskShort): string[] => {
+  if (before?.attempt !== subtask.attempt || before.state !== 'working' || subtask.state !== 'working') return [];
+  if (subtask.worker_gone) {
+    return before.worker_gone ? [] : [`its worker ${before.instance_id} is gone; another one takes it over`];
+  }
+  const moved = before.instance_id !== null && before.instance_id !== subtask.instance_id;
+  return moved || before.worker_gone ? [`goes on at ${subtask.instance_id}`] : [];
 };
 
 // --- which, in which order ---------------------------------------------------------------------

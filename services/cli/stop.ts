@@ -1,23 +1,29 @@
 /**
- * STOP_ALL and RESUME_ALL: through the API, through Redis where no gateway answers, and, for a machine that is cut
+ * STOP_ALL and its kin: through the API, through Redis where no gateway answers, and, for a machine that is cut
  * off from Redis, by the marks that every agent process carries in its environment.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus } from '@nexus/shared/bus';
 import { ClientProblem, type ControlScope, type ControlState, type ControlWord } from '@nexus/shared/client';
-import type { Presence } from '@nexus/shared/messages/domain';
+import { fail } from '@nexus/shared/errors';
 import type { Tools } from './tools.ts';
+
+/** Where a process runs. */
+type Place = { instance_id: string; host: string };
 
 export type Confirmation = {
   state: string;
   epoch: number;
   /** How the word got there. */
   through: 'gateway' | 'redis';
-  /** Instances that have ended everything they ran. */
+  scope: ControlScope | null;
+  /** Instances that have ended everything that the word is about. */
   confirmed: string[];
   /** Instances that have not said so in time. */
-  silent: string[];
-  survivors: { instance_id: string; pid: number }[];
+  silent: (Place & { pid: number })[];
+  /** Attempts that the word is about and that run all the same. */
+  running: (Place & { task_id: string; subtask_id: string; agent_id: string })[];
+  survivors: (Place & { pid: number })[];
   /** Parts that are held whatever the fleet as a whole does: `task:x` → `stopped`. */
   scopes: Record<string, string>;
 };
@@ -25,57 +31,102 @@ export type Confirmation = {
 /** Services that run process trees; the others have nothing to end. */
 const runsProcesses = ['worker-agent', 'quality-checker', 'finalizer'];
 
-type Word = Extract<ControlWord, 'STOP_ALL' | 'RESUME_ALL'>;
+type Seen = Pick<ControlState, 'epoch' | 'state' | 'instances'>;
+type Said = Pick<ControlState, 'epoch' | 'state' | 'scopes'> & Pick<Confirmation, 'through' | 'scope'>;
 
 /** Says the word and, for a stop, waits until everybody who runs processes has confirmed, or the time is over. */
 export const command = async (
   tools: Tools,
-  word: Word,
-  waitMs: number,
-  scope: ControlScope | null = null,
+  word: ControlWord,
+  scope: ControlScope | null,
+  waitMs = 0,
 ): Promise<Confirmation> => {
   try {
     const client = await tools.client();
     const said = await client.command(word, scope ?? undefined);
-    return await confirm(word, { ...said, through: 'gateway' }, waitMs, () => client.control());
+    return await confirm(word, { ...said, scope, through: 'gateway' }, waitMs, () => client.control());
   } catch (error) {
     if (!(error instanceof ClientProblem) || error.status !== 0) throw error;
     return tools.withBus(async (bus) => {
+      await check(bus, word, scope);
       const { epoch, state, scopes } = await bus.control.command(word, scope as BusScope, tools.actor);
-      return confirm(word, { epoch, state, scopes, through: 'redis' }, waitMs, () => seenByBus(bus));
+      return confirm(word, { epoch, state, scopes, scope, through: 'redis' }, waitMs, () => seenByBus(bus));
     });
   }
 };
 
 type BusScope = Parameters<Bus['control']['command']>[1];
-type Seen = Pick<ControlState, 'epoch' | 'state' | 'instances'>;
-type Said = Pick<ControlState, 'epoch' | 'state' | 'scopes'> & Pick<Confirmation, 'through'>;
 
-const confirm = async (word: Word, said: Said, waitMs: number, look: () => Promise<Seen>): Promise<Confirmation> => {
+/** What the gateway would refuse, as far as it can be told without its catalog. */
+const check = async (bus: Bus, word: ControlWord, scope: ControlScope | null): Promise<void> => {
+  const { state, scopes } = await bus.control.read();
+  const [field] = Object.entries(scope ?? {}).map(([kind, id]) => `${kind}:${id}`);
+  if (word === 'RESUME_ALL') {
+    if (field === undefined ? state !== 'running' : scopes[field] !== undefined) return;
+    const held = Object.entries(scopes).map(([part, is]) => `${part} is ${is}`);
+    throw fail('CONTROL_IDLE', { what: field ?? 'the fleet', held: held.join(', ') || 'Nothing is.' });
+  }
+  if (scope?.task !== undefined && (await bus.store.readFields(bus.keys.task(scope.task), ['status']))[0] === null) {
+    throw fail('TASK_UNKNOWN', { task: scope.task });
+  }
+  const ids = (await bus.presences()).map(({ instance_id }) => instance_id);
+  if (scope?.instance === undefined || ids.includes(scope.instance)) return;
+  throw fail('CONTROL_TARGET', { kind: 'instance', id: scope.instance, known: `There are: ${ids.join(', ')}.` });
+};
+
+const confirm = async (
+  word: ControlWord,
+  said: Said,
+  waitMs: number,
+  look: () => Promise<Seen>,
+): Promise<Confirmation> => {
   const deadline = Date.now() + waitMs;
   for (;;) {
     const confirmation = judge(said, await look());
-    if (word === 'RESUME_ALL' || confirmation.silent.length === 0 || Date.now() > deadline) return confirmation;
+    const open = confirmation.silent.length + confirmation.running.length;
+    if (word !== 'STOP_ALL' || open === 0 || Date.now() > deadline) return confirmation;
     await sleep(100);
   }
 };
 
-/** Who has confirmed the stop of this epoch, who is silent, and what has outlived it. */
-export const judge = ({ epoch, state, scopes, through }: Said, { instances }: Seen): Confirmation => {
-  const asked = instances.filter(({ service }) => runsProcesses.includes(service));
-  const silent = asked.filter((one) => one.confirmed_epoch < epoch);
+/** Who has confirmed, who is silent, what runs all the same, and what has outlived it. */
+export const judge = (
+  { epoch, state, scopes, scope, through }: Said,
+  { instances }: Pick<Seen, 'instances'>,
+): Confirmation => {
+  const asked = instances.filter((one) => runsProcesses.includes(one.service) && concerns(one, scope));
+  const running = asked.flatMap(({ instance_id, host, running: runs = [] }) =>
+    runs
+      .filter((run) => scope === null || isMeant(run, scope))
+      .map(({ task_id, subtask_id, agent_id }) => ({ instance_id, host, task_id, subtask_id, agent_id })),
+  );
+  // An epoch is the fleet's: of a part only what runs can be told.
+  const silent = scope === null ? asked.filter((one) => one.confirmed_epoch < epoch) : [];
+  const late = new Set([...silent, ...running].map(({ instance_id }) => instance_id));
   return {
     state,
     epoch,
     through,
+    scope,
     scopes,
-    confirmed: asked.filter((one) => !silent.includes(one)).map(({ instance_id }) => instance_id),
-    silent: silent.map(({ instance_id }) => instance_id),
-    survivors: asked.flatMap(({ instance_id, survivors }) => survivors.map((pid) => ({ instance_id, pid }))),
+    confirmed: asked.map(({ instance_id }) => instance_id).filter((id) => !late.has(id)),
+    silent: silent.map(({ instance_id, host, pid }) => ({ instance_id, host, pid })),
+    running: scope === null ? [] : running,
+    survivors: asked.flatMap(({ instance_id, host, survivors }) =>
+      survivors.map((pid) => ({ instance_id, host, pid })),
+    ),
   };
 };
 
+type Instance = Seen['instances'][number];
+
+const concerns = ({ service, instance_id }: Instance, scope: ControlScope | null): boolean =>
+  scope === null || ((scope.service ?? service) === service && (scope.instance ?? instance_id) === instance_id);
+
+const isMeant = (run: { task_id: string; agent_id: string }, { task, agent }: ControlScope): boolean =>
+  (task ?? run.task_id) === run.task_id && (agent ?? run.agent_id) === run.agent_id;
+
 const seenByBus = async (bus: Bus): Promise<Seen> => {
   const [{ epoch, state }, presences] = await Promise.all([bus.control.read(), bus.presences()]);
-  return { epoch, state, instances: presences.map((one: Presence) => one) };
+  return { epoch, state, instances: presences };
 };

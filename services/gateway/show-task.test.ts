@@ -1,54 +1,15 @@
 import type { BoardView, TaskView } from '@nexus/shared/ledger';
 import type { Presence, Subtask, SubtaskState } from '@nexus/shared/messages/domain';
 import { describe, expect, test } from 'vitest';
+import { subtaskOf, taskHeadOf } from '../../test/tools/task-head.ts';
 import { showTask } from './show-task.ts';
 
 const at = '2026-11-20T10:00:00.000Z';
 const running = { state: 'running', scopes: {} };
 const left = { hub: '/hub', hasReport: false };
 
-const subtask = (id: string, state: SubtaskState, agent_id: string, over: Partial<Subtask> = {}): Subtask => ({
-  id,
-  title: `Title of ${id}`,
-  role: 'builder',
-  kind: 'code',
-  goal: 'g',
-  acceptance: [],
-  depends_on: [],
-  files: [],
-  time_box_minutes: 30,
-  grows: false,
-  stands_for_plan: false,
-  agent_id,
-  state,
-  order: 0,
-  dependents: [],
-  waiting_for: [],
-  attempt: 1,
-  failures: 0,
-  ladder: { retries: 0, agents: 0, plans: 0 },
-  escalations: 0,
-  step: 'first',
-  resume_at: null,
-  tried: { agents: [], runtimes: [] },
-  other_runtime: null,
-  sent_back: 0,
-  plan_rejections: 0,
-  gate_broken: 0,
-  instance_id: null,
-  began_at: null,
-  ended_at: null,
-  commit: null,
-  merged_commit: null,
-  report: null,
-  evidence: [],
-  hand_over: null,
-  red: [],
-  checks: [],
-  history: [],
-  reason: null,
-  ...over,
-});
+const subtask = (id: string, state: SubtaskState, agent_id: string, over: Partial<Subtask> = {}): Subtask =>
+  subtaskOf(id, { title: `Title of ${id}`, agent_id, state, attempt: 1, ...over });
 
 const boardOf = (subtasks: Subtask[]): BoardView => {
   const counts: Partial<Record<SubtaskState, number>> = {};
@@ -60,29 +21,12 @@ const boardOf = (subtasks: Subtask[]): BoardView => {
   } as unknown as BoardView;
 };
 
-const taskOf = (status: TaskView['head']['status']): TaskView => ({
+const taskOf = (status: TaskView['head']['status'], more: Partial<TaskView['head']> = {}): TaskView => ({
   revision: 1,
   request: { request: 'Do it' },
   plan: null,
   result: null,
-  head: {
-    task_id: 'do-it-abcdef',
-    title: 'Do it',
-    status,
-    reason: null,
-    priority: 'NORMAL',
-    mode: 'parallel',
-    workflow: 'simple',
-    created_at: at,
-    updated_at: at,
-    ended_at: null,
-    deadline: null,
-    repository: null,
-    base: null,
-    base_commit: null,
-    warnings: [],
-    actor: 'token:admin',
-  },
+  head: taskHeadOf('do-it-abcdef', { status, created_at: at, updated_at: at, ...more }),
 });
 
 describe('a task as people see it', () => {
@@ -164,5 +108,50 @@ describe('a task as people see it', () => {
     const where = { hub: '/hub', ref: 'refs/nexus/do-it-abcdef/integration', commit: 'c'.repeat(40) };
     expect([kept('failed'), kept('cancelled')]).toEqual([where, where]);
     expect([kept('failed', 0), kept('completed'), kept('in_progress')]).toEqual([null, null, null]);
+  });
+
+  test('a subtask shows the last word of its gate, and until when it is parked', () => {
+    const gate = (outcome: string) => ({ history: [{ outcome }, { outcome: 'finished' }] as Subtask['history'] });
+    const board = boardOf([
+      subtask('a', 'merged', 'one', gate('gate_unproven')),
+      subtask('b', 'merged', 'one', gate('gate_passed')),
+      subtask('c', 'reported', 'one'),
+      subtask('d', 'parked', 'one', { resume_at: at }),
+      subtask('e', 'working', 'one', { resume_at: at, ...gate('gate_conflict') }),
+    ]);
+    const shown = showTask(taskOf('in_progress'), board, running, [], left).subtasks;
+    expect(shown.map(({ verdict }) => verdict)).toEqual(['unproven', 'passed', null, null, 'conflict']);
+    expect(shown.map(({ resume_at }) => resume_at)).toEqual([null, null, null, at, null]);
+  });
+
+  test('a subtask whose worker is not alive is shown as such until another one runs it', () => {
+    const run = { task_id: 'do-it-abcdef', subtask_id: 'a', attempt: 1, agent_id: 'one', since: at, doing: 'tests' };
+    const alive = (instance_id: string, runs: object[] = []) => ({ instance_id, running: runs }) as unknown as Presence;
+    const board = boardOf([subtask('a', 'working', 'one', { instance_id: 'w1' })]);
+    const shown = (...presences: Presence[]) => {
+      const [only] = showTask(taskOf('in_progress'), board, running, presences, left).subtasks;
+      return [only?.worker_gone, only?.instance_id];
+    };
+    expect(shown(alive('w1'))).toEqual([false, 'w1']);
+    expect(shown(alive('w2'))).toEqual([true, 'w1']);
+    expect(shown(alive('w2', [run]))).toEqual([false, 'w2']);
+  });
+
+  test('what waits for a person is told, what waited longest first, and not of an ended task', () => {
+    const wait = (subtask_id: string) => ({
+      subtask_id,
+      number: 1,
+      since: at,
+      until: at,
+      reason: `Why ${subtask_id}?`,
+    });
+    const waiting = { ...wait('a'), others: [wait('b')] };
+    const told = (status: TaskView['head']['status']) =>
+      showTask(taskOf(status, { waiting } as Partial<TaskView['head']>), null, running, [], left).waiting;
+    expect(told('waiting_for_person')).toEqual([
+      { subtask_id: 'a', since: at, until: at, reason: 'Why a?' },
+      { subtask_id: 'b', since: at, until: at, reason: 'Why b?' },
+    ]);
+    expect(told('failed')).toEqual([]);
   });
 });

@@ -14,6 +14,7 @@ import {
   type Subtask,
   type SubtaskState,
   type TaskHead,
+  verdictName,
 } from '@nexus/shared/messages/domain';
 
 /** What of the control state matters here. */
@@ -26,6 +27,7 @@ export const showShort = (head: TaskHead, board: BoardHead | null, held: Held): 
   reason: head.reason,
   priority: head.priority,
   progress_percentage: progressOf(head, board),
+  waiting: waitingOf(head),
   created_at: head.created_at,
   updated_at: head.updated_at,
   ended_at: head.ended_at,
@@ -50,7 +52,7 @@ export const showTask = (
     estimated_completion: null,
     assigned_agents: agentsOf(subtasks),
     deliverables: sharesBy(subtasks, (subtask) => subtask.title),
-    subtasks: subtasks.map((subtask) => showSubtask(subtask, doingOf(presences, head.task_id, subtask))),
+    subtasks: subtasks.map((subtask) => showSubtask(presences, head.task_id, subtask)),
     attempts: board?.head.attempts ?? 0,
     sent_back: board?.head.sent_back ?? 0,
     merged: board?.head.merged ?? 0,
@@ -76,6 +78,7 @@ export const showAccepted = (taskId: string, acceptedAt: string, held: Held): Ta
   reason: null,
   priority: null,
   progress_percentage: 0,
+  waiting: [],
   created_at: acceptedAt,
   updated_at: acceptedAt,
   ended_at: null,
@@ -104,6 +107,13 @@ export const showAccepted = (taskId: string, acceptedAt: string, held: Held): Ta
   report_url: null,
 });
 
+/** What it waits for a person about, the longest first; empty where it has ended, or waits for nobody. */
+export const waitingOf = ({ status, waiting }: Pick<TaskHead, 'status' | 'waiting'>): TaskShort['waiting'] => {
+  if (!waiting || endedTask(status)) return [];
+  const { others, ...first } = waiting;
+  return [first, ...others].map(({ subtask_id, since, until, reason }) => ({ subtask_id, since, until, reason }));
+};
+
 export const trackingUrl = (taskId: string): string => `/api/tasks/${taskId}`;
 
 /** `stopped` stands in no document: it is what a task looks like while control holds it. */
@@ -127,7 +137,7 @@ export const doingOf = (presences: readonly Presence[], taskId: string, subtask:
     .find((run) => run.task_id === taskId && run.subtask_id === subtask.id && run.attempt === subtask.attempt)?.doing ??
   null;
 
-const showSubtask = (subtask: Subtask, doing: string | null): SubtaskShort => {
+const showSubtask = (presences: readonly Presence[], taskId: string, subtask: Subtask): SubtaskShort => {
   const checks = { passed: 0, failed: 0, skipped: 0, broken: 0 };
   for (const { state } of subtask.checks) checks[state] += 1;
   return {
@@ -141,17 +151,38 @@ const showSubtask = (subtask: Subtask, doing: string | null): SubtaskShort => {
     attempt: subtask.attempt,
     failures: subtask.failures,
     sent_back: subtask.sent_back,
-    instance_id: subtask.instance_id,
+    instance_id: runnerOf(presences, taskId, subtask) ?? subtask.instance_id,
     began_at: subtask.began_at,
     ended_at: subtask.ended_at,
     commit: subtask.commit,
     merged_commit: subtask.merged_commit,
     reason: subtask.reason,
     summary: subtask.report?.summary ?? null,
-    doing,
+    doing: doingOf(presences, taskId, subtask),
     checks,
+    verdict: verdictOf(subtask),
+    resume_at: subtask.state === 'parked' ? subtask.resume_at : null,
+    worker_gone: isOrphan(presences, taskId, subtask),
   };
 };
+
+/** The gate's last word stands in the history; a report has no gate. */
+const verdictOf = ({ history }: Subtask): SubtaskShort['verdict'] => {
+  const said = history.findLast(({ outcome }) => outcome.startsWith('gate_'))?.outcome.slice('gate_'.length);
+  return verdictName.safeParse(said).data ?? null;
+};
+
+/** Who runs the attempt right now: after a takeover it is not who began it. */
+const runnerOf = (presences: readonly Presence[], taskId: string, { id, attempt }: Subtask): string | null =>
+  presences.find(({ running }) =>
+    running.some((run) => run.task_id === taskId && run.subtask_id === id && run.attempt === attempt),
+  )?.instance_id ?? null;
+
+const isOrphan = (presences: readonly Presence[], taskId: string, subtask: Subtask): boolean =>
+  subtask.state === 'working' &&
+  subtask.instance_id !== null &&
+  !presences.some(({ instance_id }) => instance_id === subtask.instance_id) &&
+  runnerOf(presences, taskId, subtask) === null;
 
 // --- progress ----------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { is } from '@nexus/shared/config';
 import type { CheckRequest, TaskRequest } from '@nexus/shared/messages/domain';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { fullCommand } from '../command-word.ts';
@@ -23,6 +24,7 @@ export type RunOptions = {
   mode?: 'parallel' | 'sequential';
   analyst?: boolean;
   check?: string[];
+  checkTimeout?: number;
   setup?: string[];
   priority?: string;
   deadline?: string;
@@ -49,6 +51,7 @@ export const addRun = (program: Command, act: Act): void => {
     .addOption(new Option('--mode <mode>', 'side by side, or one at a time').choices(['parallel', 'sequential']))
     .option('--analyst <on|off>', 'begin with an analyst, or never', onOff)
     .option('--check <cmd>', 'a command that the result has to pass (may be repeated)', collect)
+    .option('--check-timeout <time>', 'how long each of these checks may take: 90s, 10m; at most 2h', timeout)
     .option('--setup <cmd>', 'a command that makes a fresh clone runnable (may be repeated)', collect)
     .option('--priority <priority>', 'critical, high, normal or low')
     .option('--deadline <time>', 'when it must be done, ISO 8601 with a time zone')
@@ -63,7 +66,7 @@ Ctrl-C stops following, not the task: \`nexus cancel ID\` does that.
 
 Examples:
   nexus run "Create a simple hello world function" --agent-command ./my-agent
-  nexus run "Fix the parser for empty lines" --repo . --workflow bug-fix --check "npm test"
+  nexus run "Fix the parser for empty lines" --repo . --workflow bug-fix --check "npm test" --check-timeout 5m
   nexus run - --repo git@example.com:team/shop.git --detach < request.md`;
 
 const run = async (tools: Tools, words: string, options: RunOptions): Promise<Exit | undefined> => {
@@ -123,7 +126,7 @@ const requestOf = (request: string, options: RunOptions): TaskRequest => {
     mode,
     analyst,
     setup,
-    checks: options.check?.map((command, at): CheckRequest => ({ name: `check-${at + 1}`, command })),
+    checks: checksOf(options),
     runtime,
     agent_command: agentCommand === undefined ? undefined : fullCommand(agentCommand),
     priority: options.priority as TaskRequest['priority'],
@@ -132,6 +135,14 @@ const requestOf = (request: string, options: RunOptions): TaskRequest => {
   };
   const given = Object.entries(fields).filter(([, value]) => value !== undefined);
   return { request, ...(Object.fromEntries(given) as Omit<TaskRequest, 'request'>) };
+};
+
+const checksOf = ({ check, checkTimeout }: RunOptions): CheckRequest[] | undefined => {
+  if (checkTimeout !== undefined && check === undefined) {
+    throw new CommandFailure('usage', '--check-timeout is of the commands that --check names; there is none.');
+  }
+  const more = checkTimeout === undefined ? {} : { timeout_ms: checkTimeout };
+  return check?.map((command, at) => ({ name: `check-${at + 1}`, command, ...more }));
 };
 
 /** A path becomes absolute, for the fleet stands elsewhere; a URL (or `host:path` of ssh) stays as it is. */
@@ -154,6 +165,12 @@ const list = (value: string): string[] =>
     .split(',')
     .map((part) => part.trim())
     .filter((part) => part !== '');
+const timeout = (value: string): number => {
+  const read = is.duration.safeParse(value);
+  if (read.success && read.data >= 1 && read.data <= checkTimeoutMsMax) return read.data;
+  throw new InvalidArgumentError('Expected a time such as 90s, 10m or 2h, and 2h at most.');
+};
+const checkTimeoutMsMax = 7_200_000;
 const onOff = (value: string): boolean => {
   if (value === 'on') return true;
   if (value === 'off') return false;

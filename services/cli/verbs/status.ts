@@ -1,11 +1,13 @@
 /** `nexus status`: the fleet as a whole, from the API and from what was started here. */
 import { ClientProblem, type System } from '@nexus/shared/client';
 import type { Command } from 'commander';
+import { resumeWords } from '../doctor.ts';
 import type { Exit } from '../exit-codes.ts';
 import { type FleetProcess, lives, readFleet } from '../fleet-state.ts';
-import { ago, table } from '../output.ts';
+import { ago, duration, table } from '../output.ts';
 import type { Act } from '../program.ts';
 import type { Tools } from '../tools.ts';
+import { waitingLines } from '../waiting-lines.ts';
 import { deathLines } from './up.ts';
 
 export const addStatus = (program: Command, act: Act): void => {
@@ -31,7 +33,7 @@ const status = async ({ client, config, output, url }: Tools): Promise<Exit> => 
 
 const systemLines = (system: System, url: string, now: number) => {
   const { control, fabric, instances, open_tasks, version } = system;
-  const by = control.by === null ? '' : ` by ${control.by}, ${ago(control.at, now)}`;
+  const by = control.by === null || control.state === 'running' ? '' : ` by ${control.by}, ${ago(control.at, now)}`;
   const rows = instances.map((one) => [
     one.service,
     one.host,
@@ -40,13 +42,21 @@ const systemLines = (system: System, url: string, now: number) => {
     one.slots === 0 ? '-' : `${one.busy} of ${one.slots}`,
     ago(one.started_at, now),
   ]);
-  const scopes = Object.entries(control.scopes).map(([scope, state]) => `  ${scope} is ${state}`);
+  const scopes = Object.entries(control.scopes).map(([scope, state]) => {
+    const said = control.said[scope];
+    const who = said === undefined ? '' : ` by ${said.by}, ${ago(said.at, now)}`;
+    return `  ${scope} is ${state}${who}: nexus resume ${resumeWords(scope)}`;
+  });
   return [
     `NEXUS ${version} at ${url}: ${control.state} (epoch ${control.epoch})${by}`,
+    ...(control.state === 'running' ? [] : ['  nexus resume --all lets it go on']),
     ...scopes,
     `fabric ${fabric.status}: ${fabric.says}`,
     `${open_tasks} open ${open_tasks === 1 ? 'task' : 'tasks'}`,
     ...backlogLines(system, now),
+    ...instances.flatMap(({ instance_id, refuses }) => (refuses ? [`${instance_id} takes no work: ${refuses}`] : [])),
+    ...section('Waiting for a person:', system.waiting.flatMap(waitingLines)),
+    ...section('Parked:', parkedLines(system, now)),
     '',
     ...table([['SERVICE', 'HOST', 'PID', 'STATE', 'BUSY', 'STARTED'], ...rows]),
   ];
@@ -56,12 +66,24 @@ const systemLines = (system: System, url: string, now: number) => {
 const backlogLines = ({ backlog }: System, now: number): string[] => {
   const waiting = Object.entries(backlog.inboxes).filter(([, inbox]) => inbox.waiting > 0);
   const lines = waiting.map(([service, inbox]) => `${inbox.waiting} waiting for ${service}, ${inbox.held} held`);
-  if (backlog.parked > 0) lines.push(`${backlog.parked} parked until their time`);
   if (backlog.dead > 0) {
     const letters = backlog.dead === 1 ? 'letter' : 'letters';
     lines.push(`${backlog.dead} dead ${letters}, the oldest died ${ago(backlog.oldest_dead_at, now)}: nexus dlq ls`);
   }
   return lines;
+};
+
+const section = (title: string, lines: string[]): string[] =>
+  lines.length === 0 ? [] : ['', title, ...lines.map((line) => `  ${line}`)];
+
+const parkedLines = ({ parked, backlog }: System, now: number): string[] => {
+  const rows = parked.map(({ type, task_id, subtask_id, until }) => {
+    const leftMs = Date.parse(until) - now;
+    const left = leftMs <= 0 ? 'due' : `in ${duration(leftMs).replace(/\.\d/, '')}`;
+    return [type, task_id ?? '-', subtask_id ?? '-', `${until.slice(0, 19)}Z`, left];
+  });
+  const more = backlog.parked - parked.length;
+  return [...table(rows), ...(more > 0 ? [`… and ${more} more`] : [])];
 };
 
 const diedLines = (died: FleetProcess[]): string[] =>

@@ -7,6 +7,7 @@ import type { Output } from '../output.ts';
 import type { Act } from '../program.ts';
 import { progressLines } from '../progress.ts';
 import type { Tools } from '../tools.ts';
+import { waitingLines } from '../waiting-lines.ts';
 
 export const addTask = (program: Command, act: Act): void => {
   program
@@ -40,5 +41,13 @@ const taskText = (task: TaskDetail, { paint, stdout }: Pick<Output, 'paint' | 's
     ...task.warnings.map((warning) => `  warning  ${warning}`),
   ];
   const [header = '', ...subtasks] = progressLines({ task, notes: new Map(), now }, frame);
-  return [header, ...about, '', ...subtasks, ...(hasEnded(task) ? ['', ...endLines(task, paint)] : [])];
+  const waits = waitingLines(task);
+  return [
+    header,
+    ...about,
+    ...(waits.length === 0 ? [] : ['', ...waits]),
+    '',
+    ...subtasks,
+    ...(hasEnded(task) ? ['', ...endLines(task, paint)] : []),
+  ];
 };

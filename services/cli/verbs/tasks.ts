@@ -5,8 +5,9 @@ import { ago, cut, oneLine, table } from '../output.ts';
 import type { Act } from '../program.ts';
 import { words } from '../progress.ts';
 import type { Tools } from '../tools.ts';
+import { waitingLines } from '../waiting-lines.ts';
 
-type Options = { limit: number; status?: string };
+type Options = { limit: number; status?: string; waiting?: boolean };
 
 export const addTasks = (program: Command, act: Act): void => {
   program
@@ -14,17 +15,20 @@ export const addTasks = (program: Command, act: Act): void => {
     .description('list tasks, newest first')
     .option('--limit <n>', 'how many', count, 20)
     .option('--status <status>', 'only these, for example in_progress')
-    .addHelpText('after', '\nExample:\n  nexus tasks --status failed')
+    .option('--waiting', 'only those that wait for a person, with what about')
+    .addHelpText('after', '\nExamples:\n  nexus tasks --status failed\n  nexus tasks --waiting')
     .action(act(listTasks));
 };
 
-const listTasks = async ({ client, output }: Tools, { limit, status }: Options): Promise<undefined> => {
+const listTasks = async ({ client, output }: Tools, { limit, status, waiting }: Options): Promise<undefined> => {
   const answer = await (await client()).tasks({
     limit,
     ...(status === undefined ? {} : { status: status as ShownStatus }),
+    ...(waiting ? { waiting } : {}),
   });
   output.document(answer);
-  output.say(...taskLines(answer, Date.now()));
+  if (waiting && answer.tasks.length === 0) output.say('No task waits for a person.');
+  else output.say(...taskLines(answer, Date.now()), ...(waiting ? waitingOf(answer) : []));
 };
 
 const taskLines = ({ tasks, next_offset }: TaskList, now: number): string[] => {
@@ -39,6 +43,8 @@ const taskLines = ({ tasks, next_offset }: TaskList, now: number): string[] => {
   const more = next_offset === null ? [] : [`… and older ones: nexus tasks --limit ${next_offset * 2}`];
   return [...table([['TASK', 'STATUS', 'DONE', 'ASKED', 'REQUEST'], ...rows]), ...more];
 };
+
+const waitingOf = ({ tasks }: TaskList): string[] => ['', ...tasks.flatMap((task) => waitingLines(task))];
 
 export const count = (value: string): number => {
   const number = Number(value);

@@ -1,7 +1,9 @@
 /** Health, metrics, and the instances of the fleet. */
-import { type Health, health, system } from '@nexus/shared/client/api';
+import { type Health, health, type System, system } from '@nexus/shared/client/api';
+import { readTask } from '@nexus/shared/ledger';
 import { z } from 'zod';
 import type { Api, Fleet } from '../fleet.ts';
+import { waitingOf } from '../show-task.ts';
 
 export const systemRoutes = (app: Api, fleet: Fleet): void => {
   addHealth(app, fleet);
@@ -85,11 +87,12 @@ const addSystem = (app: Api, fleet: Fleet): void => {
       },
     },
     async () => {
-      const [{ state, epoch, scopes, said, by, at }, instances, backlog, open] = await Promise.all([
+      const [{ state, epoch, scopes, said, by, at }, instances, backlog, open, parked] = await Promise.all([
         bus.control.read(),
         bus.presences(),
         bus.counts(),
         bus.store.readIndex(bus.keys.openTasks, { limit: 10_000 }),
+        readParked(bus),
       ]);
       return {
         version,
@@ -97,11 +100,62 @@ const addSystem = (app: Api, fleet: Fleet): void => {
         control: { state, epoch, scopes, said, by, at },
         instances,
         open_tasks: open.length,
+        waiting: await readWaiting(
+          bus,
+          open.map(({ member }) => member),
+        ),
+        parked,
         backlog,
         rehearsal: config.rehearsal,
       };
     },
   );
+};
+
+const parkedMax = 20;
+const readMax = 100;
+
+/** The next of what waits for its time. In the park a message stands behind the inbox that it goes to. */
+const readParked = async ({ store, keys }: Fleet['bus']): Promise<System['parked']> => {
+  const due = await store.readIndex(keys.due, { limit: parkedMax });
+  const ids = due.map(({ member }) => member);
+  const texts = await store.readFields(keys.parked, ids);
+  return due.flatMap(({ member: id, score }, at) => {
+    const text = texts[at] ?? null;
+    const read = parkedMessage.safeParse(text === null ? null : parsed(text.slice(text.indexOf(' ') + 1)));
+    if (!read.success) return [];
+    const { type, conversation_thread, payload } = read.data;
+    const { task_id = conversation_thread || null, subtask_id = null } = payload;
+    return [{ id, type, task_id, subtask_id, until: new Date(score).toISOString() }];
+  });
+};
+const parkedMessage = z.object({
+  type: z.string(),
+  conversation_thread: z.string().default(''),
+  payload: z.object({ task_id: z.string().optional(), subtask_id: z.string().optional() }).catch({}),
+});
+
+const parsed = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+};
+
+/** Those of the open tasks that wait for a person. */
+const readWaiting = async ({ store, keys }: Fleet['bus'], open: string[]): Promise<System['waiting']> => {
+  const waiting: System['waiting'] = [];
+  for (let at = 0; at < open.length; at += readMax) {
+    const ids = open.slice(at, at + readMax);
+    const tasks = await Promise.all(ids.map((id) => readTask(store, keys, id)));
+    for (const task of tasks) {
+      const waits = task === null ? [] : waitingOf(task.head);
+      if (task !== null && waits.length > 0)
+        waiting.push({ task_id: task.head.task_id, title: task.head.title, waiting: waits });
+    }
+  }
+  return waiting;
 };
 
 /** What an alert is about: work that nobody takes, and letters that nobody decides. Read when Prometheus asks. */

@@ -8,6 +8,7 @@ import {
   taskDetail,
   taskEnding,
   taskList,
+  taskRetried,
 } from '@nexus/shared/client/api';
 import { fail } from '@nexus/shared/errors';
 import { hubLocation } from '@nexus/shared/git';
@@ -24,7 +25,7 @@ import { endedTask, subtaskId, type TaskStatus, taskId, taskRequest, taskStatus 
 import { z } from 'zod';
 import type { Api, Fleet } from '../fleet.ts';
 import { refusal } from '../openapi.ts';
-import { doingOf, showAccepted, showShort, showTask } from '../show-task.ts';
+import { doingOf, showAccepted, showShort, showTask, waitingOf } from '../show-task.ts';
 import { submit } from '../submit.ts';
 
 export const ofTask = z.strictObject({ id: taskId });
@@ -32,6 +33,7 @@ export const ofTask = z.strictObject({ id: taskId });
 export const taskRoutes = (app: Api, fleet: Fleet): void => {
   addSubmitting(app, fleet);
   addReading(app, fleet);
+  addRetrying(app, fleet);
   addEnding(app, fleet);
 };
 
@@ -73,6 +75,7 @@ const addReading = (app: Api, fleet: Fleet): void => {
           limit: z.coerce.number().int().min(1).max(200).default(50),
           offset: z.coerce.number().int().min(0).max(10_000_000).default(0),
           status: shownStatus.optional(),
+          waiting: z.stringbool().optional().meta({ description: 'yes: only those that wait for a person.' }),
         }),
         response: { 200: taskList },
       },
@@ -113,6 +116,48 @@ const addReading = (app: Api, fleet: Fleet): void => {
       const found = board?.subtasks.get(subtask);
       if (!found) throw board ? fail('SUBTASK_UNKNOWN', { task: id, subtask }) : fail('TASK_UNKNOWN', { task: id });
       return { ...found, doing: doingOf(presences, id, found) };
+    },
+  );
+};
+
+/** A person's answer to a task that waits for one. */
+const addRetrying = (app: Api, { bus }: Fleet): void => {
+  app.post(
+    '/api/tasks/:id/retry',
+    {
+      config: { scope: 'operate' },
+      schema: {
+        operationId: 'retryTask',
+        tags: ['tasks'],
+        summary: 'Let a task that waits for a person try again',
+        description: `Only asks for it: events, and the task itself, tell when it goes on. Without \`subtask_id\`
+everything that waits is tried again.`,
+        params: ofTask,
+        body: z
+          .strictObject({
+            subtask_id: subtaskId.optional(),
+            note: z.string().min(1).max(2000).optional().meta({ description: 'What the agent is told.' }),
+          })
+          .optional(),
+        response: { 202: taskRetried, 404: refusal(404), 409: refusal(409) },
+      },
+    },
+    async ({ params: { id }, body: { subtask_id, note = '' } = {}, actor }, reply) => {
+      const task = await readTask(bus.store, bus.keys, id);
+      if (task === null) {
+        if (await bus.accepted(id)) throw fail('TASK_NOT_WAITING', { task: id, state: 'it is accepted' });
+        throw fail('TASK_UNKNOWN', { task: id });
+      }
+      const waits = waitingOf(task.head).map((wait) => wait.subtask_id);
+      const meant = waits.filter((waiting) => subtask_id === undefined || waiting === subtask_id);
+      if (meant.length === 0) {
+        const others = waits.length === 0 ? '' : `, and waits for a person about ${waits.join(', ')}`;
+        const about = subtask_id === undefined ? 'it' : `subtask ${subtask_id} does not wait; the task`;
+        throw fail('TASK_NOT_WAITING', { task: id, state: `${about} is ${task.head.status}${others}` });
+      }
+      const payload = { task_id: id, subtask_id: subtask_id ?? null, answer: 'retry' as const, note };
+      await bus.publish({ type: 'person.answered', payload, thread: id, actor, priority: 'HIGH' });
+      return reply.code(202).send({ task_id: id, status: 'retrying', subtasks: meant });
     },
   );
 };
@@ -205,15 +250,20 @@ const readAcceptedAt = async ({ store, keys }: Fleet['bus'], id: string): Promis
   return messageId && new Date(Number.parseInt(messageId.replaceAll('-', '').slice(0, 12), 16)).toISOString();
 };
 
-type Listing = { limit: number; offset: number; status?: TaskShort['status'] | undefined };
+type Listing = {
+  limit: number;
+  offset: number;
+  status?: TaskShort['status'] | undefined;
+  waiting?: boolean | undefined;
+};
 /** So many tasks are looked at for one page, at most; a rare status is found over several pages. */
 const scannedMax = 2000;
 
-const readTasks = async ({ bus }: Fleet, { limit, offset, status }: Listing) => {
+const readTasks = async ({ bus }: Fleet, { limit, offset, status, waiting = false }: Listing) => {
   const { store, keys } = bus;
   const control = await bus.control.read();
   const stored = taskStatus.safeParse(status).data;
-  const open = status === 'stopped' || (stored !== undefined && !endedTask(stored));
+  const open = waiting || status === 'stopped' || (stored !== undefined && !endedTask(stored));
   const tasks: TaskShort[] = [];
   let at = offset;
   while (tasks.length < limit && at - offset < scannedMax) {
@@ -225,7 +275,8 @@ const readTasks = async ({ bus }: Fleet, { limit, offset, status }: Listing) => 
     for (const task of await Promise.all(read)) {
       if (tasks.length === limit) break;
       at += 1;
-      if (task !== null && (status === undefined || task.status === status)) tasks.push(task);
+      if (task === null || (waiting && task.waiting.length === 0)) continue;
+      if (status === undefined || task.status === status) tasks.push(task);
     }
     if (page.length < Math.min(100, limit)) return { tasks, next_offset: null };
   }

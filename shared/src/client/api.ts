@@ -23,6 +23,7 @@ import {
   taskId,
   taskResult,
   taskStatus,
+  verdictName,
 } from '@nexus/shared/messages/domain';
 import { z } from 'zod';
 import {
@@ -85,6 +86,16 @@ export const taskAccepted = z
   })
   .meta({ id: 'TaskAccepted' });
 
+/** What a task waits for a person about. `nexus retry`, `nexus cancel`, or their routes, answer it. */
+export const waitingShown = z
+  .object({
+    subtask_id: subtaskId,
+    since: timestamp,
+    until: timestamp.meta({ description: 'Without an answer by then the task fails.' }),
+    reason: z.string(),
+  })
+  .meta({ id: 'Waiting' });
+
 export const taskShort = z
   .object({
     task_id: taskId,
@@ -93,6 +104,9 @@ export const taskShort = z
     reason: z.string().nullable(),
     priority,
     progress_percentage: z.int().min(0).max(100),
+    waiting: z.array(waitingShown).meta({
+      description: 'What it waits for a person about; answered by POST …/retry or POST …/cancel.',
+    }),
     created_at: timestamp,
     updated_at: timestamp,
     ended_at: timestamp.nullable(),
@@ -128,6 +142,13 @@ export const subtaskShort = z
     summary: z.string().nullable().meta({ description: 'What the agent reported at the end.' }),
     doing: z.string().nullable().meta({ description: 'What it does right now, as its worker last told.' }),
     checks: checkCounts,
+    verdict: verdictName.nullable().meta({
+      description: 'What the gate last said. `unproven`: nothing failed, but nothing was declared that could have.',
+    }),
+    resume_at: timestamp.nullable().meta({ description: 'Parked until then.' }),
+    worker_gone: z
+      .boolean()
+      .meta({ description: 'It is at work, but its worker is not alive: another takes it over.' }),
   })
   .meta({ id: 'SubtaskShort' });
 
@@ -296,6 +317,20 @@ export const system = z
     control: controlState.omit({ instances: true }),
     instances: z.array(presence),
     open_tasks: z.int(),
+    waiting: z
+      .array(z.object({ task_id: taskId, title: z.string(), waiting: z.array(waitingShown) }))
+      .meta({ description: 'Tasks that wait for a person.' }),
+    parked: z
+      .array(
+        z.object({
+          id: z.string(),
+          type: z.string(),
+          task_id: z.string().nullable(),
+          subtask_id: z.string().nullable(),
+          until: timestamp,
+        }),
+      )
+      .meta({ description: 'Messages that wait for their time, the next first; at most 20.' }),
     backlog: z.object({
       dead: z.int(),
       oldest_dead_at: timestamp.nullable(),

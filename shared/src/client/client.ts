@@ -77,7 +77,7 @@ type Calling = { signal?: AbortSignal | undefined };
 
 export type Client = {
   submit(request: TaskRequest, options?: Calling & { idempotencyKey?: string }): Promise<TaskAccepted>;
-  tasks(filter?: Page & { status?: ShownStatus }): Promise<TaskList>;
+  tasks(filter?: Page & { status?: ShownStatus; waiting?: boolean }): Promise<TaskList>;
   task(id: string): Promise<TaskDetail>;
   subtask(id: string, subtask: string): Promise<SubtaskDetail>;
   /** The report as a document; throws `REPORT_MISSING` while there is none. */
