@@ -314,7 +314,10 @@ const interrupted = async (
   attempt.dead(await endMarked(mark, { graceMs: 200, folder: workspace?.folder }));
   const claimCounts = !isFailure(tools.signal.reason, 'CLAIM_LOST', 'TASK_ENDED');
   if (!claimCounts || workspace === null || checkpoints === null) return;
+  const { step } = attempt.progress;
   attempt.doing('saves its work before it stops');
+  // What the next delivery has to know of is the agent's last step, not ours.
+  attempt.progress.step = step;
   try {
     const wip = await saveForGood(checkpoints, workspace);
     if (wip !== null) attempt.note(`stopped; its work so far is kept: ${wip}`);

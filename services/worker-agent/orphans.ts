@@ -20,7 +20,9 @@ export const endOrphans = async (options: {
   const orphans: Orphans = { ended: [], survivors: [] };
   for (const [mark, token] of marksOf(options, listMarked())) {
     if (await options.isClaimed(token)) continue;
-    orphans.survivors.push(...(await endMarked(mark, { graceMs: options.graceMs ?? 1000 })));
+    orphans.survivors.push(
+      ...(await endMarked(mark, { graceMs: options.graceMs ?? 1000, home: resolve(options.home) })),
+    );
     orphans.ended.push(mark);
   }
   return orphans;

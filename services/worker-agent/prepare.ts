@@ -89,7 +89,7 @@ export const prepare = async (attempt: Attempt, workspace: Workspace): Promise<P
 const bring = async (attempt: Attempt, { folder }: Workspace): Promise<Brought> => {
   const { order, tools, hub, author, record } = attempt;
   const ids = { home: tools.config.home, taskId: order.task_id, subtaskId: order.subtask_id };
-  const rescued = await rescue({
+  const { rescued, failed } = await rescue({
     ...ids,
     token: tools.claim.token,
     author,
@@ -97,6 +97,7 @@ const bring = async (attempt: Attempt, { folder }: Workspace): Promise<Brought> 
     isClaimed: tools.isClaimed,
     fileBytesMax: tools.config.checkpointFileMax,
   });
+  for (const says of failed) attempt.note(`could not save what an earlier worker left: ${says}`);
   for (const { commit } of rescued) attempt.note(`found the work of a worker that was gone: ${commit}`);
   const { before } = record;
   const interrupted: Interrupted | null =

@@ -39,6 +39,7 @@ const open = (token: string, madeAt = Date.now()): Promise<Workspace> =>
 const write = ({ folder }: Workspace, path: string, text: string) => writeFileSync(join(folder, path), text);
 const sweep = (isGone = false) =>
   sweepWorkspaces({ home: rig.home, keepMs: day, now: Date.now(), author, isGone: async () => isGone, isClaimed });
+const nothing = { rescued: [], failed: [] };
 const claimed = new Set<string>();
 afterEach(() => claimed.clear());
 const isClaimed = async (token: string) => claimed.has(token);
@@ -74,18 +75,20 @@ describe('work that was left behind', () => {
     const dead = await open('dead');
     write(dead, 'half.txt', 'half');
     const ids = { home: rig.home, taskId, subtaskId: 'storage', token: 'mine', author, signal, isClaimed };
-    const [found] = await rescue(ids);
+    const {
+      rescued: [found],
+    } = await rescue(ids);
     const commit = found?.commit;
     expect(rig.git('show', `${commit}:half.txt`)).toBe('half');
     expect(rig.git('rev-parse', refs(taskId).wip('storage', 1, 'dead'))).toBe(commit);
-    expect(await rescue(ids)).toEqual([]);
+    expect(await rescue(ids)).toEqual(nothing);
   });
 
   test('of another subtask, or of this very claim, is left alone', async () => {
     write(await open('mine'), 'half.txt', 'half');
     const ids = { home: rig.home, taskId, author, signal, isClaimed };
-    expect(await rescue({ ...ids, subtaskId: 'storage', token: 'mine' })).toEqual([]);
-    expect(await rescue({ ...ids, subtaskId: 'other', token: 'other' })).toEqual([]);
+    expect(await rescue({ ...ids, subtaskId: 'storage', token: 'mine' })).toEqual(nothing);
+    expect(await rescue({ ...ids, subtaskId: 'other', token: 'other' })).toEqual(nothing);
   });
 
   test('is nobody’s to take while its claim stands: neither rescued nor swept, and its processes live on (rule 2)', async () => {
@@ -95,11 +98,11 @@ describe('work that was left behind', () => {
     const agent = spawn('sleep', ['60'], { stdio: 'ignore', env: { ...process.env, NEXUS_MARK: held.note.mark } });
     onTestFinished(() => void agent.kill('SIGKILL'));
     const ids = { home: rig.home, taskId, subtaskId: 'storage', token: 'mine', author, signal, isClaimed };
-    expect(await rescue(ids)).toEqual([]);
+    expect(await rescue(ids)).toEqual(nothing);
     expect(await sweep()).toEqual({ removed: [], kept: [] });
     expect(listMarked().map(({ pid }) => pid)).toContain(agent.pid);
     claimed.clear();
-    expect(await rescue(ids)).toHaveLength(1);
+    expect((await rescue(ids)).rescued).toHaveLength(1);
     expect(listMarked().map(({ pid }) => pid)).not.toContain(agent.pid);
   });
 
@@ -108,13 +111,26 @@ describe('work that was left behind', () => {
     write(dead, 'half.txt', 'half');
     write(dead, 'huge.bin', 'x'.repeat(5000));
     const ids = { home: rig.home, taskId, subtaskId: 'storage', token: 'mine', author, signal, isClaimed };
-    const [found] = await rescue({ ...ids, fileBytesMax: 1000 });
+    const {
+      rescued: [found],
+    } = await rescue({ ...ids, fileBytesMax: 1000 });
     expect(found?.left).toEqual([expect.stringContaining('huge.bin')]);
     const [folder = ''] = readdirSync(join(rig.home, 'workspaces', taskId));
     const note = JSON.parse(readFileSync(join(dead.folder, '.git', 'nexus.json'), 'utf8'));
     expect(note).toMatchObject({ saved: true, left: [expect.stringContaining('huge.bin')] });
     await removeWorkspace({ folder: dead.folder, note });
     expect(existsSync(join(rig.home, 'workspaces', taskId, folder))).toBe(true);
+  });
+
+  test('keeps no further attempt from beginning where it cannot be saved: it is named, and stays', async () => {
+    const broken = await open('broken');
+    write(broken, 'half.txt', 'half');
+    writeFileSync(join(broken.folder, '.git', 'HEAD'), 'garbage');
+    const ids = { home: rig.home, taskId, subtaskId: 'storage', token: 'mine', author, signal, isClaimed };
+    const { rescued, failed } = await rescue(ids);
+    expect(rescued).toEqual([]);
+    expect(failed).toEqual([expect.stringContaining(broken.folder)]);
+    expect(readFileSync(join(broken.folder, 'half.txt'), 'utf8')).toBe('half');
   });
 
   test('is swept by age, saved before it is removed', async () => {

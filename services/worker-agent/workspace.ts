@@ -13,6 +13,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { toAppError } from '@nexus/shared/errors';
 import { type Author, cloneAt, pushRef, readRef, refs, snapshot } from '@nexus/shared/git';
 import { endMarked } from '@nexus/shared/process';
 import { openGround } from '@nexus/shared/project';
@@ -88,6 +89,8 @@ const removeIfEmpty = (folder: string): Promise<void> => rmdir(folder).catch(() 
 
 /** Work that was found, and what of it could not be saved. */
 export type Rescued = { commit: string; left: string[] };
+/** What was found, and the folders whose work cannot be saved now, with why: they stay as they are. */
+export type Rescue = { rescued: Rescued[]; failed: string[] };
 
 /**
  * Saves what earlier deliveries of a subtask left unsaved in this home, the newest first, and returns the commits.
@@ -102,8 +105,8 @@ export const rescue = async (options: {
   signal: AbortSignal;
   isClaimed(token: string): Promise<boolean>;
   fileBytesMax?: number | undefined;
-}): Promise<Rescued[]> => {
-  const rescued: Rescued[] = [];
+}): Promise<Rescue> => {
+  const found: Rescue = { rescued: [], failed: [] };
   const left = (await listFolders(options.home, options.taskId))
     .flatMap(({ folder, note }) => (note === null ? [] : [{ folder, note }]))
     .filter(({ note }) => note.subtask_id === options.subtaskId && note.token !== options.token && !note.saved)
@@ -112,10 +115,16 @@ export const rescue = async (options: {
     const { folder, note } = workspace;
     if (await options.isClaimed(note.token)) continue;
     await endMarked(note.mark, { graceMs: 0, folder });
-    const commit = await save(workspace, options);
-    if (commit !== null) rescued.push({ commit, left: note.left });
+    try {
+      const commit = await save(workspace, options);
+      if (commit !== null) found.rescued.push({ commit, left: note.left });
+    } catch (thrown) {
+      // A clone that is broken must not keep every further attempt from beginning.
+      if (options.signal.aborted) throw thrown;
+      found.failed.push(`${folder}: ${toAppError(thrown).message}`);
+    }
   }
-  return rescued;
+  return found;
 };
 
 /**

@@ -35,7 +35,8 @@ const valueIn = (environment, name) => {
 };
 
 export const endMarked = async (mark, options = {}) => {
-  const tree = { entry: `NEXUS_MARK=${mark}`, folder: options.folder };
+  const home = options.home === undefined ? undefined : `NEXUS_MARK_HOME=${options.home}`;
+  const tree = { entry: `NEXUS_MARK=${mark}`, also: home, folder: options.folder };
   const { survivors } = await endTree(tree, options.graceMs ?? 2000);
   return survivors;
 };
@@ -68,10 +69,11 @@ export const endTree = async (given, graceMs) => {
 };
 
 /** The pids of a tree as it is now. Forgets the root when nothing of it is left, as its number may be given anew. */
-const findTree = ({ entry, folder }, root) => {
+const findTree = ({ entry, also = entry, folder }, root) => {
   const rows = readProcesses();
   const spared = ourselvesAmong(rows);
-  const ours = new Set(rows.filter((row) => row.environment.includes(`\0${entry}\0`)).map((row) => row.pid));
+  const isOurs = (row) => [entry, also].every((one) => row.environment.includes(`\0${one}\0`));
+  const ours = new Set(rows.filter(isOurs).map((row) => row.pid));
   if (root.pid !== undefined) {
     const row = rows.find(({ pid }) => pid === root.pid);
     if (root.start === undefined) root.start = row?.start ?? 'ended';

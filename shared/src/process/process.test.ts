@@ -5,7 +5,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { allowedEnv, endMarked, findProgram, listMarked, type RunOptions, run } from '@nexus/shared/process';
@@ -209,7 +209,10 @@ describe('when the process that runs an agent is killed with kill -9', () => {
       process.kill(process.pid, 'SIGKILL');`;
     const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: 'ignore' });
     await once(child, 'exit');
-    await gone(mark);
+    // Until the leash has ended it may still start what it then ends.
+    const leashes = () => spawnSync('pgrep', ['-f', `leash.mjs ${mark}`], { encoding: 'utf8' }).stdout.trim();
+    await vi.waitFor(() => expect(leashes()).toBe(''), { timeout: 10_000, interval: 20 });
+    expect(alive(mark)).toEqual([]);
   });
 
   test('without a leash they live on, and endMarked finds all of them', async () => {
@@ -255,6 +258,28 @@ describe('ending by mark', () => {
     const pid = Number((await running).stdout);
     expect(pid).toBeGreaterThan(1);
     await vi.waitFor(() => expect(isRunning(pid)).toBe(false));
+  });
+
+  test('finds in its own folder what has emptied its environment, left its session and lost its parent', async () => {
+    const mark = freshMark();
+    const own = mkdtempSync(join(folder, 'own-'));
+    const hide = (command: string) => `env -i setsid -f /bin/sh -c '${command}'`;
+    const inside = hide('trap "" TERM; echo $$ > pid; /bin/sleep 298; /bin/sleep 298');
+    const outside = hide('cd /; exec /bin/sleep 297.5');
+    await start(`${inside}; ${outside}; while [ ! -s pid ]; do sleep 0.02; done`, { mark, folder: own });
+    const pid = Number(readFileSync(join(own, 'pid'), 'utf8'));
+    expect(isRunning(pid)).toBe(true);
+    expect(await endMarked(mark, { graceMs: 100 })).toEqual([]);
+    expect(isRunning(pid)).toBe(true);
+    // What we run there ourselves, git for example, is left alone.
+    const ours = start('sleep 1; echo lived', { folder: own });
+    await endMarked(mark, { graceMs: 100, folder: own });
+    expect(isRunning(pid)).toBe(false);
+    expect((await ours).stdout).toBe('lived\n');
+    // Said openly in the door: one that leaves the folder, too, cannot be told from anybody's.
+    const escaped = Number(spawnSync('pgrep', ['-f', 'sleep 297.5'], { encoding: 'utf8' }).stdout.split('\n')[0]);
+    expect(isRunning(escaped)).toBe(true);
+    process.kill(escaped, 'SIGKILL');
   });
 
   test('never ends the one who asks, whatever its mark', async () => {
