@@ -5,7 +5,7 @@
  * gives a test its own hash tag and control channel, and fails it if it leaves a bus open: a loop that
  * outlives its test poisons the next one.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -19,6 +19,7 @@ import { openMeters, silentLog } from '@nexus/shared/telemetry';
 import { Redis } from 'ioredis';
 import { expect, inject, onTestFinished } from 'vitest';
 import type { TestProject } from 'vitest/node';
+import { openRedis } from '../../shared/src/bus/redis.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -26,9 +27,22 @@ declare module 'vitest' {
   }
 }
 
-export type TestServer = { url: string; pid: number | undefined; port: number; folder: string; stop(): Promise<void> };
+export type TestServer = {
+  url: string;
+  pid: number | undefined;
+  port: number;
+  folder: string;
+  stop(): Promise<void>;
+  /** kill -9. */
+  kill(): Promise<void>;
+  /** SIGSTOP: its port is open, and nobody answers. */
+  pause(): void;
+  resume(): void;
+  /** Starts it again, on the same port and files; resolves once it answers, or at once with `waits: false`. */
+  start(options?: { extra?: string[]; waits?: boolean }): Promise<void>;
+};
 
-/** Starts a redis-server of one's own: for tests that restart or kill it. */
+/** Starts a redis-server of one's own: for tests that stop, kill or pause it. */
 export const startRedis = async (
   options: { port?: number; folder?: string; extra?: string[] } = {},
 ): Promise<TestServer> => {
@@ -46,28 +60,49 @@ export const startRedis = async (
     '--appendonly',
     'yes',
   ];
-  const child = spawn('redis-server', [...settings, ...(options.extra ?? [])], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  await new Promise<void>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('exit', (code) => reject(new Error(`redis-server ended with ${code}`)));
-    child.stdout.on('data', (chunk: Buffer) => {
-      if (chunk.includes('Ready to accept connections')) resolve();
+  let child: ChildProcess;
+  const start: TestServer['start'] = async ({ extra = [], waits = true } = {}) => {
+    child = spawn('redis-server', [...settings, ...(options.extra ?? []), ...extra], {
+      stdio: ['ignore', 'pipe', 'inherit'],
     });
-  });
-  const stop = async (): Promise<void> => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    child.kill('SIGTERM');
-    await once(child, 'exit');
+    const ready = new Promise<void>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('exit', (code) => reject(new Error(`redis-server ended with ${code}`)));
+      child.stdout?.on('data', (chunk: Buffer) => {
+        if (/Ready to accept connections|monitor master/.test(String(chunk))) resolve();
+      });
+    });
+    if (waits) await ready;
+    else ready.catch(() => undefined);
   };
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    // A paused one hears no other signal.
+    child.kill('SIGCONT');
+    child.kill(signal);
+    await ended;
+  };
+  await start();
   if (insideTest()) {
     onTestFinished(async () => {
-      await stop();
+      await end('SIGKILL');
       if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
     });
   }
-  return { url: `redis://127.0.0.1:${port}`, pid: child.pid, port, folder, stop };
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    get pid() {
+      return child.pid;
+    },
+    port,
+    folder,
+    stop: () => end('SIGTERM'),
+    kill: () => end('SIGKILL'),
+    pause: () => void child.kill('SIGSTOP'),
+    resume: () => void child.kill('SIGCONT'),
+    start,
+  };
 };
 
 /** vitest's globalSetup starts a server, too, and ends it itself. */
@@ -111,16 +146,17 @@ export type TestFabric = {
 };
 
 /** A fabric of the test's own. What it opens is closed when the test ends, and its keys are removed. */
-export const testFabric = (url: string = inject('redisUrl')): TestFabric => {
+export const testFabric = (url: string = inject('redisUrl'), settings: Record<string, string> = {}): TestFabric => {
   const name = `t-${randomBytes(6).toString('hex')}`;
   const environment = {
     REDIS_URL: url,
     NEXUS_PREFIX: `{${name}}`,
     NEXUS_CONTROL_CHANNEL: `control-${name}`,
     NEXUS_REDIS_WAIT: '3s',
+    ...settings,
   };
   const config = loadConfig(fabricConfig, environment);
-  const redis = new Redis(url);
+  const redis = url.includes('+sentinel') ? openRedis({ url, name: 'test' }) : new Redis(url);
   redis.on('error', () => undefined);
   const open: Bus[] = [];
   onTestFinished(async () => {

@@ -280,7 +280,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
         control,
         heart,
         cutOffMs: limits.cutOffMs,
-        read: (error) => report('reading', error),
+        report,
         rhythm: limits,
         log,
       });

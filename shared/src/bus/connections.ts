@@ -16,9 +16,17 @@ export type Connections = {
   close(): void;
 };
 
+const knockMs = 5000;
+
 export const openConnections = (options: RedisOptions, troubles: Troubles, meters: Meters): Connections => {
   const open: Redis[] = [];
   let closed = false;
+  const knock = (): Promise<unknown> =>
+    Promise.all(open.filter(({ status }) => status !== 'end').map((redis) => redis.ping()));
+  troubles.overOnce(knock);
+  // One that is silent for days, as a subscription may be, would not know that nobody is there any more.
+  const knocking = setInterval(() => void knock().catch(() => undefined), knockMs);
+  knocking.unref();
   const reconnects = meters.counter('nexus_redis_reconnects_total', 'Connections to Redis that stood again.');
   return {
     connect: () => {
@@ -41,6 +49,7 @@ export const openConnections = (options: RedisOptions, troubles: Troubles, meter
     reach: (redis, waitMs) => reach(redis, options, waitMs),
     close: () => {
       closed = true;
+      clearInterval(knocking);
       for (const redis of open) endConnection(redis);
     },
   };

@@ -37,8 +37,8 @@ export type ConsumerOptions = {
   room: () => number;
   /** Without Redis for so long, what runs is ended: nobody could tell it to stop (rule 21). */
   cutOffMs: number;
-  /** Told after each turn: null, or why nothing could be read. */
-  read: (error: Error | null) => void;
+  /** Told of reading and renewing: null, or why it failed. */
+  report: (part: string, error: Error | null) => void;
   rhythm: Rhythm;
   log: Log;
 };
@@ -160,12 +160,13 @@ export class Consumer {
         else if (this.#options.mode === 'take') await this.#takeTurn(free);
         else for (const delivery of await this.#block(free)) this.#start(delivery);
         troubles = 0;
-        this.#options.read(null);
+        this.#options.report('reading', null);
         this.#lastTurnMs = performance.now();
       } catch (error) {
         if (this.#mode !== 'running') return;
         troubles += 1;
-        await this.#mend(error as Error, troubles);
+        await this.#failed('reading', error as Error);
+        await this.#untilWoken(Math.min(2000, 50 * 2 ** Math.min(troubles, 6)));
       }
     }
   }
@@ -224,23 +225,20 @@ export class Consumer {
     const attempt = new Attempt(delivery, this.#options.context);
     const alone = delivery.deaths >= deathsAlone && !delivery.diedAlone;
     const key = attempt.serialKey;
-    const done = this.#work(attempt, alone, key === null ? undefined : this.#chains.get(key)).then(() => {
+    const chain = key === null ? undefined : this.#chains.get(key);
+    const over = (): void => {
       this.#held.delete(name);
       if (key !== null && this.#chains.get(key) === done) this.#chains.delete(key);
       this.#wake();
+    };
+    const running = alone ? this.#runAlone(attempt) : chain ? chain.then(() => attempt.run(false)) : attempt.run(false);
+    // What fails in a handler is an outcome; what fails in the fabric is said.
+    const done = running.then(over, (error: unknown) => {
+      this.#options.log.fatal({ err: error }, 'The fabric itself failed');
+      over();
     });
     if (key !== null) this.#chains.set(key, done);
     this.#held.set(name, { attempt, done });
-  }
-
-  /** Never throws: what fails in a handler is an outcome, and what fails in the fabric is said. */
-  async #work(attempt: Attempt, alone: boolean, before: Promise<void> | undefined): Promise<void> {
-    try {
-      if (before && !alone) await before;
-      await (alone ? this.#runAlone(attempt) : attempt.run(false));
-    } catch (error) {
-      this.#options.log.fatal({ err: error }, 'The fabric itself failed');
-    }
   }
 
   /**
@@ -348,10 +346,14 @@ export class Consumer {
       scopes: attempt.claimScopes.join(','),
       demands: attempt.taskDemands,
     }));
-    const results = await renew(redis, context.keys, control, context.service, context.instanceId, claims).catch(
-      () => null,
-    );
-    if (results === null) return;
+    let results: Awaited<ReturnType<typeof renew>>;
+    try {
+      results = await renew(redis, context.keys, control, context.service, context.instanceId, claims);
+    } catch (error) {
+      await this.#failed('renewing', error as Error);
+      return;
+    }
+    this.#options.report('renewing', null);
     results.forEach((result, at) => {
       const attempt = attempts[at];
       if (attempt && result !== 'ok' && !attempt.ledgerOnly)
@@ -359,14 +361,13 @@ export class Consumer {
     });
   }
 
-  async #mend(error: Error, troubles: number): Promise<void> {
-    const { redis, context, log } = this.#options;
-    if (error.message.includes('NOGROUP')) {
-      const made = await ensureGroups(redis, this.#reader.inboxes, context.service).catch(() => 0);
-      const lost = fail('BUS_GROUP_LOST', { service: context.service });
-      if (made > 0) log.warn({ code: lost.code, do: lost.entry.operator }, lost.message);
-    } else this.#options.read(error);
-    await this.#untilWoken(Math.min(2000, 50 * 2 ** Math.min(troubles, 6)));
+  /** What kept Redis from doing its part: a group that is gone is made again, all else is told. */
+  async #failed(part: string, error: Error): Promise<void> {
+    const { redis, context, log, report } = this.#options;
+    if (!/NOGROUP|^UNBLOCKED/.test(error.message)) return report(part, error);
+    const made = await ensureGroups(redis, this.#reader.inboxes, context.service).catch(() => 0);
+    const lost = fail('BUS_GROUP_LOST', { service: context.service });
+    if (made > 0) log.warn({ code: lost.code, do: lost.entry.operator }, lost.message);
   }
 
   #wake(): void {

@@ -66,8 +66,6 @@ const scopeField = (scope: Scope | null | undefined): string => {
 
 type Options = { redis: Redis; listening: Redis; keys: Keys; channel: string; confirm: Confirm; log: Log };
 
-const knockMs = 5000;
-
 /** Reads the key, subscribes, and keeps what it learns. */
 export const openControl = async (options: Options): Promise<Control> => {
   const { redis, listening, keys, channel, confirm, log } = options;
@@ -159,9 +157,6 @@ export const openControl = async (options: Options): Promise<Control> => {
       .catch((error: Error) => log.debug({ reason: error.message }, 'A control word could not be applied'));
   });
   await listening.subscribe(channel);
-  // A subscription may be silent for days: asked now and then, a dead connection shows.
-  const knocking = setInterval(() => void listening.ping().catch(() => undefined), knockMs);
-  knocking.unref();
   listening.on('ready', () => void listening.subscribe(channel).catch(() => undefined));
   await read();
 
@@ -183,10 +178,7 @@ export const openControl = async (options: Options): Promise<Control> => {
     onChange: (listener) => {
       listeners.push(listener);
     },
-    close: () => {
-      clearInterval(knocking);
-      listening.disconnect();
-    },
+    close: () => listening.disconnect(),
   };
 };
 

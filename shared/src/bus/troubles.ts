@@ -21,6 +21,8 @@ export type Troubles = {
   /** A part works, but something is wrong that a person should mend. Said once, and once when it is over. */
   warned(part: string, error: AppError): void;
   well(part: string): void;
+  /** What has to come true before an outage counts as over: a connection may not have found out yet that it is dead. */
+  overOnce(check: () => Promise<unknown>): void;
   /** True while some part fails. */
   failing(): boolean;
   health(sinceBeatMs: number, sinceTurnMs: number): BusHealth;
@@ -32,37 +34,54 @@ export const makeTroubles = (log: Log, url: string): Troubles => {
   const failures = new Map<string, Trouble>();
   const warnings = new Map<string, Trouble>();
   let began: number | null = null;
+  let last: AppError | null = null;
   let wellSince = Date.now();
-  const over = (): void => {
-    if (began === null || failures.size > 0) return;
+  let check = (): Promise<unknown> => Promise.resolve();
+  let checking = false;
+  const over = async (): Promise<void> => {
+    if (checking) return;
+    checking = true;
+    const well = await check().then(
+      () => true,
+      () => false,
+    );
+    checking = false;
+    if (!well || began === null || failures.size > 0) return;
     log.info({ seconds: Math.round((Date.now() - began) / 1000) }, 'Redis answers again');
     began = null;
     wellSince = Date.now();
   };
+  const isSaid = (code: string): boolean =>
+    [...failures.values(), ...warnings.values()].some(({ error }) => error.code === code);
   return {
     met: (part, thrown) => {
       const error = redisFailure(thrown, url) ?? unanswered(thrown, url);
       const since = failures.get(part)?.since ?? Date.now();
+      const said = began !== null || isSaid(error.code);
       failures.set(part, { error, since });
-      if (began !== null) return;
-      began = since;
-      log.warn({ code: error.code, do: error.entry.operator }, `${error.message}. What is due waits`);
+      last = error;
+      began ??= since;
+      if (!said) log.warn({ code: error.code, do: error.entry.operator }, `${error.message}. What is due waits`);
     },
     warned: (part, error) => {
-      const before = warnings.get(part);
-      warnings.set(part, { error, since: before?.since ?? Date.now() });
-      if (before?.error.code !== error.code) log.warn({ code: error.code, do: error.entry.operator }, error.message);
+      const said = isSaid(error.code);
+      warnings.set(part, { error, since: warnings.get(part)?.since ?? Date.now() });
+      if (!said) log.warn({ code: error.code, do: error.entry.operator }, error.message);
     },
     well: (part) => {
-      if (failures.delete(part)) over();
+      failures.delete(part);
+      if (began !== null && failures.size === 0) void over();
       if (warnings.delete(part)) log.info({ part }, 'Redis is as it should be again');
     },
-    failing: () => failures.size > 0,
+    overOnce: (next) => {
+      check = next;
+    },
+    failing: () => began !== null,
     health: (sinceBeatMs, sinceTurnMs) => {
       const before = (ms: number): number => Date.now() - ms;
       // The beat meets what a connection does not: of all that fails, the most telling is shown.
       const failed = [...failures.values()].sort((a, b) => rank(a) - rank(b))[0];
-      if (failed) return told(false, failed.error, began ?? failed.since);
+      if (began !== null && last !== null) return told(false, failed?.error ?? last, began);
       if (sinceBeatMs > 5 * beatMs)
         return told(false, unanswered(new Error('it answered no beat'), url), before(sinceBeatMs));
       if (sinceTurnMs > 10_000)

@@ -1,0 +1,166 @@
+import { mkdirSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { expect, onTestFinished, test } from 'vitest';
+import { eventually } from '../../tools/eventually.ts';
+import { openProxy } from '../../tools/proxy.ts';
+import { freePort, startRedis, type TestServer, testFabric } from '../../tools/redis.ts';
+import { expectWhole, stand } from './standing.ts';
+
+type Fault = {
+  what: string;
+  code: string;
+  /** false: it only keeps what is published waiting. */
+  refuses?: boolean;
+  /** Makes it; what it returns ends it. */
+  begin(server: TestServer, admin: Redis): Promise<() => unknown>;
+};
+
+const brokenSave = async (server: TestServer, admin: Redis): Promise<() => unknown> => {
+  const file = join(server.folder, 'dump.rdb');
+  const saved = async (status: string): Promise<void> => {
+    await admin.bgsave().catch(() => undefined);
+    await eventually(`saving is ${status}`, async () =>
+      (await admin.info('persistence')).includes(`rdb_last_bgsave_status:${status}`),
+    );
+  };
+  mkdirSync(file);
+  await admin.config('SET', 'save', '3600 1');
+  await saved('err');
+  return async () => {
+    rmdirSync(file);
+    await saved('ok');
+  };
+};
+
+const faults: Fault[] = [
+  {
+    what: 'that is restarted',
+    code: 'REDIS_UNREACHABLE',
+    begin: async (server) => {
+      await server.stop();
+      return () => server.start();
+    },
+  },
+  {
+    what: 'that was killed',
+    code: 'REDIS_UNREACHABLE',
+    begin: async (server) => {
+      await server.kill();
+      return () => server.start();
+    },
+  },
+  {
+    what: 'that is paused for longer than connections wait',
+    code: 'REDIS_UNREACHABLE',
+    begin: async (server) => {
+      server.pause();
+      return () => server.resume();
+    },
+  },
+  { what: 'that cannot save to its disk (MISCONF)', code: 'REDIS_DISK', begin: brokenSave },
+  {
+    what: 'that became a replica (READONLY)',
+    code: 'REDIS_READONLY',
+    begin: async (_server, admin) => {
+      await admin.replicaof('127.0.0.1', await freePort());
+      return () => admin.replicaof('NO', 'ONE');
+    },
+  },
+  {
+    what: 'that reads its data for long (LOADING)',
+    code: 'REDIS_LOADING',
+    refuses: false,
+    begin: async (server, admin) => {
+      const filler = admin.pipeline();
+      for (let n = 0; n < 20_000; n += 1) filler.set(`filler:${n}`, 'x');
+      await filler.exec();
+      await server.stop();
+      // It takes its time for each key, and answers in between.
+      await server.start({ extra: ['--key-load-delay', '200'], waits: false });
+      return () => undefined;
+    },
+  },
+  {
+    what: 'that misses replicas which it demands (NOREPLICAS)',
+    code: 'REDIS_REPLICAS',
+    begin: async (_server, admin) => {
+      await admin.config('SET', 'min-replicas-to-write', '1');
+      return () => admin.config('SET', 'min-replicas-to-write', '0');
+    },
+  },
+];
+
+const adminOf = (server: TestServer): Redis => {
+  const admin = new Redis(server.url);
+  admin.on('error', () => undefined);
+  onTestFinished(() => admin.disconnect());
+  return admin;
+};
+
+const impatient = { NEXUS_REDIS_TIMEOUT: '1500ms', NEXUS_REDIS_CHECK: '200ms' };
+
+test.each(faults)('beside a Redis $what, handlers run on, and results wait and settle once', async (fault) => {
+  const server = await startRedis({ extra: ['--appendfsync', 'always'] });
+  const admin = adminOf(server);
+  const fabric = testFabric(server.url, impatient);
+  const standing = await stand(fabric);
+  const { bus, lines } = standing;
+  const before = Date.now();
+  const end = await fault.begin(server, admin);
+  const health = await eventually('health says what is wrong', () => {
+    const now = bus.health();
+    return !now.ok && now.code === fault.code && now;
+  });
+  expect(health.says).toContain('Redis at redis://127.0.0.1');
+  expect(health.do).toMatch(/\w/);
+  expect(Date.parse(health.since)).toBeGreaterThanOrEqual(before - 1);
+  standing.release();
+  if (fault.refuses !== false)
+    await expect(bus.publish({ ...late, thread: 'late' })).rejects.toMatchObject({
+      code: expect.stringMatching(/^REDIS_/),
+    });
+  await end();
+  await expectWhole(fabric, standing);
+  await eventually('the end is said', () => lines.some(({ text }) => text === 'Redis answers again'));
+  const warned = lines.filter(({ level }) => level !== 'info');
+  expect(warned.map(({ code }) => code)).toEqual([expect.stringMatching(/^REDIS_/)]);
+  expect(lines.filter(({ text }) => text === 'Redis answers again')).toHaveLength(1);
+});
+
+const late = { type: 'hub.discarded', payload: { task_id: 'late' }, actor: 'test' } as const;
+
+test('connections that are killed for a moment cost nothing, and are said once at most', async () => {
+  const server = await startRedis();
+  const admin = adminOf(server);
+  const fabric = testFabric(server.url);
+  const standing = await stand(fabric);
+  const { bus, lines } = standing;
+  await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+  await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+  await eventually(
+    'it stands again',
+    () => bus.health().ok && lines.some(({ text }) => text === 'Redis answers again'),
+  );
+  standing.release();
+  await expectWhole(fabric, standing);
+  expect(lines.filter(({ level }) => level === 'warn').length).toBe(
+    lines.filter(({ text }) => text === 'Redis answers again').length,
+  );
+});
+
+test('over a wire that swallows everything, connections are given up, and results settle once', async () => {
+  const server = await startRedis();
+  const proxy = await openProxy(server.port);
+  const fabric = testFabric(server.url, impatient);
+  const through = { ...fabric.config, redisUrl: `redis://127.0.0.1:${proxy.port}` };
+  const standing = await stand(fabric, { config: through });
+  const { bus, lines } = standing;
+  proxy.swallow();
+  standing.release();
+  await eventually('health says so', () => !bus.health().ok && lines.some(({ level }) => level === 'warn'));
+  proxy.heal();
+  await expectWhole(fabric, standing);
+  await eventually('the end is said', () => lines.some(({ text }) => text === 'Redis answers again'));
+  expect(lines.filter(({ level }) => level !== 'info')).toHaveLength(1);
+});
