@@ -1,8 +1,8 @@
 /**
  * Admission: how many attempts more this machine can hold just now, and why none.
  *
- * Asked before each read of the inbox, so the readings are kept for a moment. A worker that refuses goes on with what
- * it runs; its messages wait, or go to others.
+ * Asked before each read of the inbox. A worker that refuses goes on with what it runs; its messages wait, or go to
+ * others.
  */
 import { readFileSync, statfsSync } from 'node:fs';
 import { freemem } from 'node:os';
@@ -22,6 +22,7 @@ export type Admission = {
   refuses(): string | null;
 };
 
+/** Finding the agents of other workers means reading every process of the machine. */
 const keptMs = 500;
 
 export const openAdmission = (
@@ -29,14 +30,11 @@ export const openAdmission = (
   readings: Readings,
   now: () => number = () => performance.now(),
 ): Admission => {
-  let last = { at: Number.NEGATIVE_INFINITY, memory: 0, disk: 0, elsewhere: 0 };
+  let last = { at: Number.NEGATIVE_INFINITY, elsewhere: 0 };
   const look = (): { agents: number; refuses: string | null } => {
-    if (now() - last.at >= keptMs) {
-      const elsewhere = limits.agentsMax > 0 ? readings.agentsElsewhere() : 0;
-      last = { at: now(), memory: readings.memoryFree(), disk: readings.diskFree(), elsewhere };
-    }
+    if (limits.agentsMax > 0 && now() - last.at >= keptMs) last = { at: now(), elsewhere: readings.agentsElsewhere() };
     const agents = last.elsewhere + readings.agentsHere();
-    return { agents, refuses: whyFull({ ...last, agents }, limits) };
+    return { agents, refuses: whyFull({ memory: readings.memoryFree(), disk: readings.diskFree(), agents }, limits) };
   };
   return {
     room: () => {
@@ -70,12 +68,19 @@ export const readMachine = (
   root = '/',
 ): Readings => ({
   memoryFree: () => Math.min(machineFree(root), containerFree(root)),
-  diskFree: () => {
-    const { bavail, bsize } = statfsSync(home);
-    return bavail * bsize;
-  },
+  diskFree: () => diskFree(home),
   ...agents,
 });
+
+/** A folder that cannot be asked holds nothing. */
+const diskFree = (folder: string): number => {
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize;
+  } catch {
+    return 0;
+  }
+};
 
 /** What the kernel could still give; `freemem` elsewhere. */
 const machineFree = (root: string): number => {
