@@ -3,29 +3,16 @@
  *
  *   up ──▶ hurt (tasks begin and end, faults happen) ──▶ calm (nothing begins, what is open ends) ──▶ down ──▶ checked
  */
-import { randomBytes } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Client, openClient } from '@nexus/shared/client';
-import { codeCache, fillCodeCache } from '../../services/cli/code-cache.ts';
-import { freePort } from '../tools/redis.ts';
+import type { Client } from '@nexus/shared/client';
 import { check, type Findings } from './checker.ts';
 import { openSmallDisk, type SmallDisk } from './disk.ts';
 import type { FaultKind } from './fault-plan.ts';
 import { type Faults, openFaults } from './faults.ts';
-import { openRedisServer, type RedisServer } from './redis-server.ts';
-import { openSupervisor, type Service, type Supervisor } from './supervisor.ts';
+import { openRealFleet, type RealFleet } from './fleet.ts';
 import { prepareGround, type Work, workOf } from './workload.ts';
 
 export type ChaosOptions = {
@@ -53,17 +40,7 @@ export type ChaosResult = { tasks: number; seed: number; faults: Record<FaultKin
     folder: string | null;
   };
 
-type Fleet = {
-  folder: string;
-  home: string;
-  prefix: string;
-  server: RedisServer;
-  supervisor: Supervisor;
-  disk: SmallDisk;
-  client: Client;
-  faults: Faults;
-  repository: string;
-};
+type Fleet = RealFleet & { disk: SmallDisk; faults: Faults; repository: string };
 
 export const runChaos = async (options: ChaosOptions): Promise<ChaosResult> => {
   const began = performance.now();
@@ -72,7 +49,7 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosResult> => {
   const asked = new Map<string, Work>();
   let kept = options.keep;
   try {
-    await ready(fleet, options.signal);
+    await fleet.ready(options.signal);
     await hurt(fleet, asked, options, began);
     await calm(fleet, asked, options);
     const late = await comeDown(fleet, options.signal);
@@ -88,57 +65,26 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosResult> => {
       folder: kept ? folder : null,
     };
   } finally {
-    await fleet.supervisor.stop(2000);
+    await fleet.stop(2000);
     fleet.disk.remove();
-    await fleet.server.stop();
     if (!kept) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 };
 
 // --- up ----------------------------------------------------------------------------------------
 
-const counts: Record<string, number> = {
-  gateway: 1,
-  orchestrator: 2,
-  'project-manager': 2,
-  'worker-agent': 2,
-  'quality-checker': 2,
-  finalizer: 2,
-};
+const counts = { orchestrator: 2, 'project-manager': 2, 'worker-agent': 2, 'quality-checker': 2, finalizer: 2 };
 
 const openFleet = async (folder: string, options: ChaosOptions, began: number): Promise<Fleet> => {
-  const prefix = `{chaos-${randomBytes(3).toString('hex')}}`;
-  const [home, scratch] = [join(folder, 'home'), join(folder, 'scratch')];
-  for (const one of [home, scratch]) mkdirSync(one, { recursive: true });
-  const disk = openSmallDisk(join(home, 'workspaces'), 64);
-  const server = await openRedisServer(join(folder, 'redis'));
+  const disk = openSmallDisk(join(folder, 'home', 'workspaces'), 64);
   const { workflows, repository } = prepareGround(folder);
-  const token = randomBytes(16).toString('hex');
-  const port = await freePort();
-  const channel = `control-${prefix.slice(1, -1)}`;
-  const env = {
-    ...Object.fromEntries(['PATH', 'HOME', 'LANG'].map((name) => [name, process.env[name] ?? ''])),
-    REDIS_URL: server.url,
-    NEXUS_PREFIX: prefix,
-    NEXUS_CONTROL_CHANNEL: channel,
-    NEXUS_HOME: home,
-    NEXUS_REHEARSAL: 'on',
+  const settings = {
     NEXUS_WORKFLOWS_FOLDER: workflows,
     NEXUS_DISK_RESERVE: '4MB',
     NEXUS_CHECKPOINT_EVERY: '2s',
-    NODE_COMPILE_CACHE: codeCache,
-    TMPDIR: scratch,
+    NEXUS_CHECKPOINT_INTERVAL: '2s',
   };
-  const services = Object.entries(counts).flatMap(([service, count]) =>
-    Array.from({ length: count }, (_, at): Service => {
-      const own = service === 'gateway' ? { NEXUS_PORT: String(port), NEXUS_TOKEN: token } : {};
-      return { name: count === 1 ? service : `${service}-${at + 1}`, service, env: { ...env, ...own } };
-    }),
-  );
-  const scripts = Object.keys(counts).map((service) => join(root, 'services', service, 'main.ts'));
-  await fillCodeCache(codeCache, scripts, ['--max-semi-space-size=4']);
-  const supervisor = openSupervisor(services, join(folder, 'logs'));
-  const client = openClient({ url: `http://127.0.0.1:${port}`, token, timeoutMs: 10_000 });
+  const fleet = await openRealFleet({ folder, counts, settings });
   const log: string[] = [];
   const tell = (line: string): void => {
     const told = `${((performance.now() - began) / 1000).toFixed(1).padStart(7)} s  ${line}`;
@@ -146,19 +92,8 @@ const openFleet = async (folder: string, options: ChaosOptions, began: number): 
     writeFileSync(join(folder, 'faults.log'), `${log.join('\n')}\n`);
     options.say(told);
   };
-  const faults = openFaults({ services: supervisor.all, server, disk, client, prefix, channel, tell }, options);
-  return { folder, home, prefix, server, supervisor, disk, client, faults, repository };
-};
-const root = join(import.meta.dirname, '../..');
-
-const ready = async ({ client }: Fleet, signal: AbortSignal): Promise<void> => {
-  for (const until = Date.now() + 60_000; Date.now() < until; await sleep(100)) {
-    signal.throwIfAborted();
-    const agents = await client.agents().catch(() => null);
-    const workers = agents?.workers ?? [];
-    if (workers.length >= 2 && workers.every(({ runtimes }) => runtimes.length > 0)) return;
-  }
-  throw new Error('the fleet did not come up within a minute');
+  const faults = openFaults({ ...fleet, services: fleet.supervisor.all, disk, tell }, options);
+  return { ...fleet, disk, faults, repository };
 };
 
 // --- hurt --------------------------------------------------------------------------------------
@@ -256,7 +191,7 @@ const comeDown = async (fleet: Fleet, signal: AbortSignal): Promise<string[]> =>
   const { home, supervisor } = fleet;
   ageClones(home);
   await supervisor.restartAll();
-  await ready(fleet, signal);
+  await fleet.ready(signal);
   await sleep(4000);
   const killed = await supervisor.stop();
   return killed.map((name) => `${name} did not drain and had to be killed`);

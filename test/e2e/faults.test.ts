@@ -115,7 +115,8 @@ test('a service whose process dies is started again by Docker, and the task comp
   const id = await begun('working');
   const [container = ''] = await fleet.containers('project-manager');
   const before = await fleet.docker('inspect', '-f', '{{.RestartCount}}', container);
-  await fleet.within(container, 'kill -9 $(pgrep -f project-manager/main.ts)').catch(() => undefined);
+  // The only child of the container's first process, which is Docker's own.
+  await fleet.within(container, 'kill -9 $(cat /proc/1/task/1/children)').catch(() => undefined);
   const again = async () => (await fleet.docker('inspect', '-f', '{{.RestartCount}}', container)) !== before;
   await eventually('Docker starts it again', again, 20_000);
   await completes(id);
