@@ -9,9 +9,15 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CheckRequest } from '@nexus/shared/messages/domain';
 import { packageManagerOf, readManifest } from '@nexus/shared/project';
+import { chainOf } from './chain.ts';
 import type { CheckDefinition, PlannedCheck, Project } from './define-check.ts';
 
-export type GatePlan = { setup: string[]; checks: PlannedCheck[] };
+export type GatePlan = {
+  setup: string[];
+  checks: PlannedCheck[];
+  /** What the command of each check runs, one after the other, by its name. */
+  chains: Map<string, string[]>;
+};
 
 /** Reads what a checkout declares. `files` are its tracked files, `changed` those that the candidate touched. */
 export const detect = async (options: {
@@ -30,7 +36,9 @@ export const detect = async (options: {
   const changed = options.changed.filter(has);
   const project: Project = { folder, files, manifest, runner: manager.runner, asked, changed, read };
   const setup = options.setup === null ? manager.setup : [...options.setup];
-  return { setup, checks: await planChecks(project, definitions) };
+  const checks = await planChecks(project, definitions);
+  const chains = checks.map(({ name, command }) => [name, chainOf(command ?? '', manifest?.scripts ?? {})] as const);
+  return { setup, checks, chains: new Map(chains) };
 };
 
 /** A check that runs the first script of these names that the manifest declares. */

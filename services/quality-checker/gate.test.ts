@@ -175,6 +175,18 @@ test('tests that are written first may be red where they are new, and nowhere el
   expect((await gate({ commit: first, kind: 'code' })).verdict).toBe('failed');
 });
 
+test.each([
+  ['node --check c.js && node --test', 'passed'],
+  ['node --test *.test.js && node --test e2e.js', 'failed'],
+])('tests written first in a project that runs `%s` have %s', async (script, verdict) => {
+  const project = { 'c.js': 'export {};\n', 'e2e.js': nodeTest(['end to end', good]) };
+  await integrate({ ...project, 'package.json': npmProject({ test: script }), 'a.test.js': nodeTest(['old', good]) });
+  const first = await commit({ 'b.test.js': nodeTest(['new', bad], ['also new', good]) });
+  const said = await gate({ commit: first, kind: 'tests_first' });
+  expect(said.verdict).toBe(verdict);
+  expect(said.says).toContain(verdict === 'passed' ? 'excused' : 'then `node --test e2e.js`');
+});
+
 test('red tests may stay red as long as somebody else has yet to write their code', async () => {
   await integrate({ 'a.test.mjs': nodeTest(['old', good]) });
   const first = await gate({ commit: await commit({ 'b.test.mjs': nodeTest(['new', bad]) }), kind: 'tests_first' });

@@ -59,7 +59,7 @@ export const testCandidate = async (gate: Gate, merged: string, folder: string) 
   const { payload, workshop } = gate;
   const { signal } = workshop;
   const changes = await changesBetween(folder, payload.integration, merged, signal);
-  const candidate = await runIn(gate, folder, changes, '');
+  const { ran: candidate, chains } = await runIn(gate, folder, changes, '');
   const before = await checksBefore(gate, candidate.map(checkOf));
   const failing = candidate.flatMap(({ check }) => check.failing);
   const verdict = judge({
@@ -68,6 +68,7 @@ export const testCandidate = async (gate: Gate, merged: string, folder: string) 
     before: before.checks,
     allowedRed: payload.allowed_red,
     ownTests: await ownTests({ folder, from: payload.integration, to: merged, changes, failing, signal }),
+    chains,
     asked: new Set(payload.checks.map(({ name }) => name)),
     last: payload.last,
     ...factsOf(changes),
@@ -96,7 +97,7 @@ const factsOf = (changes: readonly Change[]) => {
  * Detects and runs what one checkout declares. `label` tells the events of the commit before from those of the
  * candidate.
  */
-const runIn = async (gate: Gate, folder: string, changes: readonly Change[], label: string): Promise<Ran[]> => {
+const runIn = async (gate: Gate, folder: string, changes: readonly Change[], label: string) => {
   const { payload, tools, mark, redact } = gate;
   const { signal } = gate.workshop;
   const plan = await detect({
@@ -127,7 +128,7 @@ const runIn = async (gate: Gate, folder: string, changes: readonly Change[], lab
       tools.tell({ event: 'check.finished', ...of, text, data });
     },
   };
-  return runChecks(plan, runner);
+  return { ran: await runChecks(plan, runner), chains: plan.chains };
 };
 
 /** The checks of the commit before: as the message brings them, or run now if they matter, or none. */
@@ -139,7 +140,7 @@ const checksBefore = async (gate: Gate, checks: Check[]): Promise<{ checks: Chec
   const files = await trackedFiles(folder, workshop.signal);
   // The first commit of a new repository: there is nothing that could have failed before.
   if (files.length === 0) return { checks: null, ran: [] };
-  const ran = await runIn(gate, folder, [], 'before: ');
+  const { ran } = await runIn(gate, folder, [], 'before: ');
   return { checks: ran.map(checkOf), ran };
 };
 

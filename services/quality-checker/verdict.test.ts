@@ -26,7 +26,16 @@ const red = (failing: string[], more: Partial<Check> = {}): Check =>
 
 const judged = (checks: Check[], before: Check[] | null = null, more: Partial<Evidence> = {}) =>
   judge({
-    ...{ kind: 'code', checks, before, allowedRed: [], ownTests: new Set(), asked: new Set(), last: false },
+    ...{
+      kind: 'code',
+      checks,
+      before,
+      allowedRed: [],
+      ownTests: new Set(),
+      asked: new Set(),
+      last: false,
+      chains: new Map(),
+    },
     ...{ changesSetup: false, removesFeature: false },
     ...more,
   });
@@ -190,4 +199,17 @@ test('the commit before is run only where it matters', () => {
   expect(needsBefore([red(['a'])])).toBe(true);
   expect(needsBefore([missing])).toBe(true);
   expect(needsBefore([check({ state: 'skipped' })])).toBe(true);
+});
+
+test('tests written first excuse a chain that ends in them, and none in which something would have come after', () => {
+  const asked = (...chain: string[]) => {
+    const more = { kind: 'tests_first', ownTests: new Set(['a']), chains: new Map([['tests', chain]]) } as const;
+    return judged([red(['a'])], [check({ tests: counts(10) })], more);
+  };
+  expect(asked('eslint .', 'node --test')).toMatchObject({ verdict: 'passed', stillRed: ['a'] });
+  expect(asked('node --test')).toMatchObject({ verdict: 'passed' });
+  const stopped = asked('node --test unit', 'node --test e2e');
+  expect(stopped).toMatchObject({ verdict: 'failed', stillRed: [] });
+  expect(stopped.says).toContain('`node --test unit`, then `node --test e2e`');
+  expect(stopped.says).toContain('mark them as to be done, or to be skipped');
 });

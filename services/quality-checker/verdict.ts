@@ -21,6 +21,7 @@
  * test is left fails in any case.
  */
 import type { Check, SubtaskKind, VerdictName } from '@nexus/shared/messages/domain';
+import { endsInItsTests } from './chain.ts';
 import { nameSeparator } from './counts.ts';
 import { setUpName } from './run-checks.ts';
 
@@ -33,6 +34,8 @@ export type Evidence = {
   allowedRed: readonly string[];
   /** Failing tests that the candidate itself brought (`ownTests`). */
   ownTests: ReadonlySet<string>;
+  /** What the command of each check runs, one after the other, by its name. */
+  chains: ReadonlyMap<string, readonly string[]>;
   /** Names of the checks that came with the task. */
   asked: ReadonlySet<string>;
   /** Nothing more comes after this candidate, so what came with the task has to pass now. */
@@ -145,6 +148,8 @@ const ruleByNames = (check: Check, before: Check | undefined, evidence: Evidence
     else guilty.push(name);
   }
   const worse = before?.state === 'failed' && !namesAreKnown(before) ? ruleByCounts(check, before, evidence) : null;
+  const stopped = stillRed.length > 0 ? stoppedBy(check, evidence) : null;
+  if (guilty.length === 0 && stopped !== null) return { check, is: 'blamed', says: stopped };
   if (guilty.length === 0 || worse?.is === 'excused') {
     const alarm = known.length > 0 ? alreadyFailing(check, known) : (worse?.alarm ?? null);
     const failingBefore = stillRed.length === 0 && (known.length > 0 || worse !== null);
@@ -156,6 +161,17 @@ const ruleByNames = (check: Check, before: Check | undefined, evidence: Evidence
     };
   }
   return { check, is: 'blamed', says: describe(check, guilty, known.length) };
+};
+
+/**
+ * Whoever writes tests first must not keep from running what comes after them in one command: what did not run is
+ * proven by nothing. Null where the red tests are provably all that failed.
+ */
+const stoppedBy = (check: Check, { kind, chains }: Evidence): string | null => {
+  const chain = chains.get(check.name) ?? [];
+  if (kind !== 'tests_first' || chain.length === 0 || endsInItsTests(chain)) return null;
+  const parts = chain.map((part) => `\`${part}\``).join(', then ');
+  return `${describe(check, check.failing)} It runs ${parts}, and stops at the first that fails. ${keepsOthers}`;
 };
 
 /** A name excuses itself, and a file that could not be loaded before excuses each of its tests. */
