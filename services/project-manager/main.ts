@@ -8,7 +8,7 @@ import { defineService, type ServiceContext, type ServiceTools, serve } from '@n
 import { config } from './config.ts';
 import { onAttemptBegun } from './on-attempt-begun.ts';
 import { onAttemptFinished } from './on-attempt-finished.ts';
-import { onAuditDue } from './on-audit-due.ts';
+import { type AuditTools, onAuditDue } from './on-audit-due.ts';
 import { onBackoffElapsed } from './on-backoff-elapsed.ts';
 import { onBoardCancelled } from './on-board-cancelled.ts';
 import { onBoardDiscarded } from './on-board-discarded.ts';
@@ -18,12 +18,27 @@ import { onPlanAccepted } from './on-plan-accepted.ts';
 import { onVerdictReached } from './on-verdict-reached.ts';
 import type { Tools } from './transition.ts';
 
-const open = async (context: ServiceContext<typeof config>): Promise<Tools & ServiceTools> => {
+const auditMs = 60_000;
+
+const open = async (context: ServiceContext<typeof config>): Promise<Tools & AuditTools & ServiceTools> => {
   const catalog = await openCatalog(foldersOf(context.config));
   for (const notice of catalog.notices) context.log.info(notice);
   const workers = async () =>
     (await context.bus.presences()).filter(({ service, state }) => service === 'worker-agent' && state === 'serving');
+  const overdue = context.meters.gauge(
+    'nexus_checkpoints_overdue',
+    'Running attempts whose work was not saved for twice as long as their workers promised.',
+  );
+  let forget: NodeJS.Timeout | undefined;
   return {
+    running: async () => (await context.bus.presences()).flatMap(({ running }) => running),
+    countOverdue: (count) => {
+      overdue.set(count);
+      // The next audit may ring at another instance: what this one found is not true for ever.
+      clearTimeout(forget);
+      forget = setTimeout(() => overdue.set(0), 2 * auditMs);
+      forget.unref();
+    },
     rules: { ...context.config, retryBaseMs: context.config.retryBase, readyListedMax: 32 },
     agentFor: (roleOrId) => catalog.agentFor(roleOrId).agent_id,
     othersFor: (agentId) => catalog.othersFor(agentId).map(({ agent_id }) => agent_id),
@@ -44,6 +59,7 @@ export const service = defineService({
   config,
   mode: 'stream',
   slots: () => 64,
+  schedules: () => [{ name: 'audit', everyMs: auditMs, type: 'audit.due', payload: {} }],
   open,
   handlers: {
     'plan.accepted': onPlanAccepted,

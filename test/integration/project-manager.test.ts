@@ -8,6 +8,7 @@ import { writeTask } from '@nexus/shared/ledger/write';
 import type { PayloadOf } from '@nexus/shared/messages';
 import { expect, test } from 'vitest';
 import { service } from '../../services/project-manager/main.ts';
+import type { AuditTools } from '../../services/project-manager/on-audit-due.ts';
 import type { Rules } from '../../services/project-manager/config.ts';
 import type { Tools } from '../../services/project-manager/transition.ts';
 import {
@@ -49,7 +50,9 @@ const answers = ({ type, payload }: Message): FollowUp[] => {
   return [];
 };
 
-const toolsByDefault: Tools = {
+const toolsByDefault: Tools & AuditTools = {
+  running: async () => [],
+  countOverdue: () => undefined,
   rules: rulesByDefault,
   agentFor: (role) => role,
   othersFor: (agent) => (agent === 'builder' ? ['tester'] : []),
