@@ -47,7 +47,7 @@ test('a dead letter is readable: cause first, what to do, each try, the message 
     '"was": "this"',
     '"task_id": 7',
     'cannot be replayed as it is',
-    'nexus dlq edit 0198c1d2   mends it',
+    'nexus dlq edit 0198c1d2     mends it',
   ]) {
     expect(out).toContain(said);
   }

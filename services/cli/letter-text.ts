@@ -29,16 +29,16 @@ export const letterText = (letter: DeadLetterDetail): string[] => [
   ...section('message', indented(letter.envelope)),
   '',
   letter.replayable
-    ? `  nexus dlq replay ${letter.id}   puts it back; nexus dlq drop ${letter.id} deletes it`
-    : `  ${letter.why_not ?? 'It cannot be replayed.'}`,
+    ? `  nexus dlq replay ${letter.id}   puts it back`
+    : `  ${oneLine(letter.why_not ?? 'It cannot be replayed.')}`,
   ...(letter.replayable ? [] : wayOut(letter)),
+  `  nexus dlq drop ${letter.id}     deletes it`,
 ];
 
 /** A message that is wrong itself can be mended; one that comes too late cannot. */
 const wayOut = ({ id, code }: DeadLetterDetail): string[] => {
   const unreadable = ['MESSAGE_MALFORMED', 'MESSAGE_INVALID', 'MESSAGE_UNKNOWN', 'PROTOCOL_UNKNOWN'].includes(code);
-  const mend = unreadable ? `nexus dlq edit ${id}   mends it; ` : '';
-  return [`  ${mend}nexus dlq drop ${id} deletes it`];
+  return unreadable ? [`  nexus dlq edit ${id}     mends it`] : [];
 };
 
 const section = (title: string, lines: string[]): string[] => (lines.length === 0 ? [] : ['', `${title}:`, ...lines]);

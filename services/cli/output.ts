@@ -84,14 +84,15 @@ export const table = (rows: readonly (readonly string[])[]): string[] => {
   );
 };
 
-/** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min` */
+/** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min`, `7 d 01 h` */
 export const duration = (ms: number): string => {
   const seconds = Math.max(0, ms) / 1000;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (seconds < 60) return `${Math.floor(seconds)} s`;
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} min ${pad(Math.floor(seconds % 60))} s`;
-  return `${Math.floor(minutes / 60)} h ${pad(minutes % 60)} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${pad(minutes % 60)} min` : `${Math.floor(hours / 24)} d ${pad(hours % 24)} h`;
 };
 
 /** How long ago something was: `12 s ago`. */

@@ -19,10 +19,14 @@ import { enqueue } from './merge-queue.ts';
 
 type Finished = PayloadOf<'attempt.finished'>;
 
-/** A worker has begun an attempt. */
+/** A worker has begun an attempt, or taken it over from one that is gone. */
 export const attemptBegun = (draft: Draft, payload: PayloadOf<'attempt.begun'>): void => {
   const part = draft.find(payload.subtask_id);
-  if (!part || !isRunning(draft, part, payload.attempt) || part.state !== 'ready') return;
+  if (!part || !isRunning(draft, part, payload.attempt)) return;
+  if (part.state === 'working' && part.instance_id !== payload.instance_id) {
+    draft.change(part.id, { instance_id: payload.instance_id });
+  }
+  if (part.state !== 'ready') return;
   draft.change(part.id, { state: 'working', instance_id: payload.instance_id, began_at: payload.began_at });
 };
 

@@ -125,6 +125,10 @@ test('an edit merges or replaces, is written only if it fits, and keeps what die
   const { bus, id, inbox } = await die(fabric, { envelope: { payload: { task_id: 7, extra: { a: 1, b: 2 } } } });
   const before = await fabric.redis.hget(bus.keys.dead, id);
   expect((await refusal(bus.dead.replay(id, 'me'))).code).toBe('LETTER_UNREADABLE');
+  const { id: unknown } = await die(fabric, { envelope: { type: 'deletion.asked' } });
+  expect((await refusal(bus.dead.replay(unknown, 'me'))).message).toMatch(
+    /orchestrator handles: .*deletion\.requested/,
+  );
   for (const [edit, says] of [
     [{ merge: { task_id: 'NOT GOOD' } }, /task_id: 3 to 64 lower-case/],
     [{ payload: {} }, /task_id: /],

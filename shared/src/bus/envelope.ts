@@ -8,7 +8,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { fail } from '@nexus/shared/errors';
-import { entryOf, isKind, type Kind, type PayloadOf } from '@nexus/shared/messages';
+import { entryOf, isKind, type Kind, kindsTo, type PayloadOf } from '@nexus/shared/messages';
 import { type Priority, priority, priorityAlias, type ServiceName, serviceName } from '@nexus/shared/messages/domain';
 import { childTraceparent, newTraceparent } from '@nexus/shared/telemetry';
 import { z } from 'zod';
@@ -216,7 +216,7 @@ const deepest = (issue: z.core.$ZodIssue): Problem[] => {
   return ways.sort((a, b) => depth(b) - depth(a))[0] ?? [{ path: issue.path, message: issue.message }];
 };
 
-const knownTo = (service: ServiceName): string => handledBy.get(service) ?? 'nothing';
+const knownTo = (service: ServiceName): string => handledBy.get(service) ?? (kindsTo(service).join(', ') || 'nothing');
 const handledBy = new Map<string, string>();
 /** Told once at start by the consumer: what a service handles, for the sentence of MESSAGE_UNKNOWN. */
 export const nameHandled = (service: ServiceName, kinds: readonly string[]): void => {
