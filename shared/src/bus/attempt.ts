@@ -128,7 +128,8 @@ export class Attempt {
       this.answered = true;
       const settled = await this.#settle(outcome, performance.now() - began);
       if (settled !== 'moved') {
-        await this.#after(outcome, settled);
+        const well = settled === 'ok' && outcome.is === 'done' && outcome.publish.length === 0;
+        if (!well) await this.#after(outcome, settled);
         return;
       }
       if (reruns >= rerunsMax) {
@@ -257,7 +258,7 @@ export class Attempt {
   }
 
   /** What an outcome means: the one place that decides it. */
-  async #settle(outcome: Outcome, durationMs: number): Promise<Settled> {
+  #settle(outcome: Outcome, durationMs: number): Promise<Settled> {
     const envelope = this.message ?? salvageEnvelope(this.delivery.body, this.#context.service, this.delivery.entryId);
     const line = (what: string, code?: string): string => journalLine(envelope, this.#context, what, durationMs, code);
     this.#context.measure(this.message?.type ?? 'unreadable', outcome.is, durationMs);
@@ -386,12 +387,10 @@ export class Attempt {
 
 /** What the journal says of a delivery's end. Written out, for it is written for every message. */
 const journalLine = (of: Envelope, { instanceId }: AttemptContext, what: string, ms: number, code?: string): string => {
-  const [id, type, task] = [
-    JSON.stringify(of.message_id),
-    JSON.stringify(of.type),
-    JSON.stringify(of.conversation_thread),
-  ];
+  const [id, type, task] = [quoted(of.message_id), quoted(of.type), quoted(of.conversation_thread)];
   const reason = code === undefined ? '' : `,"code":"${code}"`;
-  const about = `"id":${id},"type":${type},"task":${task},"outcome":"${what}"${reason}`;
-  return `{${about},"ms":${ms.toFixed(1)},"by":"${instanceId}"}`;
+  return `{"id":${id},"type":${type},"task":${task},"outcome":"${what}"${reason},"ms":${ms.toFixed(1)},"by":"${instanceId}"}`;
 };
+
+/** As JSON.stringify, at a third of its price for what needs no escape. */
+const quoted = (text: string): string => (/^[\w.:-]*$/.test(text) ? `"${text}"` : JSON.stringify(text));

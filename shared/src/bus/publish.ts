@@ -118,19 +118,22 @@ const prepare = (
   });
   const json = encodeEnvelope(envelope);
   const attach = draft.attach ?? [];
-  const values = [
-    keys.inbox(envelope.to.service as ServiceName, envelope.priority),
-    json,
-    journalText(envelope, json),
-    envelope.message_id,
-    draft.delayMs ?? '',
-    draft.tasksMax ?? '',
-    draft.idempotencyKey === undefined ? '' : keys.seen(`key:${draft.idempotencyKey}`),
-    draft.remember ?? '',
-    draft.accept ? keys.seen(`task:${draft.thread}`) : '',
-    attach.length,
-    ...attach.flatMap(({ key, text }) => [key, text]),
-  ];
+  const { delayMs, tasksMax, idempotencyKey, accept } = draft;
+  const inbox = keys.inbox(envelope.to.service as ServiceName, envelope.priority);
+  const values: (string | number)[] = [inbox, json, journalText(envelope, json)];
+  if (delayMs === undefined && tasksMax === undefined && idempotencyKey === undefined && !accept && attach.length === 0)
+    values.push('');
+  else
+    values.push(
+      envelope.message_id,
+      delayMs ?? '',
+      tasksMax ?? '',
+      idempotencyKey === undefined ? '' : keys.seen(`key:${idempotencyKey}`),
+      draft.remember ?? '',
+      accept ? keys.seen(`task:${draft.thread}`) : '',
+      attach.length,
+      ...attach.flatMap(({ key, text }) => [key, text]),
+    );
   const bytes = attach.reduce((sum, { text }) => sum + text.length, json.length);
   return { values, bytes, id: envelope.message_id };
 };
@@ -148,13 +151,8 @@ const batchOf = (waiting: Waiting[]): Waiting[] => {
 
 const send = async (options: PublisherOptions, batch: Waiting[]): Promise<void> => {
   const { redis, keys, confirm } = options;
-  const values = [
-    options.journalMax,
-    options.seenSeconds,
-    keys.parked,
-    batch.length,
-    ...batch.flatMap((one) => one.values),
-  ];
+  const values: (string | number)[] = [options.journalMax, options.seenSeconds, keys.parked, batch.length];
+  for (const one of batch) for (const value of one.values) values.push(value);
   const begun = confirm.begin();
   try {
     const results = (await callScript(

@@ -123,7 +123,8 @@ const prepare = (settlement: Settlement): { values: (string | number)[]; bytes: 
   values.push(write.length);
   for (const one of write) pushWrite(values, one);
   values.push(publish.length);
-  for (const { inbox, json, short, id, delayMs } of publish) values.push(inbox, json, short, id, delayMs ?? '');
+  for (const { inbox, json, short, id, delayMs } of publish)
+    values.push(inbox, json, short, delayMs === null ? '' : `${Math.max(0, Math.round(delayMs))} ${id}`);
   let bytes = 0;
   for (const value of values) bytes += typeof value === 'string' ? value.length : 8;
   return { values, bytes };

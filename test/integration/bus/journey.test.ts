@@ -189,12 +189,16 @@ test('a message that dies leaves its last words to whoever waits for an answer',
 test('rule 5: what is given back is taken by another process, and counts no attempt', async () => {
   const fabric = testFabric();
   const [first, second] = [await fabric.open('finalizer'), await fabric.open('finalizer')];
-  consumeAll(first, 'finalizer', { mode: 'take', slots: 1, work: () => giveBack('not mine') });
-  await first.publish(discard('given'));
-  await eventually('it was given back', async () => {
-    const pending = (await fabric.redis.xpending(first.keys.inbox('finalizer', 'NORMAL'), 'finalizer')) as [number];
-    return pending[0] === 1;
+  consumeAll(first, 'finalizer', {
+    mode: 'take',
+    slots: 1,
+    work: async (_message, tools) => {
+      await new Promise((resolve) => tools.signal.addEventListener('abort', resolve));
+      return giveBack('shutdown');
+    },
   });
+  await first.publish(discard('given'));
+  await eventually('it runs', () => first.busy() === 1);
   await first.close(0);
   const inbox = first.keys.inbox('finalizer', 'NORMAL');
   const [row] = (await fabric.redis.xpending(inbox, 'finalizer', '-', '+', 1)) as [string, string, number, number][];

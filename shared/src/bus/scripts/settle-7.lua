@@ -7,7 +7,8 @@
 --   inbox number, id, deliveries, epoch or '' where any will do, journal line, end, and what belongs to it:
 --   end:   'done' | 'keep' | 'nobody' | 'park' id json delay | 'dead' id json | 'more' end (one of the first three)
 --   after 'more', 'park' and 'dead':
---   number of writes, writes*, number of messages, (inbox, json, text for the journal or '', id, delay in ms or '')*
+--   number of writes, writes*, number of messages,
+--   (inbox, json, text for the journal or '', '' or delay in ms .. ' ' .. id)*
 --   write: 'patch' key revision fields (name, value)* deletions name* | 'remove' key | 'index' key member score |
 --          'unindex' key member | 'count' key field by seconds | 'unset' key field
 -- Returns: for each entry 'ok', 'lost', 'epoch', 'moved', 'twice' or 'type ' .. key.
@@ -112,11 +113,11 @@ for n = 1, tonumber(ARGV[5]) do
     end
     plan.writes, plan.messages, plan.first = writes, tonumber(ARGV[at]), at + 1
     for m = 0, plan.messages - 1 do
-      local to, delay = ARGV[at + 1 + 5 * m], ARGV[at + 5 + 5 * m]
+      local to, delayed = ARGV[at + 1 + 4 * m], ARGV[at + 4 + 4 * m]
       if not result and not typed(to, 'stream') then result = 'type ' .. to end
-      if not result and delay ~= '' then result = unfit(3, 4) end
+      if not result and delayed ~= '' then result = unfit(3, 4) end
     end
-    at = at + 1 + 5 * plan.messages
+    at = at + 1 + 4 * plan.messages
     if not result then
       for key, revision in pairs(fresh) do revisions[key] = revision end
     end
@@ -166,10 +167,11 @@ local function write(from)
 end
 
 local function publish(from)
-  local to, json, short, id, delay = ARGV[from], ARGV[from + 1], ARGV[from + 2], ARGV[from + 3], ARGV[from + 4]
-  if delay == '' then
+  local to, json, short = ARGV[from], ARGV[from + 1], ARGV[from + 2]
+  if ARGV[from + 3] == '' then
     call('XADD', to, '*', 'm', json)
   else
+    local delay, id = string.match(ARGV[from + 3], '^(%d+) (.*)$')
     call('HSET', KEYS[3], id, to .. ' ' .. json)
     call('ZADD', KEYS[4], now + delay, id)
   end
@@ -183,7 +185,7 @@ for p = 1, planned do
   local inbox = inboxes[number]
   if plan.writes then
     for w = 1, #plan.writes do write(plan.writes[w]) end
-    for m = 0, plan.messages - 1 do publish(plan.first + 5 * m) end
+    for m = 0, plan.messages - 1 do publish(plan.first + 4 * m) end
   end
   if line ~= '' then
     journal[said + 1], journal[said + 2] = 's', line
