@@ -101,8 +101,8 @@ test('a dead letter is listed with its cause, shown with its message, replayed a
   expect(letter).toMatchObject({ type: 'task.invented', service: 'orchestrator' });
   expect(letter.says).toContain('task.submitted');
   await expect(client.replay(id)).rejects.toMatchObject({ status: 422, code: 'LETTER_UNREADABLE' });
-  expect(await client.drop(id)).toEqual({ id, status: 'dropped' });
-  await expect(client.drop(id)).rejects.toMatchObject({ status: 404, code: 'LETTER_UNKNOWN' });
+  expect(await client.drop(id)).toMatchObject({ id, status: 'dropped', entry: null });
+  await expect(client.drop(id)).rejects.toMatchObject({ status: 409, code: 'LETTER_DECIDED' });
   expect((await client.deadLetters()).total).toBe(1);
 });
 
