@@ -116,9 +116,6 @@ const carryOutWrite = ({ state }: Fabric, write: Write): void => {
     case 'unindex':
       state.indexes.get(write.key)?.delete(write.member);
       return;
-    case 'unset':
-      state.hashes.get(write.key)?.delete(write.field);
-      return;
     case 'count': {
       const hash = at(state.hashes, write.key);
       const value = Number(hash.get(write.field) ?? 0) + write.by;
