@@ -81,6 +81,10 @@ const startFleet = async (name: string, home: string, token: string, signal: Abo
     attached: true,
     environment: {
       NEXUS_REHEARSAL: 'on',
+      // Its agents play what is written, and nobody waits to be asked: what fails to its end fails the demo.
+      NEXUS_OTHER_AGENTS_MAX: '0',
+      NEXUS_PLANS_MAX: '0',
+      NEXUS_PERSON_TIMEOUT: '1s',
       NEXUS_CONTROL_CHANNEL: `control-${name}`,
       NEXUS_TOKEN: token,
     },

@@ -10,7 +10,8 @@ const trouble = /^\s*(not ok|✖|×|FAIL|\w*Error\b)/;
 
 /** Lines to print below the end of a task; none if nothing failed, or if the gateway cannot tell. */
 export const failureLog = async (client: Pick<Client, 'logs' | 'subtask'>, task: TaskDetail): Promise<string[]> => {
-  const failed = task.subtasks.filter(({ state }) => state === 'failed');
+  // What nobody answered for may still be shown as waiting in the moment after its task has failed.
+  const failed = task.subtasks.filter(({ state }) => state === 'failed' || state === 'waiting_for_person');
   const told = await Promise.all(
     failed.map(async ({ id }) => {
       const { logs } = await client.logs(task.task_id, { subtask: id }).catch(() => ({ logs: [] }));

@@ -93,7 +93,7 @@ const aborted = (draft: Draft, part: Subtask, payload: Finished): void => {
     cancelBoard(draft, task ? `The task is ${task.status}.` : 'The task is gone.');
     return;
   }
-  park(draft, part.id, draft.chance * draft.rules.retryBaseMs, { hand_over: handedOn(part, payload, 'stopped') });
+  park(draft, part.id, draft.chance * draft.waitMs(0), { hand_over: handedOn(part, payload, 'stopped') });
 };
 
 /** What the next attempt is told: this end, and what it was asked to mend if this attempt did not get to it. */

@@ -15,6 +15,12 @@ const limits = defineConfig({
     'How often a subtask is tried again after an attempt that failed, with a wait that doubles.',
     { default: '3' },
   ),
+  retryWaitMax: setting(
+    'NEXUS_RETRY_WAIT_MAX',
+    is.duration,
+    'How long a subtask waits for its next attempt, or a broken gate for its next run, at most.',
+    { default: '5m' },
+  ),
   otherAgentsMax: setting(
     'NEXUS_OTHER_AGENTS_MAX',
     is.count(0, 10),
@@ -38,7 +44,8 @@ const limits = defineConfig({
 export const config = defineConfig({ ...limits, ...catalogConfig });
 
 /** The limits that the board is driven by. */
-export type Rules = ConfigOf<typeof limits> & {
+export type Rules = Omit<ConfigOf<typeof limits>, 'retryWaitMax'> & {
+  readonly retryWaitMaxMs: number;
   /** The wait before a second attempt: the one that every service has. */
   readonly retryBaseMs: number;
   /** How many ready subtasks the head of a board lists; it is read and written by every transition. */

@@ -132,6 +132,8 @@ export const openDraft = (view: View, board: BoardView, now: number) => {
     agentFor: view.agentFor,
     othersFor: view.othersFor,
     chance: view.chance,
+    /** The wait before something is tried again after so many times: it doubles, up to its limit. */
+    waitMs: (times: number): number => Math.min(view.rules.retryWaitMaxMs, view.rules.retryBaseMs * 2 ** times),
     get head(): BoardHead {
       return head;
     },

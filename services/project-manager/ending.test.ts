@@ -23,6 +23,17 @@ test('a board that is cancelled cancels what is open, keeps what has ended, and 
   expect(game.ledger.stats.get('tasks:cancelled')).toBe(1);
 });
 
+test('where nobody answered, what was asked about has failed for its own reason; the rest is cancelled', () => {
+  const game = play([{ id: 'one' }, { id: 'two' }], { rules: { retries: 0, otherAgentsMax: 0 } });
+  game.fail('one');
+  game.answer('one', 'person', { says: 'AGENT_FAILED: It failed.' });
+  game.ledger.tasks.set('task', { ...taskFacts, status: 'failed' });
+  game.tell({ type: 'board.cancelled', payload: { task_id: 'task', reason: 'Nobody answered.' } });
+  expect(game.part('one')).toMatchObject({ state: 'failed', reason: 'AGENT_FAILED: It failed.' });
+  expect(game.part('two')).toMatchObject({ state: 'cancelled', reason: 'The task failed.' });
+  expect(game.head()).toMatchObject({ outcome: 'cancelled', counts: { failed: 1, cancelled: 1 } });
+});
+
 test('whatever still comes for a board that has ended changes nothing', () => {
   const game = play(nodes);
   game.finish('two');

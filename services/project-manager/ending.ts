@@ -52,7 +52,7 @@ export const failSubtask = (draft: Draft, id: string, why: string): void => {
 /** The board has failed: all that is open is cancelled, and the orchestrator is told. */
 export const failBoard = (draft: Draft, why: string): void => {
   const reason = short(why, 2000);
-  closeAll(draft, 'failed', reason);
+  closeAll(draft, 'failed', reason, true);
   draft.stat('tasks:failed');
   draft.publish('board.completed', { task_id: draft.taskId, outcome: 'failed', reason, commit: null });
 };
@@ -60,17 +60,19 @@ export const failBoard = (draft: Draft, why: string): void => {
 /** The task has ended elsewhere: all that is open is cancelled, and nobody needs to be told. */
 export const cancelBoard = (draft: Draft, why: string): void => {
   const failed = draft.task()?.status === 'failed';
-  closeAll(draft, 'cancelled', short(why, 2000));
+  closeAll(draft, 'cancelled', short(why, 2000), failed);
   draft.stat(failed ? 'tasks:failed' : 'tasks:cancelled');
 };
 
-const closeAll = (draft: Draft, outcome: 'failed' | 'cancelled', reason: string): void => {
+const closeAll = (draft: Draft, outcome: 'failed' | 'cancelled', reason: string, taskFailed: boolean): void => {
   for (const part of draft.all()) {
     if (endedSubtask(part.state)) continue;
+    // What a person was asked about has failed, for its own reason, once nobody goes on with the task.
+    const hasFailed = taskFailed && part.state === 'waiting_for_person';
     draft.change(part.id, {
-      state: 'cancelled',
+      state: hasFailed ? 'failed' : 'cancelled',
       ended_at: draft.at,
-      reason: `The task ${outcome === 'failed' ? 'failed' : 'was cancelled'}.`,
+      reason: hasFailed ? part.reason : `The task ${taskFailed ? 'failed' : 'was cancelled'}.`,
     });
   }
   draft.takeSlots(-draft.head.dispatched.length);

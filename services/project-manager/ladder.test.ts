@@ -47,6 +47,13 @@ test('the waits double, each a random part of its whole (full jitter)', () => {
   }
 });
 
+test('no wait is longer than the setting allows, however often it has doubled', () => {
+  const game = failing({ rules: { retries: 100, retryWaitMaxMs: 5000 } });
+  for (let times = 0; times < 99; times++) game.fail('build');
+  game.finish('build', { outcome: 'failed', code: 'AGENT_FAILED', commit: null });
+  expect(waitOf(game)).toMatchObject({ type: 'backoff.elapsed', delayMs: 5000 });
+});
+
 test('a wait that is over twice, too late or for another attempt changes nothing', () => {
   const game = failing();
   const elapsed = (attempt: number) =>

@@ -35,7 +35,7 @@ export const climb = (draft: Draft, part: Subtask, failure: Failure): void => {
   } else if (part.ladder.retries < draft.rules.retries && !permanent.has(code ?? '')) {
     const { retries } = part.ladder;
     draft.change(part.id, { step: 'retry', ladder: { ...part.ladder, retries: retries + 1 } });
-    park(draft, part.id, draft.chance * draft.rules.retryBaseMs * 2 ** retries, { hand_over: failure.handOver });
+    park(draft, part.id, draft.chance * draft.waitMs(retries), { hand_over: failure.handOver });
   } else {
     climbHigher(draft, part, failure);
   }

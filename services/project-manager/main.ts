@@ -5,7 +5,7 @@
 import { foldersOf, openCatalog } from '@nexus/shared/catalog';
 import type { Presence } from '@nexus/shared/messages/domain';
 import { defineService, type ServiceContext, type ServiceTools, serve } from '@nexus/shared/service';
-import { config } from './config.ts';
+import { config, type Rules } from './config.ts';
 import { onAttemptBegun } from './on-attempt-begun.ts';
 import { onAttemptFinished } from './on-attempt-finished.ts';
 import { type AuditTools, onAuditDue } from './on-audit-due.ts';
@@ -17,6 +17,8 @@ import { onMergeFinished } from './on-merge-finished.ts';
 import { onPlanAccepted } from './on-plan-accepted.ts';
 import { onVerdictReached } from './on-verdict-reached.ts';
 import type { Tools } from './transition.ts';
+
+type Config = ServiceContext<typeof config>['config'];
 
 const auditMs = 60_000;
 
@@ -39,7 +41,7 @@ const open = async (context: ServiceContext<typeof config>): Promise<Tools & Aud
       forget = setTimeout(() => overdue.set(0), 2 * auditMs);
       forget.unref();
     },
-    rules: { ...context.config, retryBaseMs: context.config.retryBase, readyListedMax: 32 },
+    rules: rulesOf(context.config),
     agentFor: (roleOrId) => catalog.agentFor(roleOrId).agent_id,
     othersFor: (agentId) => catalog.othersFor(agentId).map(({ agent_id }) => agent_id),
     random: Math.random,
@@ -47,6 +49,13 @@ const open = async (context: ServiceContext<typeof config>): Promise<Tools & Aud
     runtimes: async () => usable(await workers()),
   };
 };
+
+const rulesOf = ({ retryBase: retryBaseMs, retryWaitMax: retryWaitMaxMs, ...limits }: Config): Rules => ({
+  ...limits,
+  retryBaseMs,
+  retryWaitMaxMs,
+  readyListedMax: 32,
+});
 
 /** What can be used somewhere. A rehearsal is asked for, never chosen. */
 const usable = (workers: readonly Presence[]): string[] => {

@@ -151,7 +151,7 @@ const merge = (draft: Draft, part: Subtask, testedCommit: string, delayMs?: numb
  */
 const mergeAgain = (draft: Draft, part: Subtask, problem: string): void => {
   const tested = part.history.at(-1)?.commit ?? null;
-  const delayMs = draft.rules.retryBaseMs * 2 ** part.gate_broken;
+  const delayMs = draft.waitMs(part.gate_broken);
   if (tested === null) throw fail('BUG', { message: `subtask ${part.id} is being merged without a tested commit` });
   if (countBroken(draft, part, `the merge is refused though nothing has moved: ${problem}`)) {
     merge(draft, part, tested, delayMs);
@@ -180,7 +180,7 @@ const merged = (draft: Draft, candidate: Subtask, commit: string): void => {
 
 /** The gate could not run, which is nobody's fault: once more, a few times. */
 const gateAgain = (draft: Draft, part: Subtask, problem: string): void => {
-  const delayMs = draft.rules.retryBaseMs * 2 ** part.gate_broken;
+  const delayMs = draft.waitMs(part.gate_broken);
   if (countBroken(draft, part, problem)) submit(draft, draft.part(part.id), delayMs);
 };
 

@@ -35,6 +35,7 @@ export const rulesByDefault: Rules = {
   retries: 3,
   otherAgentsMax: 1,
   retryBaseMs: 1000,
+  retryWaitMaxMs: 300_000,
   sentBackMax: 3,
   gateBrokenMax: 2,
   planRejectionsMax: 2,

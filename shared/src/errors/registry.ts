@@ -562,7 +562,7 @@ export const registry = {
     outcome: 'dead',
     http: 500,
     says: 'The gate itself could not run: {problem}',
-    operator: 'No subtask is to blame: mend the set-up or the check’s tool, then submit again.',
+    operator: 'No subtask is to blame: mend the set-up or the check’s tool, then `nexus retry <task>`.',
   },
   SUBTASK_FAILED: {
     outcome: 'dead',
