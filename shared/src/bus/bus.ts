@@ -30,7 +30,7 @@ import type { Log, Meters } from '@nexus/shared/telemetry';
 import { type Alarms, openAlarms, type Schedule } from './alarms.ts';
 import type { AnyHandler, AttemptContext } from './attempt.ts';
 import { isClaimed, openHeart, rhythmByDefault } from './claims.ts';
-import { openConnections } from './connections.ts';
+import { openGround } from './connections.ts';
 import { Consumer } from './consume.ts';
 import { type Control, openControl } from './control.ts';
 import { type DeadLetters, makeDeadLetters } from './dead.ts';
@@ -42,11 +42,10 @@ import { type Keys, keysOf, prioritiesInOrder } from './keys.ts';
 import type { Outcome } from './outcome.ts';
 import { makePresence, readPresences, type Told } from './presence.ts';
 import { type Draft, makePublisher, type Published } from './publish.ts';
-import { ensureGroups, makeStore, openRedis, patient, type Store } from './redis.ts';
-import { makeConfirm } from './replicas.ts';
-import { type Counts, checkServer, explain, memoryShare, readCounts, watchServer } from './server.ts';
+import { ensureGroups, makeStore, openRedis, patient, type Redis, type RedisOptions, type Store } from './redis.ts';
+import { type Counts, memoryShare, readCounts } from './server.ts';
 import { makeSettler } from './settle.ts';
-import { type BusHealth, makeTroubles } from './troubles.ts';
+import type { BusHealth } from './troubles.ts';
 
 export type { Schedule } from './alarms.ts';
 export type { Control, ControlState, ControlWord, FleetState, Scope } from './control.ts';
@@ -100,7 +99,7 @@ export type Bus = {
   publish<K extends Kind>(draft: Draft<K>): Promise<Published>;
   /** Starts the loop that reads this service's inboxes. */
   consume<S extends ServiceName, T>(options: ConsumeOptions<S, T>): void;
-  /** From now on these messages are published every so often, once for the whole fleet, and no others of this service. */
+  /** From now on this service's schedules are these: each publishes its message once for the whole fleet, per tick. */
   schedule(schedules: readonly Schedule[]): void;
   /** Slots in use now. */
   busy(): number;
@@ -153,42 +152,23 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
   const limits = { ...limitsByDefault, ...options.limits };
   const keys = keysOf(config.prefix);
   const instanceId = `${service}-${hostname().slice(0, 24).toLowerCase()}-${randomBytes(4).toString('hex')}`;
-  const connection = {
-    url: config.redisUrl,
-    password: config.redisPassword,
-    sentinelPassword: config.sentinelPassword,
-    name: instanceId,
-    timeoutMs: config.redisTimeout,
-  };
-  const troubles = makeTroubles(log, config.redisUrl);
-  const connections = openConnections(connection, troubles, meters);
-  const { connect } = connections;
-  const redis = connect();
-  try {
-    await connections.reach(redis, config.redisWait);
-    await checkServer(redis, config.redisUrl);
-  } catch (error) {
-    connections.close();
-    throw error;
-  }
-  // Where replicas confirm, waiting for them holds up this connection alone.
-  const edge = config.replicasMin === 0 ? redis : connect();
-  const confirm = makeConfirm(edge, keys, { countMin: config.replicasMin, waitMs: config.replicasWait });
-  const control = await openControl({
-    redis: edge,
-    listening: connect(),
+  const ground = await openGround({
+    config,
     keys,
-    channel: config.controlChannel,
-    confirm,
+    service,
+    instanceId,
+    observer: options.observer ?? false,
     log,
+    meters,
   });
+  const { redis, edge, confirm, connect, connection, troubles, report } = ground;
+  const channel = config.controlChannel;
+  const control = await openControl({ redis: edge, listening: connect(), keys, channel, confirm, log });
   const publishing = { redis: edge, keys, confirm, from: { service, instance_id: instanceId }, ...limits };
   const publisher = makePublisher(publishing);
   const teller = makeTeller(redis, keys, limits.journalMax, log);
   const store = makeStore(redis);
-  const inboxes =
-    kindsTo(service).length === 0 ? [] : prioritiesInOrder.map((priority) => keys.inbox(service, priority));
-  await ensureGroups(redis, inboxes, service);
+  const inboxes = await ensureInboxes(redis, keys, service);
 
   let consumer: Consumer | null = null;
   let ended = (): boolean => false;
@@ -205,10 +185,6 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
     busy: () => consumer?.busy ?? 0,
     quiet: () => (consumer?.quiet ?? true) || ended(),
   });
-  const report = (part: string, error: Error | null): void => {
-    if (error === null) troubles.well(part);
-    else void explain(error, { redis, keys, service }).then((explained) => troubles.met(part, explained));
-  };
   const heart = options.observer
     ? null
     : await openHeart({
@@ -227,8 +203,6 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
         rhythm: limits,
         log,
       });
-  const checking = { everyMs: config.redisCheck, replicasMin: config.replicasMin };
-  const watch = options.observer ? null : watchServer({ redis, connection, troubles, ...checking });
   const measure = makeMeasure(meters);
 
   return {
@@ -288,11 +262,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
     schedule: (schedules) => alarmsOf().schedule(service, schedules),
     busy: () => consumer?.busy ?? 0,
     isClaimed: (token) => isClaimed(redis, inboxes, service, token),
-    follow: (asked) => {
-      const own = openRedis(connection);
-      own.on('error', () => undefined);
-      return follow(own, keys, asked);
-    },
+    follow: (asked) => follow(openQuietly(connection), keys, asked),
     presences: () => readPresences(redis, keys),
     present: (told) => {
       self.change(told);
@@ -301,13 +271,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
     presented: self.told,
     tell: teller.tell,
     accepted: async (taskId) => (await redis.exists(keys.seen(`task:${taskId}`))) === 1,
-    rememberOnce: async (name, value) => {
-      // Looked for first: at maxmemory what stands can still be read.
-      const before = await redis.get(keys.once(name));
-      if (before !== null) return before;
-      await redis.set(keys.once(name), value, 'NX');
-      return (await redis.get(keys.once(name))) ?? value;
-    },
+    rememberOnce: (name, value) => rememberOnce(redis, keys.once(name), value),
     memoryShare: () => memoryShare(redis),
     counts: () => readCounts(redis, keys),
     health: () => troubles.health(heart?.sinceBeatMs() ?? 0, consumer?.sinceTurnMs ?? 0),
@@ -320,8 +284,7 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
       await ending.step('alarms', alarms?.close());
       await ending.step('the goodbye', heart?.close());
       control.close();
-      watch?.close();
-      connections.close();
+      ground.close();
       if (outcomes + ending.left.length > 0)
         log.warn(
           { outcomes, left: ending.left },
@@ -329,6 +292,29 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
         );
     },
   };
+};
+
+/** The inboxes of a service, each with its group; none where nothing is addressed to it. */
+const ensureInboxes = async (redis: Redis, keys: Keys, service: ServiceName): Promise<string[]> => {
+  if (kindsTo(service).length === 0) return [];
+  const inboxes = prioritiesInOrder.map((priority) => keys.inbox(service, priority));
+  await ensureGroups(redis, inboxes, service);
+  return inboxes;
+};
+
+/** Whoever reads on it tells what it meets. */
+const openQuietly = (connection: RedisOptions): Redis => {
+  const redis = openRedis(connection);
+  redis.on('error', () => undefined);
+  return redis;
+};
+
+/** Looked for first: at maxmemory what stands can still be read. */
+const rememberOnce = async (redis: Redis, key: string, value: string): Promise<string> => {
+  const before = await redis.get(key);
+  if (before !== null) return before;
+  await redis.set(key, value, 'NX');
+  return (await redis.get(key)) ?? value;
 };
 
 /** Counts deliveries. The label sets are looked up once: prom-client hashes them at each call. */

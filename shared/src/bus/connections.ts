@@ -2,23 +2,92 @@
  * The connections of one process, and what they know together: whether Redis answers.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { FabricConfig } from '@nexus/shared/config';
 import type { AppError } from '@nexus/shared/errors';
-import type { Meters } from '@nexus/shared/telemetry';
+import type { ServiceName } from '@nexus/shared/messages/domain';
+import type { Log, Meters } from '@nexus/shared/telemetry';
 import { endConnection } from './ending.ts';
+import type { Keys } from './keys.ts';
 import { openRedis, probeRedis, type Redis, type RedisOptions } from './redis.ts';
-import { redisFailure, type Troubles } from './troubles.ts';
+import { type Confirm, makeConfirm } from './replicas.ts';
+import { checkServer, explain, watchServer } from './server.ts';
+import { makeTroubles, redisFailure, type Troubles } from './troubles.ts';
 
-export type Connections = {
+/** What a process stands on. */
+export type Ground = {
+  connection: RedisOptions;
+  /** For commands. */
+  redis: Redis;
+  /** For what enters at the edge: where replicas confirm, waiting for them holds up this connection alone. */
+  edge: Redis;
+  confirm: Confirm;
+  troubles: Troubles;
   /** Opens one more; it reconnects for ever, and says what it meets. */
   connect(): Redis;
-  /** Waits for the first answer on a connection, so long at most. Throws what Redis says, or REDIS_UNREACHABLE. */
-  reach(redis: Redis, waitMs: number): Promise<void>;
+  /** Told of a part: null, or why it failed. */
+  report(part: string, error: Error | null): void;
   close(): void;
+};
+
+type GroundOptions = {
+  config: FabricConfig;
+  keys: Keys;
+  service: ServiceName;
+  instanceId: string;
+  /** Looks or sends for a moment: the server is not watched. */
+  observer: boolean;
+  log: Log;
+  meters: Meters;
+};
+
+/** Connects, and checks the server. Throws what keeps it from working, after NEXUS_REDIS_WAIT at most. */
+export const openGround = async (options: GroundOptions): Promise<Ground> => {
+  const { config, keys, service, log } = options;
+  const connection = {
+    url: config.redisUrl,
+    password: config.redisPassword,
+    sentinelPassword: config.sentinelPassword,
+    name: options.instanceId,
+    timeoutMs: config.redisTimeout,
+  };
+  const troubles = makeTroubles(log, config.redisUrl);
+  const { connect, close } = openConnections(connection, troubles, options.meters);
+  const redis = connect();
+  try {
+    await reach(redis, connection, config.redisWait);
+    await checkServer(redis, config.redisUrl);
+  } catch (error) {
+    close();
+    throw error;
+  }
+  const edge = config.replicasMin === 0 ? redis : connect();
+  const checking = { everyMs: config.redisCheck, replicasMin: config.replicasMin };
+  const watch = options.observer ? null : watchServer({ redis, connection, troubles, ...checking });
+  return {
+    connection,
+    redis,
+    edge,
+    confirm: makeConfirm(edge, keys, { countMin: config.replicasMin, waitMs: config.replicasWait }),
+    troubles,
+    connect,
+    report: (part, error) => {
+      if (error === null) troubles.well(part);
+      else void explain(error, { redis, keys, service }).then((explained) => troubles.met(part, explained));
+    },
+    close: () => {
+      watch?.close();
+      close();
+    },
+  };
 };
 
 const knockMs = 5000;
 
-export const openConnections = (options: RedisOptions, troubles: Troubles, meters: Meters): Connections => {
+const openConnections = (
+  options: RedisOptions,
+  troubles: Troubles,
+  meters: Meters,
+): Pick<Ground, 'connect' | 'close'> => {
   const open: Redis[] = [];
   let closed = false;
   const knock = (): Promise<unknown> =>
@@ -46,7 +115,6 @@ export const openConnections = (options: RedisOptions, troubles: Troubles, meter
       open.push(redis);
       return redis;
     },
-    reach: (redis, waitMs) => reach(redis, options, waitMs),
     close: () => {
       closed = true;
       clearInterval(knocking);
@@ -55,6 +123,7 @@ export const openConnections = (options: RedisOptions, troubles: Troubles, meter
   };
 };
 
+/** Waits for the first answer on a connection, so long at most. Throws what Redis says, or REDIS_UNREACHABLE. */
 const reach = async (redis: Redis, options: RedisOptions, waitMs: number): Promise<void> => {
   let last: Error = new Error(`no answer within ${waitMs} ms`);
   redis.on('error', (error: Error) => {

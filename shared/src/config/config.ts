@@ -182,8 +182,8 @@ export const fabricConfig = defineConfig({
     z.string().refine((text) => readRedisAddress(text) !== null, {
       error: 'expected an address such as redis://127.0.0.1:6379 or redis+sentinel://one:26379,two:26379/primary',
     }),
-    'Where Redis is: redis://[user:password@]host:port, or redis+sentinel://host:port,host:port/name to ask Sentinels ' +
-      'for the primary of this name; rediss://, rediss+sentinel:// with TLS.',
+    'Where Redis is: redis://[user:password@]host:port, or redis+sentinel://host:port,host:port/name to ask ' +
+      'Sentinels for the primary of this name; rediss://, rediss+sentinel:// with TLS.',
     {
       default: 'redis://127.0.0.1:6379',
       secret: true,

@@ -17,7 +17,7 @@ test('rule 31: flushed scripts are loaded again, and nobody notices', async () =
   expect(standing.lines).toEqual([]);
 });
 
-test('rule 10: at maxmemory the edge refuses, and what was accepted is begun, renewed, retried and settled', async () => {
+test('rule 10: at maxmemory the edge refuses, and what was accepted is begun and settled', async () => {
   const server = await startRedis();
   const fabric = testFabric(server.url, checksOften);
   const { lines, log } = keepingLog();
@@ -97,7 +97,7 @@ test('BUS_GROUP_LOST: after a deleted stream the next message is handled, and wh
   expect(await standing.settled()).toEqual({ next: '1' });
 });
 
-test('REDIS_UNFIT: an eviction policy that is changed later is in health and said once, and so is its end', async () => {
+test('REDIS_UNFIT: an eviction policy that is changed later is in health, and said once', async () => {
   const server = await startRedis();
   const fabric = testFabric(server.url, checksOften);
   const { lines, log } = keepingLog();
@@ -114,7 +114,7 @@ test('REDIS_UNFIT: an eviction policy that is changed later is in health and sai
   ]);
 });
 
-test('BUS_KEY_TYPE: an inbox of the wrong type is named; nothing else is lost by it, and it goes on once it is moved', async () => {
+test('BUS_KEY_TYPE: an inbox of the wrong type is named, and all goes on once it is moved', async () => {
   const fabric = testFabric();
   // A slot is free, so that it reads on.
   const standing = await stand(fabric, {}, 4);

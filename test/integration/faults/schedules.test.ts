@@ -40,7 +40,7 @@ test('rule 16: a schedule publishes one message a tick, however many instances d
   await eventually('eight ticks have come', () => came.length >= 8);
   const slots = came.map(({ at }) => Math.floor(at / 500));
   const spanSlots = (slots.at(-1) ?? 0) - (slots[0] ?? 0) + 1;
-  // A busy machine may swallow a tick or make one late; a second message of one tick would make more than there are periods.
+  // A busy machine may swallow a tick or make one late; a second message of one tick would make one too many.
   expect(came.length).toBeLessThanOrEqual(spanSlots + 1);
   expect(new Set(came.map(({ id }) => id)).size).toBe(came.length);
   expect(await schedulers(fabric)).toContain('tick.orchestrator.every-half');
