@@ -128,8 +128,8 @@ export class Attempt {
       this.answered = true;
       const settled = await this.#settle(outcome, performance.now() - began);
       if (settled !== 'moved') {
-        const well = settled === 'ok' && outcome.is === 'done' && outcome.publish.length === 0;
-        if (!well) await this.#after(outcome, settled);
+        const over = settled === 'ok' && outcome.is === 'done' && outcome.publish.every((next) => !next.delayMs);
+        if (!over) await this.#after(outcome, settled);
         return;
       }
       if (reruns >= rerunsMax) {
