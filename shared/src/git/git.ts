@@ -51,4 +51,5 @@ export { pushMerge, pushRef } from './push.ts';
 export { hubLocation, hubPath, refs, type TaskRefs } from './refs.ts';
 export { pushResult } from './result.ts';
 export { sweepScratch } from './scratch.ts';
+export { pushSideWork } from './side-work.ts';
 export type { LeftOut } from './take-in.ts';
