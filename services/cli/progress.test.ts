@@ -199,7 +199,12 @@ test('what is parked says until when, and what waits for a person which command 
   const lines = picture(task([parked, waits]), [], { columns: 120 });
   expect(lines[1]).toContain('until 00:01:05 UTC: It failed.');
   expect(lines[2]).toContain('nexus retry shop-abc123 --subtask b: Which column?');
-  expect(changeLines(task([subtask('b')]), task([waits]))).toEqual([
+  expect(changeLines(task([subtask('b')]), task([{ ...waits, failures: 4 }]))).toEqual([
     'b (backend): waiting for person (4): Which column?',
+    '  nexus retry shop-abc123 --subtask b [--note "…"], or nexus cancel shop-abc123',
+  ]);
+  expect(changeLines(task([subtask('a')]), task([{ ...parked, failures: 1 }]))).toEqual([
+    'a (backend): failed, tried again: It failed.',
+    'a (backend): parked until 00:01:05 UTC',
   ]);
 });

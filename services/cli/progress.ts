@@ -158,7 +158,9 @@ const doingNow = (subtask: SubtaskShort, { task, notes }: ProgressView): string 
 };
 
 const parkedUntil = ({ resume_at }: SubtaskShort): string =>
-  resume_at === null ? '' : `until ${resume_at.slice(11, 19)} UTC: `;
+  resume_at === null ? '' : `until ${timeOfDay(resume_at)}: `;
+
+const timeOfDay = (iso: string): string => `${iso.slice(11, 19)} UTC`;
 
 const waitsFor = (subtask: SubtaskShort, all: readonly SubtaskShort[]): string => {
   const open = all.filter(({ id, state }) => subtask.depends_on.includes(id) && !isDone(state));
@@ -179,8 +181,8 @@ const subtaskChanges = (
 ): string[] => {
   const name = `${subtask.id} (${subtask.agent_id})`;
   const lines: string[] = [];
-  // What has failed for good says why in the line of its state.
-  const goesOn = subtask.state !== 'failed';
+  // What has failed for good, and what waits for a person, say why in the line of their state.
+  const goesOn = !['failed', 'waiting_for_person'].includes(subtask.state);
   if (goesOn && subtask.sent_back > (before?.sent_back ?? 0)) {
     lines.push(`${name}: sent back${subtask.reason ? `: ${oneLine(subtask.reason)}` : ''}`);
   } else if (goesOn && subtask.failures > (before?.failures ?? 0)) {
@@ -193,9 +195,12 @@ const subtaskChanges = (
     isHeld(before, taskBefore) !== isHeld(subtask, task);
   if (!moved || ['blocked', 'ready'].includes(subtask.state)) return lines;
   const detail = isDone(subtask.state) ? subtask.summary : subtask.reason;
-  const telling = isDone(subtask.state) || ['failed', 'waiting_for_person', 'parked'].includes(subtask.state);
-  const shown = telling ? detail : null;
-  return [...lines, `${name}: ${stateText(subtask, task)}${shown ? `: ${oneLine(shown)}` : ''}`];
+  const telling = isDone(subtask.state) || ['failed', 'waiting_for_person'].includes(subtask.state);
+  const until = subtask.state === 'parked' && subtask.resume_at ? ` until ${timeOfDay(subtask.resume_at)}` : '';
+  const shown = telling && detail ? `: ${oneLine(detail)}` : '';
+  const line = `${name}: ${stateText(subtask, task)}${until}${shown}`;
+  const way = `  nexus retry ${task.task_id} --subtask ${subtask.id} [--note "…"], or nexus cancel ${task.task_id}`;
+  return [...lines, line, ...(subtask.state === 'waiting_for_person' ? [way] : [])];
 };
 
 /** The death of a worker is nobody's failure, and must not be silent either: its work goes on elsewhere. */

@@ -138,6 +138,7 @@ const fields: Partial<Record<ErrorCode, string>> = {
   ROLE_UNKNOWN: 'roles',
   RUNTIME_UNKNOWN: 'runtime',
   NO_RUNTIME: 'runtime',
+  AGENT_COMMAND_MISSING: 'agent_command',
   REHEARSAL_OFF: 'scenario',
   SCENARIO_INVALID: 'scenario',
   REPOSITORY_MISSING: 'repository',

@@ -3,12 +3,13 @@
  * a plain object here; test/integration/gateway.test.ts runs the same server on a real Redis.
  */
 
+import { hostname } from 'node:os';
 import { controlCommand, letterEdit, lettersDecision, problem, taskAccepted } from '@nexus/shared/client/api';
 import { loadConfig } from '@nexus/shared/config';
 import { taskRequest } from '@nexus/shared/messages/domain';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { describe, expect, test } from 'vitest';
-import { bearer, problemIn, serve, unable } from '../../test/tools/gateway.ts';
+import { able, bearer, problemIn, serve, unable } from '../../test/tools/gateway.ts';
 import { authProblems } from './auth.ts';
 import { gatewayConfig } from './config.ts';
 import { examples } from './openapi.ts';
@@ -102,6 +103,24 @@ describe('submitting', () => {
     const refused = problemIn(await ask('POST', '/api/tasks', { request: 'a', scenario: 'name: x\nsubtasks: [' }));
     expect(refused).toMatchObject({ code: 'SCENARIO_INVALID', status: 422 });
     expect(refused.detail).toMatch(/line \d/i);
+  });
+
+  test('a program that is not there is refused where every worker is on this machine', async () => {
+    const here = await serve({ presences: [{ ...able, host: hostname() }] });
+    const ask = (agent_command: string) => here.ask('POST', '/api/tasks', { request: 'a', agent_command });
+    const refused = problemIn(await ask('/no/such/agent --fast'));
+    expect(refused).toMatchObject({
+      status: 422,
+      code: 'AGENT_COMMAND_MISSING',
+      problems: [{ field: 'agent_command' }],
+    });
+    expect(refused.detail).toContain('/no/such/agent');
+    for (const there of ['/bin/sh -c true', 'on-some-path', './in-the-workspace', '/bin/$SHELL']) {
+      expect([there, (await ask(there)).statusCode]).toEqual([there, 202]);
+    }
+    const elsewhere = await serve({ presences: [{ ...able, host: hostname() }, able] });
+    const body = { request: 'a', agent_command: '/no/such/agent' };
+    expect((await elsewhere.ask('POST', '/api/tasks', body)).statusCode).toBe(202);
   });
 
   test('no worker alive is 503 with Retry-After', async () => {

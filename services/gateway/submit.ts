@@ -2,12 +2,14 @@
  * How a request becomes a task: the checks, in this order, and one message.
  *
  *   shape (before this file) → deadline → workflow, roles → scenario → drained, Redis full? → a worker →
- *   a runtime → the repository → task.submitted, where the limit of tasks in flight is checked
+ *   a runtime → its command → the repository → task.submitted, where the limit of tasks in flight is checked
  *
  * Whatever is refused leaves nothing behind. A fleet that is stopped or paused still accepts: the message
  * waits and runs after RESUME_ALL, and the answer says so in `warnings`; only DRAIN closes the door.
  */
 import { createHash, randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { taskIdFor, validateRequest } from '@nexus/shared/catalog';
 import type { TaskAccepted } from '@nexus/shared/client/api';
 import { fail, isFailure } from '@nexus/shared/errors';
@@ -33,10 +35,9 @@ export const submit = async (fleet: Fleet, request: TaskRequest, asking: Asking)
   checkScenario(request, fleet.config.rehearsal);
   const held = await checkOpen(fleet);
   await checkMemory(fleet);
-  checkRuntime(
-    request,
-    (await fleet.bus.presences()).filter(({ service }) => service === 'worker-agent'),
-  );
+  const workers = (await fleet.bus.presences()).filter(({ service }) => service === 'worker-agent');
+  checkRuntime(request, workers);
+  checkCommand(request, workers);
   const warnings = [...held, ...unenforced(request), ...(await checkRepository(fleet, request))];
 
   const taskId = taskIdFor(request.request, randomUUID());
@@ -141,6 +142,16 @@ const checkRuntime = (request: TaskRequest, workers: readonly Presence[]): void 
     looked: looked || 'any runtime; the workers have told of none yet',
     mend: mend || 'set NEXUS_AGENT_COMMAND on the workers, or give an agent command with the task',
   });
+};
+
+/**
+ * A program by its full path is there or not, and can be looked for where every worker is on this machine. Any other
+ * command is looked for by the worker: its first attempt ends with what was looked for, and is not tried again.
+ */
+const checkCommand = ({ agent_command }: TaskRequest, workers: readonly Presence[]): void => {
+  const [program] = /^\/[\w./+@%:,-]+(?=\s|$)/.exec(agent_command?.trim() ?? '') ?? [];
+  if (program === undefined || existsSync(program) || workers.some(({ host }) => host !== hostname())) return;
+  throw fail('AGENT_COMMAND_MISSING', { program });
 };
 
 const unique = (texts: string[]): string[] => [...new Set(texts)].filter((text) => text !== '');

@@ -337,6 +337,12 @@ export const registry = {
     says: 'No worker can run an agent for this. Looked for: {looked}. To mend it: {mend}',
     operator: 'Set NEXUS_AGENT_COMMAND on the workers, or pass an agent command with the task.',
   },
+  AGENT_COMMAND_MISSING: {
+    outcome: 'dead',
+    http: 422,
+    says: 'The agent command begins with {program}, and there is no such file where the workers run.',
+    operator: 'Install it there, or correct the path.',
+  },
   REHEARSAL_OFF: {
     outcome: 'dead',
     http: 422,
