@@ -115,6 +115,31 @@ describe('an attempt that finishes', () => {
   });
 });
 
+describe('what an attempt leaves beside its commit', () => {
+  test('is kept: stashes and branches at refs of their own, ignored files by name', async () => {
+    const files = 'echo "*.log" > .gitignore; echo noise > a.log; echo stashed >> words.txt; git stash -q';
+    const { finished, seen } = await runShell(`${files}; git checkout -q -b idea; echo i > i.txt; git add i.txt;
+      git commit -qm idea; git checkout -q --detach HEAD~1; echo a > a.txt`);
+    expect(finished).toMatchObject({ outcome: 'finished', files: ['.gitignore', 'a.txt'] });
+    const kept = rig.git('for-each-ref', '--format=%(refname)', `refs/nexus/${taskId}/wip/storage`).split('\n');
+    expect(kept.map((ref) => ref.replace(/^.*-side-|-[^-]*$/g, ''))).toEqual(['idea', 'stash']);
+    expect(show(kept[0] ?? '', 'i.txt')).toBe('i');
+    expect(show(kept[1] ?? '', 'words.txt')).toContain('stashed');
+    const notes = seen.events.filter(({ event }) => event === 'agent.note').map(({ text }) => text);
+    expect(notes).toContainEqual(expect.stringContaining('left beside its commit, and kept: stash: refs/nexus'));
+    expect(notes).toContainEqual('ignored by the project, so not taken over: a.log');
+    expect(workspaces()).toEqual([]);
+  });
+
+  test('and cannot be committed, stays on its machine for a while, and is named', async () => {
+    const { finished, seen } = await runShell('mkdir -p w/.GIT; echo o > w/.GIT/odd; echo a > a.txt');
+    expect(finished).toMatchObject({ outcome: 'finished', files: ['a.txt'] });
+    const notes = seen.events.filter(({ event }) => event === 'agent.note').map(({ text }) => text);
+    expect(notes).toContainEqual(expect.stringContaining('not committed: w/.GIT/odd'));
+    expect(workspaces()).toHaveLength(1);
+  });
+});
+
 describe('an attempt that fails', () => {
   test.each([
     ['AGENT_FAILED', 'failed', 'echo half > half.txt; echo going wrong; exit 3'],

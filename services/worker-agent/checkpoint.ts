@@ -9,7 +9,7 @@
  *   idle ──save──▶ saving ──▶ idle          one at a time; a second caller waits for its turn
  *   any  ──close─▶ closed                   no timer any more; `save` still works, for the last word
  */
-import { type Author, diffStat, pushRef, refs, snapshot } from '@nexus/shared/git';
+import { type Author, diffStat, headOf, pushRef, pushSideWork, refs, snapshot } from '@nexus/shared/git';
 import { letIn } from './excluded.ts';
 import type { AttemptRecord, Saved } from './record.ts';
 import { markSaved, type Workspace } from './workspace.ts';
@@ -80,8 +80,17 @@ const leftMax = 20;
 export const saveForGood = async (checkpoints: Checkpoints, workspace: Workspace): Promise<string | null> => {
   await checkpoints.close();
   const commit = await checkpoints.save();
+  await saveSideWork(workspace, commit);
   await markSaved(workspace, checkpoints.left());
   return commit;
+};
+
+/** Stashes, and branches that the agent made and left: kept beside its work. Returns where, in words. */
+export const saveSideWork = async ({ folder, note }: Workspace, commit: string | null): Promise<string[]> => {
+  const prefix = `${refs(note.task_id).wip(note.subtask_id, note.attempt, note.token)}-side-`;
+  const held = commit ?? (await headOf(folder));
+  const pushed = await pushSideWork({ folder, hub: note.hub, held, prefix });
+  return pushed.map(({ from, ref }) => `${from}: ${ref}`);
 };
 
 const sameFiles = async (folder: string, one: string, other: string): Promise<boolean> =>

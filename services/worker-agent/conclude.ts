@@ -11,7 +11,7 @@ import { commitAll, conflictMarkers, diffStat, pushRef, refs } from '@nexus/shar
 import type { PayloadInput } from '@nexus/shared/messages';
 import type { AttemptOutcome, EvidenceRef } from '@nexus/shared/messages/domain';
 import type { Attempt } from './attempt.ts';
-import { type Checkpoints, saveForGood } from './checkpoint.ts';
+import { type Checkpoints, saveForGood, saveSideWork } from './checkpoint.ts';
 import { keepEvidence, patchOf } from './evidence.ts';
 import { ignoredFiles, letIn } from './excluded.ts';
 import type { Prepared } from './prepare.ts';
@@ -146,6 +146,7 @@ const committed = async (
   }
   const ref = refs(order.task_id).attempt(order.subtask_id, order.attempt, tools.claim.token);
   await pushRef({ folder, hub, commit, ref, lease: null });
+  for (const where of await saveSideWork(workspace, commit)) attempt.note(`left beside its commit, and kept: ${where}`);
   return { failure: null, commit, wip: null, files: changed, diff: '' };
 };
 

@@ -2,10 +2,12 @@
  * Takeover as a worker sees it, with real processes: what is killed, paused or sent twice ends once, its agents end,
  * and whoever takes over goes on from the checkpoint.
  */
-import { readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { refs } from '@nexus/shared/git';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../tools/eventually.ts';
 import { taskId } from '../tools/worker.ts';
 import { openShop, type Shop, type WorkerProcess, workspacesIn } from '../tools/worker-process.ts';
@@ -126,22 +128,102 @@ test('rule 26: on the same machine also what was never saved is found, and nothi
   await eventually('no process is left', () => shop.agents().length === 0);
 });
 
-test('rules 1, 2, 4: a paused worker is taken over; when it comes back it settles nothing and ends its agents', async () => {
+/** A way to Redis that can be cut: whoever goes by it hears nothing more, and nobody hears of him. */
+const openWay = async (url: string) => {
+  const target = new URL(url);
+  const sockets = new Set<Socket>();
+  let open = true;
+  const server = createServer((client) => {
+    if (!open) {
+      client.destroy();
+      return;
+    }
+    const redis = connect(Number(target.port), target.hostname);
+    for (const [one, other] of [
+      [client, redis],
+      [redis, client],
+    ] as const) {
+      sockets.add(one);
+      one.on('error', () => undefined).on('close', () => other.destroy());
+      one.pipe(other);
+    }
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const cut = () => {
+    open = false;
+    for (const socket of sockets) socket.destroy();
+    sockets.clear();
+  };
+  onTestFinished(() => {
+    cut();
+    server.close();
+  });
+  return {
+    url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    cut,
+    mend: () => {
+      open = true;
+    },
+  };
+};
+
+/** Its event loop stands still from SIGUSR2 on, until the file is there. */
+const blockable = (file: string) => {
+  const code = `import fs from 'node:fs'; process.on('SIGUSR2', () => { while (!fs.existsSync('${file}'));  });`;
+  return { NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(code)}` };
+};
+
+test.each(['paused', 'blocked', 'cut off'] as const)(
+  'rules 1, 2, 4: a worker that is %s is taken over; when it comes back it settles nothing and ends its agents',
+  async (how) => {
+    const shop = await openShop();
+    const way = await openWay(shop.fabric.config.redisUrl);
+    const over = join(shop.rig.home, 'over');
+    const env = how === 'blocked' ? blockable(over) : how === 'cut off' ? { REDIS_URL: way.url } : {};
+    const lost = await shop.start(shop.newHome(), { ...settings, ...env });
+    await shop.dispatch([{}]);
+    await saved(shop);
+    const next = await shop.start(shop.newHome(), settings);
+    if (how === 'cut off') way.cut();
+    else lost.child.kill(how === 'paused' ? 'SIGSTOP' : 'SIGUSR2');
+    const finished = await onlyFinished(shop);
+    expect(finished).toMatchObject({ outcome: 'finished', instance_id: next.instanceId });
+    // On another machine nobody could end them; they have no say in anything.
+    expect(agentsOf(shop, lost).length).toBeGreaterThan(0);
+    const before = shop.rig.git('for-each-ref', 'refs/nexus/a-task/attempt', 'refs/nexus/a-task/evidence');
+    const record = await shop.attempt('storage');
+    way.mend();
+    writeFileSync(over, '');
+    lost.child.kill('SIGCONT');
+    await eventually('its agents end', () => agentsOf(shop, lost).length === 0);
+    await isQuiet(shop);
+    expect(shop.rig.git('for-each-ref', 'refs/nexus/a-task/attempt', 'refs/nexus/a-task/evidence')).toBe(before);
+    expect(await shop.attempt('storage')).toEqual(record);
+    expect(await shop.finished()).toEqual([finished]);
+    expect(lost.child.exitCode).toBeNull();
+  },
+  90_000,
+);
+
+test('rule 21: a worker that is cut off for too long saves what its agents have, ends them, and goes on when it is back', async () => {
   const shop = await openShop();
-  const paused = await shop.start(shop.newHome(), settings);
+  const way = await openWay(shop.fabric.config.redisUrl);
+  const unsaved = { NEXUS_CHECKPOINT_INTERVAL: '1h', NEXUS_CHECKPOINT_THROTTLE: '1h', NEXUS_WATCH_EVERY: '1h' };
+  const env = { ...settings, ...unsaved, REDIS_URL: way.url, NEXUS_CUT_OFF: '2s' };
+  const worker = await shop.start(shop.newHome(), env);
   await shop.dispatch([{}]);
-  await saved(shop);
-  const next = await shop.start(shop.newHome(), settings);
-  paused.child.kill('SIGSTOP');
+  await eventually('its agent works', () => agentsOf(shop, worker).length >= 3);
+  way.cut();
+  await eventually('its agents end', () => agentsOf(shop, worker).length === 0);
+  const wip = await eventually(
+    'its work is pushed',
+    () => shop.rig.git('for-each-ref', '--format=%(objectname)', `refs/nexus/${taskId}/wip/storage`) || null,
+  );
+  expect(shop.show(wip, 'begun.txt')).toBe('one');
+  expect(await shop.finished()).toEqual([]);
+  way.mend();
   const finished = await onlyFinished(shop);
-  expect(finished).toMatchObject({ outcome: 'finished', instance_id: next.instanceId });
-  // On another machine nobody could end them; they have no say in anything.
-  expect(agentsOf(shop, paused).length).toBeGreaterThan(0);
-  const before = shop.rig.git('for-each-ref');
-  paused.child.kill('SIGCONT');
-  await eventually('its agents end', () => agentsOf(shop, paused).length === 0);
+  expect(finished).toMatchObject({ outcome: 'finished', files: ['begun.txt', 'whole.txt'] });
   await isQuiet(shop);
-  expect(shop.rig.git('for-each-ref')).toBe(before);
-  expect(await shop.finished()).toEqual([finished]);
-  expect(paused.child.exitCode).toBeNull();
-}, 90_000);
+  expect(await shop.finished()).toHaveLength(1);
+}, 60_000);

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { cloneAt, commitAll, snapshot } from '@nexus/shared/git';
+import { cloneAt, commitAll, pushSideWork, snapshot } from '@nexus/shared/git';
 import { expect, test } from 'vitest';
 import { author, fresh, hubWith, plain, write } from '../../../test/tools/repositories.ts';
 
@@ -118,4 +118,25 @@ test('what the project ignores stays out, and a folder of it too', async () => {
   mkdirSync(join(folder, 'build'));
   write(folder, { 'a.log': 'l', 'build/x': 'x', 'b.txt': 'b' });
   expect((await save()).changed).toEqual(['b.txt']);
+});
+
+test('stashes and branches that the head does not hold are pushed beside it, once', async () => {
+  const { hub, base } = await hubWith({ 'a.txt': 'a\n' });
+  const { folder } = await cloneAt({ hub, folder: fresh('clone'), commit: base });
+  write(folder, { 'a.txt': 'stashed\n' });
+  plain(folder, 'stash');
+  plain(folder, 'checkout', '-q', '-b', 'idea/one');
+  write(folder, { 'b.txt': 'b' });
+  plain(folder, 'add', '.');
+  plain(folder, 'commit', '-qm', 'An idea');
+  plain(folder, 'checkout', '-q', '--detach', base);
+  plain(folder, 'branch', 'held', base);
+  const prefix = 'refs/nexus/a-task-123456/wip/one/1-tok-side-';
+  const push = () => pushSideWork({ folder, hub, held: base, prefix });
+  const pushed = await push();
+  expect(pushed.map(({ from }) => from)).toEqual(['idea/one', 'stash']);
+  const [idea, stash] = pushed.map(({ ref }) => ref);
+  expect(plain(hub, 'show', `${idea}:b.txt`)).toBe('b');
+  expect(plain(hub, 'show', `${stash}:a.txt`)).toBe('stashed');
+  expect(await push()).toEqual(pushed);
 });
