@@ -24,10 +24,12 @@ export const endsInItsTests = (chain: readonly string[]): boolean =>
 
 const depthMax = 5;
 
-const runsTests = (part: string): boolean =>
-  /(?:\s|^)--test(?:[\s=-]|$)|(?:^|[\s/])(?:vitest|jest|mocha|ava|uvu|tape?|playwright)(?:\s|$)|\b(?:bun|deno|react-scripts) test\b/.test(
-    part,
-  );
+const runsTests = (part: string): boolean => runners.some((runner) => runner.test(part));
+const runners = [
+  /(?:\s|^)--test(?:[\s=-]|$)/,
+  /(?:^|[\s/])(?:vitest|jest|mocha|ava|uvu|tape?|playwright)(?:\s|$)/,
+  /\b(?:bun|deno|react-scripts) test\b/,
+];
 
 /** The script that a part runs: `npm test`, `npm run x`, `yarn x`; null for any other command. */
 const scriptOf = (part: string, scripts: Readonly<Record<string, string>>): string | null => {

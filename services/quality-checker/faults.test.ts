@@ -23,7 +23,7 @@ import {
 } from '../../test/tools/gate.ts';
 import { onCandidateSubmitted } from './on-candidate-submitted.ts';
 
-test('a check that writes without end is ended, has failed and says so, and its evidence is within its limit', async () => {
+test('a check that writes without end is ended and has failed, and its evidence keeps to its limit', async () => {
   const verdict = await gate({ commit: await commit({ 'a.txt': 'x' }), checks: [{ name: 'flood', command: 'yes' }] });
   const [check] = verdict.checks;
   expect([verdict.verdict, check?.state, check?.exit_code]).toEqual(['failed', 'failed', null]);

@@ -1,6 +1,6 @@
 /**
- * The finalizer as real processes on a real fabric, killed and paused by the repositories that they push to: a hook runs
- * after the refs have moved and before the push is answered, which is the worst moment there is.
+ * The finalizer as real processes on a real fabric, killed and paused by the repositories that they push to: a hook
+ * runs after the refs have moved and before the push is answered, which is the worst moment there is.
  */
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

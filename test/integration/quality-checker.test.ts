@@ -58,7 +58,7 @@ const openStage = async () => {
   };
 };
 
-test('rule 21: a checker killed in a gate takes its checks along; the gate runs again, once, and leaves nothing', async () => {
+test('rule 21: a killed checker takes its checks along; the gate runs again, once, and leaves nothing', async () => {
   const { start, submit, slow, verdicts, runs, running, gates } = await openStage();
   const first = await start();
   await submit(slow);

@@ -68,7 +68,7 @@ export const tools = (): Tools => ({
 export const message = <K extends Kind>(type: K, payload: PayloadOf<K>): Message<K> =>
   ({ type, timestamp: at, payload }) as Message<K>;
 
-/** What an outcome publishes, as the catalog reads it; its writes go into the ledger (unless it loses), guarded as `settle` does. */
+/** What an outcome publishes, as its schema reads it; unless it loses, its writes go into the ledger, as in `settle`. */
 export const answer = <K extends Kind>(kind: K, outcome: Outcome, settles = true): PayloadOf<K> => {
   if (outcome.is !== 'done') throw new Error(`it was ${outcome.is}`);
   if (settles) for (const write of outcome.write) apply(write);

@@ -1,6 +1,6 @@
 /**
- * What tests of the gate stand on: a hub of their own for every test, real commands, and the bus's tools made by hand. A
- * test file that imports it has it from its first test on.
+ * What tests of the gate stand on: a hub of their own for every test, real commands, and the bus's tools made by hand.
+ * A test file that imports it has it from its first test on.
  */
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';

@@ -17,7 +17,9 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 /** A process that has a scratch folder and waits. */
 const worker = async (what: string) => {
   const file = fileURLToPath(new URL('./scratch.ts', import.meta.url));
-  const code = `import { makeScratch } from '${file}'; console.log(await makeScratch('${what}')); setInterval(() => {}, 1e6);`;
+  const code = `import { makeScratch } from '${file}';
+    console.log(await makeScratch('${what}'));
+    setInterval(() => {}, 1e6);`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', code], {
     env: { PATH: process.env.PATH, TMPDIR: folder },
     stdio: ['ignore', 'pipe', 'inherit'],
