@@ -74,6 +74,9 @@ const advice: Record<string, string[]> = {
   GATEWAY_UNREACHABLE: ['Start a fleet with `nexus up`, or say where one is with NEXUS_URL.'],
   GATEWAY_SILENT: ['It may be overloaded, or wait for its Redis: `nexus doctor` looks.'],
   REDIS_UNREACHABLE: ['The fleet lives and goes on by itself once its Redis answers: `nexus doctor` looks at it.'],
-  UNAUTHENTICATED: ['Set NEXUS_TOKEN, or REDIS_URL to the Redis of that fleet: `nexus token` reads it from there.'],
+  UNAUTHENTICATED: [
+    'Set NEXUS_TOKEN, or REDIS_URL to the Redis of that fleet: `nexus token` reads it from there.',
+    '`nexus doctor` tells whether that Redis answers.',
+  ],
   NO_WORKER: ['Start one with `nexus up`, or `docker compose up -d worker-agent`.'],
 };

@@ -57,6 +57,16 @@ test('where Redis is away, a stop says that the agents of this machine can be en
   expect(err).not.toContain('nexus up');
 });
 
+test('a stop that lacks its token because Redis hangs says how to end the agents of this machine', async () => {
+  const { url } = await gateway((_call, response) => {
+    response.statusCode = 401;
+    response.end(JSON.stringify({ code: 'UNAUTHENTICATED', detail: 'A bearer token is needed.' }));
+  });
+  const { code, err } = await nexus(['stop', '--all'], url);
+  expect(code).toBe(exitCodes.refused.code);
+  expect(err).toContain('On each machine, without Redis: nexus stop --all --local');
+});
+
 test('a worker that stays silent is named when the wait is over', async () => {
   const silent = {
     ...{ instance_id: 'w1', service: 'worker-agent', host: 'box', pid: 12 },

@@ -85,12 +85,15 @@ const useBus = async <T>({ fabric }: CliConfig, use: (bus: Bus) => Promise<T>): 
   }
 };
 
-/** Finds out quickly whether anybody listens there: a service may wait for its Redis, a person does not. */
+/**
+ * Finds out quickly whether anybody answers there: a service may wait for its Redis, a person does not. A server that
+ * hangs still takes connections, so a PING is sent; whatever comes back, also NOAUTH, is an answer.
+ */
 export const knock = async (redisUrl: string, timeoutMs = 1500): Promise<void> => {
   if (!URL.canParse(redisUrl)) {
     throw fail('REDIS_UNREACHABLE', { url: redisUrl, message: 'that is no address; write redis://host:port' });
   }
-  const { hostname, port } = new URL(redisUrl);
+  const { hostname, port, protocol } = new URL(redisUrl);
   await new Promise<void>((resolve, reject) => {
     const socket = connect({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 6379) });
     const refuse = (message: string) => {
@@ -99,10 +102,16 @@ export const knock = async (redisUrl: string, timeoutMs = 1500): Promise<void> =
     };
     socket.setTimeout(timeoutMs, () => refuse(`no answer within ${timeoutMs} ms`));
     socket.on('error', (error: NodeJS.ErrnoException) => refuse(error.message || error.code || 'refused'));
-    socket.on('connect', () => {
+    const answered = () => {
       socket.destroy();
       resolve();
+    };
+    socket.on('connect', () => {
+      if (protocol === 'rediss:') answered();
+      else socket.write('PING\r\n');
     });
+    socket.on('data', answered);
+    socket.on('close', () => refuse('it closed the connection'));
   });
 };
 

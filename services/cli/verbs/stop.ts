@@ -52,7 +52,8 @@ const stop = async (tools: Tools, options: StopOptions): Promise<Exit> => {
 /** Without Redis nobody can be told; what runs on this machine can be ended all the same. */
 const orHere = (thrown: unknown): never => {
   const failure = toFailure(thrown);
-  if (failure.code !== 'REDIS_UNREACHABLE') throw failure;
+  // Without Redis there is no token to be had either, and a gateway may wait longer than a person.
+  if (!['REDIS_UNREACHABLE', 'UNAUTHENTICATED', 'GATEWAY_SILENT'].includes(failure.code)) throw failure;
   const advice = [...failure.advice, 'On each machine, without Redis: nexus stop --all --local'];
   throw new CommandFailure(failure.exit, failure.message, { code: failure.code, advice, cause: thrown });
 };
