@@ -104,7 +104,9 @@ const bring = async (attempt: Attempt, { folder }: Workspace): Promise<Brought> 
     before === null && rescued.length === 0
       ? null
       : { at: before?.at ?? null, step: before?.step ?? null, left: [...(before?.left ?? []), ...leftOf(rescued)] };
-  const all = [...rescued.map(({ commit }) => commit), before?.commit, order.hand_over?.commit];
+  // A checkpoint of the very clone that was found is older than it, and would only conflict with it.
+  const older = rescued.some(({ token }) => token === before?.token);
+  const all = [...rescued.map(({ commit }) => commit), older ? null : before?.commit, order.hand_over?.commit];
   const commits = [...new Set(all.filter((commit) => typeof commit === 'string'))];
   if (commits.length === 0) return { commits, conflicts: [], interrupted };
   await fetchCommits({ folder, hub, commits, signal: tools.signal });

@@ -14,7 +14,7 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { toAppError } from '@nexus/shared/errors';
-import { type Author, cloneAt, pushRef, readRef, refs, snapshot } from '@nexus/shared/git';
+import { type Author, cloneAt, pushRef, pushSideWork, readRef, refs, snapshot } from '@nexus/shared/git';
 import { endMarked } from '@nexus/shared/process';
 import { openGround } from '@nexus/shared/project';
 import { z } from 'zod';
@@ -87,8 +87,8 @@ export const removeWorkspace = async ({ folder, note }: Workspace): Promise<void
 /** One that is being filled stays. */
 const removeIfEmpty = (folder: string): Promise<void> => rmdir(folder).catch(() => undefined);
 
-/** Work that was found, and what of it could not be saved. */
-export type Rescued = { commit: string; left: string[] };
+/** Work that was found, under which claim it was done, and what of it could not be saved. */
+export type Rescued = { commit: string; token: string; left: string[] };
 /** What was found, and the folders whose work cannot be saved now, with why: they stay as they are. */
 export type Rescue = { rescued: Rescued[]; failed: string[] };
 
@@ -117,7 +117,7 @@ export const rescue = async (options: {
     await endMarked(note.mark, { graceMs: 0, folder });
     try {
       const commit = await save(workspace, options);
-      if (commit !== null) found.rescued.push({ commit, left: note.left });
+      if (commit !== null) found.rescued.push({ commit, token: note.token, left: note.left });
     } catch (thrown) {
       // A clone that is broken must not keep every further attempt from beginning.
       if (options.signal.aborted) throw thrown;
@@ -207,6 +207,8 @@ const save = async (workspace: Workspace, { author, signal, fileBytesMax }: How)
     const ref = refs(note.task_id).wip(note.subtask_id, note.attempt, note.token);
     await pushRef({ folder, hub: note.hub, commit: made.commit, ref, lease: await readRef(note.hub, ref), signal });
   }
+  const prefix = `${refs(note.task_id).wip(note.subtask_id, note.attempt, note.token)}-side-`;
+  await pushSideWork({ folder, hub: note.hub, held: made.commit ?? note.base, prefix, signal });
   await markSaved(
     workspace,
     (made.left ?? []).map(({ path, why }) => `${path} (${why})`),
