@@ -1,8 +1,9 @@
 /**
  * A real Redis for every integration test: one server a run, one namespace a test.
  *
- * `setup` (vitest's globalSetup) starts `redis-server` on a free port, or uses REDIS_URL. `testFabric()`
- * gives a test its own hash tag and control channel, and fails it if it leaves a bus open: a loop that
+ * `setup` (vitest's globalSetup) starts `redis-server` on a free port, or uses REDIS_URL, or what NEXUS_TEST_REDIS
+ * names: another program (`valkey-server`), or an image (`docker:redis:8`); then servers that a test starts for itself
+ * are the `redis-server` of the machine. `testFabric()` gives a test its own hash tag and control channel, and fails it if it leaves a bus open: a loop that
  * outlives its test poisons the next one.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -20,12 +21,16 @@ import { Redis } from 'ioredis';
 import { expect, inject, onTestFinished } from 'vitest';
 import type { TestProject } from 'vitest/node';
 import { openRedis } from '../../shared/src/bus/redis.ts';
+import { startImage } from './redis-image.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
     redisUrl: string;
   }
 }
+
+const wanted = process.env.NEXUS_TEST_REDIS ?? 'redis-server';
+const program = wanted.startsWith('docker:') ? 'redis-server' : wanted;
 
 export type TestServer = {
   url: string;
@@ -62,7 +67,7 @@ export const startRedis = async (
   ];
   let child: ChildProcess;
   const start: TestServer['start'] = async ({ extra = [], waits = true } = {}) => {
-    child = spawn('redis-server', [...settings, ...(options.extra ?? []), ...extra], {
+    child = spawn(program, [...settings, ...(options.extra ?? []), ...extra], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const ready = new Promise<void>((resolve, reject) => {
@@ -129,6 +134,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
   if (given) {
     project.provide('redisUrl', given);
     return async () => undefined;
+  }
+  if (wanted.startsWith('docker:')) {
+    const server = await startImage(wanted.slice('docker:'.length));
+    if ('why' in server) throw new Error(`NEXUS_TEST_REDIS is ${wanted}, but: ${server.why}`);
+    project.provide('redisUrl', server.url);
+    return server.stop;
   }
   const server = await startRedis();
   project.provide('redisUrl', server.url);

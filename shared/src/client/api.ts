@@ -307,7 +307,13 @@ export const controlState = z
 // --- the system --------------------------------------------------------------------------------
 
 export const health = z
-  .object({ status: z.enum(['ok', 'failing']), says: z.string(), since: timestamp })
+  .object({
+    status: z.enum(['ok', 'failing']),
+    says: z.string(),
+    since: timestamp,
+    code: z.string().optional().describe('What is wrong, by its code; also where work still goes on.'),
+    do: z.string().optional().describe('What a person does about it.'),
+  })
   .meta({ id: 'Health' });
 
 export const system = z

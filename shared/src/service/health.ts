@@ -11,6 +11,14 @@ import type { Meters } from '@nexus/shared/telemetry';
 /** null if the condition holds, else what is missing, in words. */
 export type ReadyCheck = () => string | null | Promise<string | null>;
 
+/** Readiness as far as Redis goes: what is wrong, since when, and what a person does. */
+export const answersReady =
+  (bus: Bus): ReadyCheck =>
+  () => {
+    const { ok, says, since, do: advice } = bus.health();
+    return ok ? null : `${says} (since ${since}). ${advice ?? ''}`.trim();
+  };
+
 export type HealthOptions = {
   service: string;
   instance_id: string;
@@ -69,7 +77,7 @@ export const healthOf = (options: Pick<HealthOptions, 'service' | 'instance_id' 
   const redis = options.bus.health();
   const { epoch, state } = options.bus.control.known();
   return {
-    status: redis.ok ? 'ok' : 'degraded',
+    status: redis.ok && redis.code === undefined ? 'ok' : 'degraded',
     service: options.service,
     instance_id: options.instance_id,
     redis,

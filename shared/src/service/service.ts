@@ -23,7 +23,7 @@ import {
 import { type AppError, causesOf, fail, toAppError } from '@nexus/shared/errors';
 import type { ServiceName } from '@nexus/shared/messages/domain';
 import { type Log, type Meters, openLog, openMeters } from '@nexus/shared/telemetry';
-import { openHealthServer, type ReadyCheck } from './health.ts';
+import { answersReady, openHealthServer, type ReadyCheck } from './health.ts';
 
 /** Settings that every service has beside its own. */
 export const serviceConfig = defineConfig({
@@ -146,7 +146,7 @@ const start = async <S extends ServiceName, C extends ConfigDefinition, T extend
   const bus = await openBus({ config: own, service: definition.name, log, meters, limits });
   const checks = new Map<string, ReadyCheck>();
   let draining = false;
-  checks.set('redis', () => (bus.health().ok ? null : bus.health().says));
+  checks.set('redis', answersReady(bus));
   checks.set('serving', () => (draining ? 'it is draining' : null));
   const about = { service: definition.name, instance_id: bus.instanceId, bus, meters, checks };
   const health =

@@ -218,11 +218,10 @@ test.each(['take', 'stream'] as const)(
     for (const round of [1, 2]) {
       await bus.publish(discard(`round-${round}`));
       await eventually('it is handled', () => handled.length === round);
-      process.kill(server.pid ?? 0, 'SIGKILL');
+      await server.kill();
       await eventually('health tells the truth', () => !bus.health().ok);
       await expect(bus.publish(discard('too-early'))).rejects.toMatchObject({ code: 'REDIS_UNREACHABLE' });
-      const again = await startRedis({ port: server.port, folder: server.folder });
-      server.pid = again.pid;
+      await server.start();
       await eventually('health is well again', () => bus.health().ok);
     }
     await bus.publish(discard('afterwards'));
