@@ -175,7 +175,9 @@ const send = async (options: SettlerOptions, batch: Waiting[], life: { over: boo
       return;
     } catch (error) {
       const reason = toAppError(error).message;
-      if (isGroupGone(error)) {
+      if (isAnswer(error)) {
+        // Asked again it would say the same. What is not settled is still held here, and will be found.
+        if (!reason.includes('NOGROUP')) log.error({ outcomes: batch.length, reason }, 'A settlement failed in Redis');
         for (const one of batch) one.resolve('lost');
         return;
       }
@@ -210,5 +212,6 @@ const valuesOf = (options: SettlerOptions, batch: Waiting[]): (string | number)[
 
 const stands = (options: SettlerOptions): boolean => options.whole?.() !== false;
 
-const isGroupGone = (error: unknown): boolean =>
-  !isFailure(error) && error instanceof Error && error.message.includes('NOGROUP');
+/** True for what the script itself met, unlike what Redis or the connection says of its own state. */
+const isAnswer = (error: unknown): boolean =>
+  !isFailure(error) && error instanceof Error && /^(NOGROUP|WRONGTYPE|ERR) |NOGROUP/.test(error.message);
