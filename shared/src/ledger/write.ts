@@ -141,7 +141,7 @@ const indexTask = (keys: Keys, id: string, head: TaskHead): LedgerWrite[] => {
   return [
     index(keys.tasks, score),
     index(keys.openTasks, ended ? null : score),
-    index(keys.waitingTasks, head.waiting && !ended ? Date.parse(head.waiting.since) : null),
+    index(keys.waitingTasks, head.waiting ? Date.parse(head.waiting.since) : null),
     ...(ended ? [index(keys.endedTasks, Date.parse(head.ended_at ?? head.updated_at))] : []),
   ];
 };
