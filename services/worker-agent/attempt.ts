@@ -298,8 +298,10 @@ const superviseAgent = (
 
 /** Ends whatever still bears the mark; says how many there were, with those that were `ended` before. */
 const endLeftovers = async ({ mark, note, tools }: Attempt, { folder }: Workspace, ended: number): Promise<void> => {
+  // An interrupted attempt ends them in its own way, and there is nobody to tell.
+  if (tools.signal.aborted) return;
   const left = ended + listMarked().filter((found) => found.mark === mark).length;
-  const survivors = await endMarked(mark, { folder, ...(tools.signal.aborted ? { graceMs: 200 } : {}) });
+  const survivors = await endMarked(mark, { folder });
   if (left > 0) note(`ended ${left - survivors.length} process(es) that the agent had left running`);
   if (survivors.length > 0) note(`could not end processes ${survivors.join(', ')}`);
 };

@@ -22,17 +22,19 @@ const killWaitMs = 5000;
 const emptyLooksMax = 5;
 
 export const listMarked = () =>
-  readProcesses().flatMap(({ pid, environment }) => {
-    const [mark, home] = ['NEXUS_MARK', 'NEXUS_MARK_HOME'].map((name) => valueIn(environment, name));
+  readProcesses().flatMap(({ pid, entries }) => {
+    const [mark, home] = ['NEXUS_MARK=', 'NEXUS_MARK_HOME='].map((name) => valueIn(entries, name));
     return mark === null || pid === process.pid ? [] : [{ pid, mark, home }];
   });
 
-const valueIn = (environment, name) => {
-  const from = environment.indexOf(`\0${name}=`);
-  if (from < 0) return null;
-  const start = from + name.length + 2;
-  return environment.slice(start, environment.indexOf('\0', start));
+const valueIn = (entries, name) => {
+  for (const entry of entries) if (entry.startsWith(name)) return entry.slice(name.length);
+  return null;
 };
+
+/** The entries of an environment that are ours. */
+const entriesOf = (environment) =>
+  new Set(environment.includes('NEXUS_') ? environment.split('\0').filter((entry) => entry.startsWith('NEXUS_')) : []);
 
 export const endMarked = async (mark, options = {}) => {
   const home = options.home === undefined ? undefined : `NEXUS_MARK_HOME=${options.home}`;
@@ -51,7 +53,7 @@ export const endTree = async (given, graceMs) => {
   const told = new Set();
   const root = { pid: tree.root, start: undefined, spared: tree.spareRoot === true };
   for (let waitMs = 5, emptyLooks = 0; ; waitMs = Math.min(waitMs * 2, 100)) {
-    const { pids, unsure } = findTree(tree, root);
+    const { pids, unsure } = findTree(tree, root, await look());
     const elapsedMs = performance.now() - begin;
     emptyLooks = pids.length === 0 ? emptyLooks + 1 : 0;
     const isGone = pids.length === 0 && (!unsure || emptyLooks > emptyLooksMax);
@@ -69,10 +71,9 @@ export const endTree = async (given, graceMs) => {
 };
 
 /** The pids of a tree as it is now. Forgets the root when nothing of it is left, as its number may be given anew. */
-const findTree = ({ entry, also = entry, folder }, root) => {
-  const rows = readProcesses();
+const findTree = ({ entry, also = entry, folder }, root, rows) => {
   const spared = ourselvesAmong(rows);
-  const isOurs = (row) => [entry, also].every((one) => row.environment.includes(`\0${one}\0`));
+  const isOurs = (row) => row.entries.has(entry) && row.entries.has(also);
   const ours = new Set(rows.filter(isOurs).map((row) => row.pid));
   if (root.pid !== undefined) {
     const row = rows.find(({ pid }) => pid === root.pid);
@@ -99,8 +100,8 @@ const findTree = ({ entry, also = entry, folder }, root) => {
 /** What works in a folder and says nothing of us: programs that we start, git among them, have our entries. */
 const strayIn = (folder, rows, spared) =>
   rows
-    .filter(({ pid, terminal, environment }) => terminal === 0 && !spared.has(pid) && !environment.includes('\0NEXUS_'))
-    .filter(({ pid }) => isWithin(folderOf(pid), folder))
+    .filter(({ pid, terminal, entries }) => terminal === 0 && entries.size === 0 && !spared.has(pid))
+    .filter((row) => isWithin(folderOf(row), folder))
     .map(({ pid }) => pid);
 
 const realPath = (folder) => {
@@ -113,13 +114,16 @@ const realPath = (folder) => {
 
 const isWithin = (path, folder) => path === folder || path.startsWith(`${folder}/`);
 
-/** Linux only; elsewhere nobody tells. */
-const folderOf = (pid) => {
-  try {
-    return readlinkSync(`/proc/${pid}/cwd`);
-  } catch {
-    return '';
+/** Asked once per look. Linux only; elsewhere nobody tells. */
+const folderOf = (row) => {
+  if (row.folder === undefined) {
+    try {
+      row.folder = readlinkSync(`/proc/${row.pid}/cwd`);
+    } catch {
+      row.folder = '';
+    }
   }
+  return row.folder;
 };
 
 /** Us, what started us, and what started that: never part of a tree, whatever their environment says. */
@@ -138,6 +142,22 @@ const signalOne = (pid, signal) => {
   } catch {
     // It ended by itself, or belongs to somebody else: the next look tells.
   }
+};
+
+let looking = null;
+
+/**
+ * Trees that are ended at the same time look at the machine together: reading all processes is what costs. The look
+ * begins after this call, so it shows what was done before it.
+ */
+const look = () => {
+  looking ??= new Promise((resolve) => {
+    setImmediate(() => {
+      looking = null;
+      resolve(readProcesses());
+    });
+  });
+  return looking;
 };
 
 const readProcesses = () => (process.platform === 'linux' ? readProc() : readPs());
@@ -169,7 +189,7 @@ const readProcess = (pid) => {
     terminal: Number(fields[4]),
     start: fields[19],
   };
-  return { ...row, environment: `\0${text}\0`, unsure: text === '' };
+  return { ...row, entries: entriesOf(text), unsure: text === '' };
 };
 
 /** A process that ended meanwhile, or another user's, cannot be read. */
@@ -188,8 +208,8 @@ const readPs = () => {
   return (stdout ?? '').split('\n').flatMap((line) => {
     const match = /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\S+)\s+(\S+\s+\S+\s+\S+\s+\S+\s+\S+)\s(.*)$/.exec(line);
     if (!match || match[4].startsWith('Z')) return [];
-    const environment = `\0${match[6].replaceAll(' ', '\0')}\0`;
+    const entries = entriesOf(match[6].replaceAll(' ', '\0'));
     const [pid, parent, session] = match.slice(1, 4).map(Number);
-    return [{ pid, parent, session, terminal: -1, start: match[5], environment, unsure: false }];
+    return [{ pid, parent, session, terminal: -1, start: match[5], entries, unsure: false }];
   });
 };
