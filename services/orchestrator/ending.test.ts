@@ -26,7 +26,7 @@ describe('cancellation.requested', () => {
     const payload = { task_id, reason: 'no longer needed' };
     expect(decision.publish).toEqual([
       { type: 'board.cancelled', payload, key: '', priority: 'HIGH' },
-      { ...reportOn('cancelled', 'no longer needed'), delayMs: 2000 },
+      reportOn('cancelled', 'no longer needed'),
     ]);
   });
 

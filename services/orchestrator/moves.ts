@@ -32,8 +32,8 @@ export const illegal = (head: TaskHead, to: TaskStatus): AppError =>
 
 /**
  * Fails or cancels a task. Whatever may have a board is told to close it, in the lane of the task's other
- * messages, so that it stays behind the plan that it may follow closely. The report follows a moment later,
- * so that it tells of a closed board.
+ * messages, so that it stays behind the plan that it may follow closely. Its report is asked for, too; the
+ * finalizer waits for the board to be closed.
  */
 export const ended = (
   head: TaskHead,
@@ -48,17 +48,13 @@ export const ended = (
     ...{ task_id, outcome: status, reason: why, repository, commit: null, base_commit, proven: false },
     checks: { passed: 0, failed: 0, skipped: 0, broken: 0 },
   };
-  const delay = board === 'open' ? { delayMs: closingMs } : {};
   return {
     change: { head: moved(head, status, now, why) },
     publish: [
       ...(board === 'open' ? [followUp('board.cancelled', { task_id, reason: why }, { priority })] : []),
-      followUp('release.requested', report, { key: 'report', priority, ...delay }),
+      followUp('release.requested', report, { key: 'report', priority }),
     ],
   };
 };
-
-/** What agents at work and a board need to come to their end: only the report's accuracy depends on it. */
-const closingMs = 2000;
 
 export const sentenceOf = (error: AppError): string => `${error.code}: ${error.message}`;
