@@ -71,7 +71,7 @@ test('an attempt that was not saved for twice as long as promised is told: a lin
   ]);
 });
 
-test('one that was never saved counts from its beginning, and an earlier delivery’s checkpoint for nothing', async () => {
+test('one that was never saved counts from its beginning, whatever an earlier delivery saved', async () => {
   const { audit, run } = openAudit([of('new'), of('taken-over')]);
   run('new', { running: claim('one') });
   run('taken-over', { running: claim('two', 8 * minute), checkpoint: checkpoint('gone', 1 * minute) });

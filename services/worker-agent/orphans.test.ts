@@ -19,7 +19,7 @@ const alive = (pids: (number | undefined)[]) => {
   return pids.map((pid) => pid !== undefined && marked.has(pid));
 };
 
-test('agents whose claim is lost are ended; those that are claimed, or of another home, fabric or service live on', async () => {
+test('agents whose claim is lost are ended; what is claimed, or of another home or fabric, lives on', async () => {
   const lost = agent(markOf(prefix, ids, token), home);
   const held = agent(markOf(prefix, ids, token.replace(/3$/, '4')), home);
   const others = [

@@ -122,7 +122,7 @@ describe('the next delivery of an attempt', () => {
     expect(await outcome).toEqual({ is: 'give_back', why: 'stopped' });
   };
 
-  test('is told what was seen last and what could not be saved, and that nothing is assumed to have happened', async () => {
+  test('is told the last step and what could not be saved; nothing is assumed to have happened', async () => {
     const big = 'head -c 3000000 /dev/zero > big.bin';
     const first = rig.tools({
       NEXUS_AGENT_COMMAND: `${big}; echo half > half.txt; echo written; echo deploying; sleep 300`,

@@ -91,7 +91,7 @@ describe('work that was left behind', () => {
     expect(await rescue({ ...ids, subtaskId: 'other', token: 'other' })).toEqual(nothing);
   });
 
-  test('is nobody’s to take while its claim stands: neither rescued nor swept, and its processes live on (rule 2)', async () => {
+  test('is nobody’s to take while its claim stands: not rescued, not swept, nothing ended (rule 2)', async () => {
     const held = await open('held', Date.now() - 2 * day);
     write(held, 'half.txt', 'half');
     claimed.add('held');
@@ -184,7 +184,7 @@ describe('a checkpoint', () => {
   };
   const remembered = () => JSON.parse(rig.ledger.get(`{test}:attempt:${taskId}:storage`)?.checkpoint ?? 'null');
 
-  test('is pushed and named in the ledger, with when, by whom and at which step; unchanged, nothing is pushed', async () => {
+  test('is pushed and named in the ledger, with when, by whom and at which step; or nothing is pushed', async () => {
     const workspace = await open('t1');
     const { checkpoints } = await keep(workspace);
     expect(await checkpoints.save()).toBeNull();

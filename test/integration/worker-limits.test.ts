@@ -75,7 +75,8 @@ test.runIf(mayMount)('DISK_FULL: a full disk fails one attempt by that name, and
   const home = smallDisk(join(shop.newHome(), 'disk'));
   if (home === null) throw new Error('there is no small disk');
   // Outside of the clone, so that nobody takes it for work.
-  const fill = `head -c 100M /dev/zero > "$NEXUS_MARK_HOME/filler"; echo half > half.txt; head -c 300k /dev/urandom > more.bin`;
+  const fill =
+    'head -c 100M /dev/zero > "$NEXUS_MARK_HOME/filler"; echo half > half.txt; head -c 300k /dev/zero > more';
   const command = `if [ "$NEXUS_SUBTASK" = one ]; then ${fill}; else echo two > two.txt; fi`;
   const worker = await shop.start(home, { NEXUS_AGENT_COMMAND: command, NEXUS_DISK_RESERVE: '1MB', NEXUS_SLOTS: '1' });
   await shop.dispatch([{ subtask_id: 'one' }, { subtask_id: 'two' }]);

@@ -78,7 +78,7 @@ test('rule 17: RESUME_ALL goes on from the checkpoints', async () => {
   expect(finished).toMatchObject({ outcome: 'finished', attempt: 1, files: ['half.txt', 'whole.txt'] });
 });
 
-test('rule 22: a time box is that of the attempt: what it used before a stop is used after it, and the stop is not', async () => {
+test('rule 22: a time box is that of the attempt: what was used before a stop counts, the stop does not', async () => {
   const shop = await openShop();
   const command = 'while :; do sleep 0.1; done';
   await shop.start(shop.rig.home, {

@@ -39,7 +39,7 @@ const onlyFinished = (shop: Shop) =>
 /** Nothing that anybody holds is left, so nothing more can be settled. */
 const isQuiet = (shop: Shop) => eventually('nothing is held', async () => (await shop.pending()).length === 0);
 
-test('rule 1: an attempt that is dispatched twice runs once, also where the second lands on another worker', async () => {
+test('rule 1: an attempt that is dispatched twice runs once, also where the second goes elsewhere', async () => {
   const shop = await openShop();
   const wait =
     'echo started >> log.txt; while [ ! -e "$NEXUS_MARK_HOME/go" ]; do sleep 0.05; done; echo ended >> log.txt';
@@ -205,7 +205,7 @@ test.each(['paused', 'blocked', 'cut off'] as const)(
   90_000,
 );
 
-test('rule 21: a worker that is cut off for too long saves what its agents have, ends them, and goes on when it is back', async () => {
+test('rule 21: a worker that is cut off for too long saves and ends its agents, and goes on when it is back', async () => {
   const shop = await openShop();
   const way = await openWay(shop.fabric.config.redisUrl);
   const unsaved = { NEXUS_CHECKPOINT_INTERVAL: '1h', NEXUS_CHECKPOINT_THROTTLE: '1h', NEXUS_WATCH_EVERY: '1h' };
