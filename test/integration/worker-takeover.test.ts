@@ -205,7 +205,7 @@ test.each(['paused', 'blocked', 'cut off'] as const)(
   90_000,
 );
 
-test('rule 21: a worker that is cut off for too long saves and ends its agents, and goes on when it is back', async () => {
+test('rule 21: a worker that is cut off for too long saves and ends its agents, and goes on later', async () => {
   const shop = await openShop();
   const way = await openWay(shop.fabric.config.redisUrl);
   const unsaved = { NEXUS_CHECKPOINT_INTERVAL: '1h', NEXUS_CHECKPOINT_THROTTLE: '1h', NEXUS_WATCH_EVERY: '1h' };
