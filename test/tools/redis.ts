@@ -2,9 +2,9 @@
  * A real Redis for every integration test: one server a run, one namespace a test.
  *
  * `setup` (vitest's globalSetup) starts `redis-server` on a free port, or uses REDIS_URL, or what NEXUS_TEST_REDIS
- * names: another program (`valkey-server`), or an image (`docker:redis:8`); then servers that a test starts for itself
- * are the `redis-server` of the machine. `testFabric()` gives a test its own hash tag and control channel, and fails it if it leaves a bus open: a loop that
- * outlives its test poisons the next one.
+ * names: another program (`valkey-server`), or an image (`docker:redis:8`); servers that a test starts for itself are
+ * then the `redis-server` of the machine. `testFabric()` gives a test its own hash tag and control channel, and closes
+ * what it opened: a loop that outlives its test poisons the next one.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';

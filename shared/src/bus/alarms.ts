@@ -3,8 +3,9 @@
  * else. When it rings, `release` moves the message if it is still parked; the sweep does the same for alarms
  * that were lost. A schedule's job is a tick: whoever hears it publishes the schedule's message, once a tick.
  *
- * Schedules live in Redis. Every half minute, and after each reconnect, each process says again which it wants and
- * takes away what its service no longer has: a chain of ticks that broke, or a Redis that came back empty, heals.
+ * Schedules live in Redis. Every half minute (six sweeps), and after each reconnect, each process says again which it
+ * wants and takes away what its service no longer has: a chain of ticks that broke, or a Redis that came back empty,
+ * heals.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kind, PayloadInput } from '@nexus/shared/messages';
@@ -33,7 +34,8 @@ export type Schedule = {
 }[Kind];
 
 const queueName = 'alarms';
-const keepMs = 30_000;
+/** So many sweeps are between two looks whether all that rings still stands. */
+const keepSweeps = 6;
 const closeMs = 2000;
 /** An alarm that rings a moment early finds nothing due; so it rings a moment late. */
 const lateMs = 5;
@@ -43,7 +45,7 @@ const lateMs = 5;
  * megabytes) only once it does.
  */
 export const openAlarms = (options: AlarmOptions): Alarms => {
-  const { log } = options;
+  const { keys, log, publishing, sweepMs } = options;
   let opened: Promise<Opened> | null = null;
   let rings = false;
   let wanted: Wanted = null;
@@ -51,6 +53,8 @@ export const openAlarms = (options: AlarmOptions): Alarms => {
   let closed = false;
   const keep = (): void => {
     if (closed) return;
+    // Without BullMQ, which a full memory stops: what waits has to come back, or nothing could drain.
+    if (rings) release(publishing.redis, keys).catch(() => undefined);
     keepSchedules(options, open, rings, wanted).catch((error: Error) =>
       log.debug({ reason: error.message }, 'Schedules could not be looked after; it is tried again'),
     );
@@ -60,7 +64,7 @@ export const openAlarms = (options: AlarmOptions): Alarms => {
     return opened;
   };
   const keepOn = (): void => {
-    timer ??= setInterval(keep, keepMs);
+    timer ??= setInterval(keep, keepSweeps * sweepMs);
     timer.unref();
     keep();
   };

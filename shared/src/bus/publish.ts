@@ -177,7 +177,8 @@ const again = 'Sending it again with the same Idempotency-Key is safe.';
 const answer = (one: Waiting, result: string): void => {
   if (result === 'ok') one.resolve({ message_id: one.id, duplicate: false, stored: null });
   else if (result.startsWith('seen ')) one.resolve({ message_id: one.id, duplicate: true, stored: result.slice(5) });
-  else if (result.startsWith('type ')) one.reject(fail('BUG', { message: `${result.slice(5)} has the wrong type` }));
+  else if (result.startsWith('type '))
+    one.reject(fail('BUS_KEY_TYPE', { key: result.slice(5), found: 'nothing can be written there' }));
   else one.reject(fail('BUS_FULL', { count: Number(result.slice(5)), countMax: one.draft.tasksMax ?? 0 }));
 };
 

@@ -190,7 +190,7 @@ export const ensureGroups = async (redis: Redis, inboxes: readonly string[], gro
   let made = 0;
   for (const inbox of inboxes) {
     const said = String(await callScript(redis, 'nexusGroup', [inbox], [group]));
-    if (said !== 'made' && said !== 'stands') throw fail('BUS_KEY_TYPE', { key: inbox, found: said });
+    if (said !== 'made' && said !== 'stands') throw fail('BUS_KEY_TYPE', { key: inbox, found: `it holds a ${said}` });
     if (said === 'made') made += 1;
   }
   return made;

@@ -122,7 +122,8 @@ export const explain = async (
   ];
   for (const [key, type] of wanted) {
     const found = await redis.type(key).catch(() => 'none');
-    if (found !== 'none' && found !== type) return fail('BUS_KEY_TYPE', { key, found }, { cause: error });
+    if (found !== 'none' && found !== type)
+      return fail('BUS_KEY_TYPE', { key, found: `it holds a ${found}` }, { cause: error });
   }
   return error;
 };

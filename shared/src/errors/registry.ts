@@ -96,7 +96,7 @@ export const registry = {
   BUS_KEY_TYPE: {
     outcome: 'retry',
     http: 500,
-    says: 'The key {key} has the wrong type: it holds a {found}.',
+    says: 'The key {key} has the wrong type: {found}.',
     operator:
       'Something else wrote it. Look at it with `redis-cli TYPE`, move it away with RENAME; what waits goes on by itself.',
   },

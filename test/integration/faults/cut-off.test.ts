@@ -8,7 +8,7 @@ import { consumeAll, discard } from '../../tools/messages.ts';
 import { startRedis, testFabric } from '../../tools/redis.ts';
 import { day, expectWhole, keepingLog, stand } from './standing.ts';
 
-test('rule 21: without Redis for less than the cut-off, what runs is left alone, and settles once afterwards', async () => {
+test('rule 21: without Redis for less than the cut-off, what runs is left alone and settles once', async () => {
   const server = await startRedis({ extra: ['--appendfsync', 'always'] });
   const fabric = testFabric(server.url);
   const standing = await stand(fabric, { limits: { cutOffMs: 30_000 } });
@@ -23,7 +23,7 @@ test('rule 21: without Redis for less than the cut-off, what runs is left alone,
   await expectWhole(fabric, standing);
 });
 
-test('rule 21: beyond the cut-off what runs is checkpointed on this machine and ended, and runs again later', async () => {
+test('rule 21: beyond the cut-off what runs is checkpointed here and ended, and runs again later', async () => {
   const server = await startRedis({ extra: ['--appendfsync', 'always'] });
   const fabric = testFabric(server.url);
   const folder = mkdtempSync(join(tmpdir(), 'nexus-cut-off-'));

@@ -4,6 +4,8 @@ import { answersReady, openHealthServer } from '../../../shared/src/service/heal
 import { eventually } from '../../tools/eventually.ts';
 import { startRedis, testFabric } from '../../tools/redis.ts';
 
+type Body = { status: string; redis: Record<string, string> };
+
 /** A bus with its health server, and what is asked of it. */
 const openAsked = async (url: string) => {
   const fabric = testFabric(url, { NEXUS_REDIS_CHECK: '100ms', NEXUS_REDIS_TIMEOUT: '1500ms' });
@@ -22,8 +24,7 @@ const openAsked = async (url: string) => {
   const at = `http://127.0.0.1:${server.port}`;
   return {
     fabric,
-    health: async () =>
-      (await (await fetch(`${at}/health`)).json()) as { status: string; redis: Record<string, string> },
+    health: async () => (await (await fetch(`${at}/health`)).json()) as Body,
     ready: async () => {
       const response = await fetch(`${at}/ready`);
       return { status: response.status, ...((await response.json()) as { missing: Record<string, string> }) };
@@ -35,7 +36,7 @@ const openAsked = async (url: string) => {
   };
 };
 
-test('health, readiness and metrics tell of an outage what is wrong, since when, and what to do; and of its end', async () => {
+test('health, readiness and metrics tell of an outage what is wrong, since when, and what to do', async () => {
   const server = await startRedis();
   const asked = await openAsked(server.url);
   expect(await asked.health()).toMatchObject({ status: 'ok', redis: { ok: true, says: 'Redis answers' } });
