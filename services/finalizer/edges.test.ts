@@ -1,9 +1,9 @@
 /** Merges and releases asked for twice, by two at once, and of repositories that do not take them. */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { commitEvidence, readRef } from '@nexus/shared/git';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import {
   answer,
   branch,
@@ -33,13 +33,6 @@ const readyToRelease = async () => {
   const commit = await work({ 'a.txt': 'a' }, base, names.integration);
   record(base, subtask({}));
   return { folder, base, commit, run: () => release(commit, base, folder) };
-};
-
-const hookOf = (folder: string, name: string, script: string): void => {
-  const hook = join(folder, '.git', 'hooks', name);
-  mkdirSync(dirname(hook), { recursive: true });
-  writeFileSync(hook, `#!/bin/sh\n${script}\n`);
-  chmodSync(hook, 0o755);
 };
 
 test('rule 24: two finalizers at the same merge both find it merged, and integration moved once', async () => {
@@ -114,8 +107,15 @@ test('a branch of that name that is another commit stays, and the report says ho
 test('a branch that somebody makes while ours is pushed is never overwritten', async () => {
   const { folder, run } = await readyToRelease();
   const theirs = git(folder, 'rev-parse', 'main');
-  // In the moment between our look and our push: when the push begins to be received.
-  hookOf(folder, 'pre-receive', `unset GIT_QUARANTINE_PATH; git update-ref refs/heads/${branch} ${theirs}`);
+  // In the moment between our look and our push: a git that does it first whenever it is asked to push.
+  const bin = join(home, 'bin');
+  const real = execFileSync('which', ['git'], { encoding: 'utf8' }).trim();
+  const first = `${real} -C '${folder}' update-ref refs/heads/${branch} ${theirs}`;
+  mkdirSync(bin);
+  writeFileSync(join(bin, 'git'), `#!/bin/sh\ncase " $* " in *" push "*) ${first};; esac\nexec ${real} "$@"\n`);
+  chmodSync(join(bin, 'git'), 0o755);
+  vi.stubEnv('PATH', `${bin}:${process.env.PATH}`);
+  onTestFinished(() => void vi.unstubAllEnvs());
   const { result, code, says } = await run();
   expect([result, code]).toEqual([null, 'RELEASE_FAILED']);
   expect(says).toContain(`already is ${theirs}`);

@@ -107,6 +107,7 @@ test('who writes tests first is told when nobody can say which of them failed', 
 test('a failure without names is excused by one without names, never by one with names', () => {
   const lint = check({ name: 'lint', state: 'failed', exit_code: 1 });
   expect(judged([lint], [lint])).toMatchObject({ verdict: 'unproven', checks: [{ failing_before: true }] });
+  expect(nameOf([lint], [check({ name: 'lint' })])).toBe('failed');
   expect(nameOf([check({ state: 'failed', exit_code: 1 })], [red(['a'])])).toBe('failed');
 });
 
