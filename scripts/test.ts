@@ -11,6 +11,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { closingLine, inLanes, lineOf, type Part, parts, type Result, runPart } from './parts.ts';
+import { onPath } from './provide-redis.mjs';
 
 const main = async (): Promise<number> => {
   const wanted = process.argv.slice(2);
@@ -65,7 +66,8 @@ const withoutContainers = (): string | undefined => {
 /** Why a fleet cannot be hurt here, or undefined if it can: the checker reads the process table as Linux has it. */
 const withoutChaos = (): string | undefined => {
   if (process.env.NEXUS_CHAOS === 'off') return 'NEXUS_CHAOS is off';
-  return process.platform === 'linux' ? undefined : 'it needs Linux';
+  if (process.platform !== 'linux') return 'it needs Linux';
+  return onPath('redis-server') ? undefined : 'it kills a redis-server of its own, and none is installed';
 };
 
 process.exitCode = await main();

@@ -1,4 +1,4 @@
-/** The fabric alone: Redis restarts with messages under way, a dead consumer's entries, a hundred thousand that wait. */
+/** The fabric alone: Redis restarts with messages under way, entries of a dead consumer, very many that wait. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -172,10 +172,9 @@ export const waiting: ReliabilityPart = async (bench) => {
       const [quiet, crowded] = [await one(steady, false), await one(steady, true)];
       found.rate.push(100 * (1 - (full.per_second ?? 0) / (empty.per_second ?? 1)));
       found.latency.push(100 * ((crowded.p50_ms ?? 0) / (quiet.p50_ms ?? 1) - 1));
-      bench.say(
-        `waiting, round ${round} of ${rounds}: ${shown(empty.per_second ?? 0, '/s')} → ${shown(full.per_second ?? 0, '/s')}, ` +
-          `p50 ${shown(quiet.p50_ms ?? 0, 'ms')} → ${shown(crowded.p50_ms ?? 0, 'ms')}`,
-      );
+      const rates = `${shown(empty.per_second ?? 0, '/s')} → ${shown(full.per_second ?? 0, '/s')}`;
+      const times = `p50 ${shown(quiet.p50_ms ?? 0, 'ms')} → ${shown(crowded.p50_ms ?? 0, 'ms')}`;
+      bench.say(`waiting, round ${round} of ${rounds}: ${rates}, ${times}`);
     }
   } finally {
     await server.stop();

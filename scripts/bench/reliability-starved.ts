@@ -45,7 +45,8 @@ export const starved: ReliabilityPart = async (bench) => {
     return {
       figures: [figure(`starved but alive, of ${workers} workers taken for dead`, 'ratio', [taken], { atMost: 0 })],
       where: [
-        `${seconds} s at the lowest priority beside ${2 * cpus().length} busy processes, one in ten stopped for ${pulseMs / 1000} s`,
+        `${seconds} s at the lowest priority beside ${2 * cpus().length} busy processes`,
+        `meanwhile one after the other is stopped for ${pulseMs / 1000} s`,
         `the longest a beat stood still: ${(late / 1000).toFixed(1)} s`,
       ],
       data: { taken, longest_beat_ms: late },

@@ -1,13 +1,15 @@
 /**
- * `npm run bench:reliability`: what a fleet does when it is hurt, in figures, each against its bar; one table at the end.
+ * `npm run bench:reliability`: what a fleet does when it is hurt, in figures, each against its bar, in one table.
  *
  *   npm run bench:reliability                   every part at a small size: some minutes, to see that it works
  *   npm run bench:reliability -- --full         the sizes that the bars are about: an hour, on a quiet machine
- *   npm run bench:reliability -- killed stop    single parts: killed, lost, starved, stop, restart, takeover, waiting, memory
+ *   npm run bench:reliability -- killed stop    single parts; the others are lost, starved, restart, takeover, waiting,
+ *                                               memory
  *   npm run bench:reliability -- --minutes 5    how long memory is watched; left out 1, with --full 30
  *   npm run bench:reliability -- --json         one line of JSON on standard output at the end
  *
- * Every part starts what it needs, a Redis of its own included, and ends it. Exit code 1 if a figure is short of its bar.
+ * Every part starts what it needs, a Redis of its own included, and ends it. Exit code 1 if a figure is short of its
+ * bar.
  */
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
