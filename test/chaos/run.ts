@@ -82,7 +82,6 @@ const openFleet = async (folder: string, options: ChaosOptions, began: number): 
     NEXUS_WORKFLOWS_FOLDER: workflows,
     NEXUS_DISK_RESERVE: '4MB',
     NEXUS_CHECKPOINT_INTERVAL: '2s',
-    NEXUS_CHECKPOINT_INTERVAL: '2s',
   };
   const fleet = await openRealFleet({ folder, counts, settings });
   const log: string[] = [];
