@@ -3,7 +3,6 @@
  * its attempts, the gate and the merge to its end. It alone writes `board:<task>`; see `board.ts`.
  */
 import { foldersOf, openCatalog } from '@nexus/shared/catalog';
-import type { Presence } from '@nexus/shared/messages/domain';
 import { defineService, type ServiceContext, type ServiceTools, serve } from '@nexus/shared/service';
 import { config, type Rules } from './config.ts';
 import { onAttemptBegun } from './on-attempt-begun.ts';
@@ -17,6 +16,7 @@ import { onMergeFinished } from './on-merge-finished.ts';
 import { onPlanAccepted } from './on-plan-accepted.ts';
 import { onVerdictReached } from './on-verdict-reached.ts';
 import type { Tools } from './transition.ts';
+import { runtimesOf, servingIn, slotsOf } from './workers.ts';
 
 type Config = ServiceContext<typeof config>['config'];
 
@@ -25,8 +25,7 @@ const auditMs = 60_000;
 const open = async (context: ServiceContext<typeof config>): Promise<Tools & AuditTools & ServiceTools> => {
   const catalog = await openCatalog(foldersOf(context.config));
   for (const notice of catalog.notices) context.log.info(notice);
-  const workers = async () =>
-    (await context.bus.presences()).filter(({ service, state }) => service === 'worker-agent' && state === 'serving');
+  const workers = async () => servingIn(await context.bus.presences());
   const overdue = context.meters.gauge(
     'nexus_checkpoints_overdue',
     'Running attempts whose work was not saved for twice as long as their workers promised.',
@@ -45,8 +44,8 @@ const open = async (context: ServiceContext<typeof config>): Promise<Tools & Aud
     agentFor: (roleOrId) => catalog.agentFor(roleOrId).agent_id,
     othersFor: (agentId) => catalog.othersFor(agentId).map(({ agent_id }) => agent_id),
     random: Math.random,
-    capacity: async () => (await workers()).reduce((sum, { slots }) => sum + slots, 0),
-    runtimes: async () => usable(await workers()),
+    capacity: async () => slotsOf(await workers()),
+    runtimes: async () => runtimesOf(await workers()),
   };
 };
 
@@ -56,12 +55,6 @@ const rulesOf = ({ retryBase: retryBaseMs, retryWaitMax: retryWaitMaxMs, ...limi
   retryWaitMaxMs,
   readyListedMax: 32,
 });
-
-/** What can be used somewhere. A rehearsal is asked for, never chosen. */
-const usable = (workers: readonly Presence[]): string[] => {
-  const names = workers.flatMap(({ runtimes }) => runtimes.filter((one) => one.usable).map(({ name }) => name));
-  return [...new Set(names)].filter((name) => name !== 'scripted');
-};
 
 export const service = defineService({
   name: 'project-manager',

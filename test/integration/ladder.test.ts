@@ -12,6 +12,7 @@ import { service as orchestrator } from '../../services/orchestrator/main.ts';
 import type { Tools as OrchestratorTools } from '../../services/orchestrator/settle-task.ts';
 import type { Rules } from '../../services/project-manager/config.ts';
 import { service as projectManager } from '../../services/project-manager/main.ts';
+import type { AuditTools } from '../../services/project-manager/on-audit-due.ts';
 import type { Tools as ManagerTools } from '../../services/project-manager/transition.ts';
 import {
   attemptFinished,
@@ -80,11 +81,13 @@ const openFleet = async (work: Work, settings: Settings = {}, agentFor = (role: 
     retentionMs: settings.retentionMs ?? 3_600_000,
   };
   bus.consume({ mode: 'stream', slots: 8, handlers: orchestrator.handlers, tools: upper });
-  const lower: ManagerTools = {
+  const lower: ManagerTools & AuditTools = {
     rules: { ...rulesByDefault, retryBaseMs: 20, ...settings.rules },
     agentFor,
     othersFor: (agent) => catalog.othersFor(agent).map(({ agent_id }) => agent_id),
     runtimes: async () => [],
+    running: async () => [],
+    countOverdue: () => {},
     random: () => 0.5,
     capacity: async () => 8,
   };
@@ -200,7 +203,7 @@ test('a task whose board cannot go on, because a message of it died, fails, and 
   expect(await load(fleet)).toEqual(new Map());
 });
 
-test('a parked subtask holds no slot, and its alarm lies in the park', async () => {
+test('a parked subtask holds no slot, and its alarm lies in the park (rule 15)', async () => {
   const work: Work = (order) => (order.attempt === 1 ? failing : null);
   const fleet = await openFleet(work, { rules: { retryBaseMs: 7_200_000 } });
   const { bus, board } = fleet;
