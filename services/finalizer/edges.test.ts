@@ -110,7 +110,7 @@ test('a branch that somebody makes while ours is pushed is never overwritten', a
   // In the moment between our look and our push: a git that does it first whenever it is asked to push.
   const bin = join(home, 'bin');
   const real = execFileSync('which', ['git'], { encoding: 'utf8' }).trim();
-  const first = `${real} -C '${folder}' update-ref refs/heads/${branch} ${theirs}`;
+  const first = `env -u GIT_DIR ${real} -C '${folder}' update-ref refs/heads/${branch} ${theirs}`;
   mkdirSync(bin);
   writeFileSync(join(bin, 'git'), `#!/bin/sh\ncase " $* " in *" push "*) ${first};; esac\nexec ${real} "$@"\n`);
   chmodSync(join(bin, 'git'), 0o755);
