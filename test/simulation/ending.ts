@@ -40,8 +40,7 @@ const assertTask = (world: World, task: string, letters: readonly Mail[]): TaskE
   const waits = letters.some((mail) => mail.task === task);
   const merged = hub.markers.size;
   if (view === null) {
-    const known = waits || world.whereabouts.ended.size > 0;
-    assert(known, `${task} was accepted, and nobody knows it`);
+    assert(waits || world.deleted.has(task), `${task} was accepted, and nobody knows it`);
     return { task, status: waits ? 'dead' : 'deleted', merged };
   }
   const { status } = view.head;
@@ -60,7 +59,9 @@ const assertLedger = (world: World, task: string, view: TaskView, waits: boolean
     if (part.state === 'merged') assert(hub.markers.has(part.id), `${part.id} counts as merged, but git knows nothing`);
   if (view.head.status !== 'completed') return;
   const merged = parts.filter(({ state }) => state === 'merged').map(({ id }) => id);
-  assert.deepEqual(merged.sort(), [...hub.markers.keys()].sort(), `ledger and git differ about ${task}`);
+  // What a failover made the ledger forget may have been planned anew; git keeps it, gated and merged once.
+  const inGit = [...hub.markers.keys()].filter((id) => world.failovers === 0 || board.subtasks.has(id));
+  assert.deepEqual(merged.sort(), inGit.sort(), `ledger and git differ about ${task}`);
   assert.equal(board.head.integration, hub.integration, `integration of ${task} is not what the ledger says`);
   assert.equal(view.result?.commit, hub.released, `what was released of ${task} is not its result`);
   assert.equal(hub.released, hub.integration, `what was released of ${task} is not what was merged`);

@@ -52,6 +52,7 @@ class Fleet {
   #nextSweep = 0;
   #people = peopleMax;
   #halted = 0;
+  #copies = 0;
   readonly #fails: boolean;
 
   constructor(world: World) {
@@ -77,7 +78,7 @@ class Fleet {
     const dice = chooses.below(100);
     if (this.#faults > 0 && dice >= 93) this.#fault(dice);
     else if (dice >= 91 && this.#people > 0) this.#askPeople();
-    if (this.#fails && dice % 10 === 9) world.replicate();
+    if (this.#fails && dice % 25 === 24) world.replicate();
     const able: Process[] = [];
     for (const one of world.processes)
       if (one.canAct && (one.jobs.length > 0 || one.hungry || one.words.length > 0)) able.push(one);
@@ -109,7 +110,10 @@ class Fleet {
     const { state } = fabric;
     const halted = !busy && (state.fleet !== 'running' || state.scopes.size > 0);
     this.#halted = halted ? this.#halted + 1 : 0;
-    if (this.#halted > haltedPassesMax) this.#resume();
+    if (this.#halted > haltedPassesMax) {
+      this.#assertStopped();
+      this.#resume();
+    }
     if (!busy && !this.#isHeld()) {
       this.#submitNext();
       if (!this.#wake()) return false;
@@ -121,6 +125,14 @@ class Fleet {
       if (process.jobs.length < process.slots) process.take(false);
     }
     return true;
+  }
+
+  /** Long after a STOP nothing runs in any process that is awake. */
+  #assertStopped(): void {
+    const world = this.#world;
+    if (world.fabric.state.fleet !== 'stopped') return;
+    for (const { name, canAct, jobs } of world.processes)
+      for (const job of jobs) assert(!canAct || !job.spawned, `${name} still works on ${job.mail.id} after a STOP`);
   }
 
   /** True while entries are in somebody's hands, if only in a sleeping or dead process's. */
@@ -157,7 +169,7 @@ class Fleet {
       for (const { id } of due) fabric.release([id], 100);
     }
     if (fabric.now >= this.#nextSweep) {
-      fabric.release(null, 500);
+      if (!world.breaks.has('nothing sweeps')) fabric.release(null, 500);
       this.#nextSweep = fabric.now + sweepMs;
     }
   }
@@ -178,8 +190,10 @@ class Fleet {
     } else if (kind === 9 && world.calm === 0 && chooses.below(3) === 2) {
       const ended = status === 'completed' || status === 'failed' || status === 'cancelled';
       this.#note(ended ? 'deleted' : 'cancelled');
-      if (ended) world.publish('deletion.requested', task, {});
-      else if (status !== null) world.publish('cancellation.requested', task, { reason: 'No longer wanted.' });
+      if (ended) {
+        world.deleted.add(task);
+        world.publish('deletion.requested', task, {});
+      } else if (status !== null) world.publish('cancellation.requested', task, { reason: 'No longer wanted.' });
     } else if (kind === 8) world.submit(task, 'NORMAL');
   }
 
@@ -191,15 +205,21 @@ class Fleet {
     const world = this.#world;
     const { chooses, fabric } = world;
     this.#faults -= 1;
-    const process = world.processes[chooses.below(world.processes.length)] as Process;
+    // Whoever has something in hand is hurt more often.
+    const busy = chooses.below(2) === 1 ? world.processes.filter(({ jobs }) => jobs.length > 0) : [];
+    const among = busy.length > 0 ? busy : world.processes;
+    const process = among[chooses.below(among.length)] as Process;
     if (dice === 93) {
       this.#note('killed');
       world.kill(process, 'fault');
     } else if (dice === 94) {
       this.#note('paused');
-      process.pausedUntil = fabric.now + 1000 * (1 + chooses.below(25));
-    } else if (dice === 95) this.#operate();
-    else if (dice === 96 && this.#fails) {
+      process.pausedUntil =
+        fabric.now + 1000 * (chooses.below(3) === 0 ? 1 + chooses.below(14) : 16 + chooses.below(6));
+    } else if (dice === 95) {
+      const words = 1 + (chooses.below(2) === 1 ? chooses.below(4) : 0);
+      for (let said = 0; said < words; said += 1) this.#operate();
+    } else if (dice === 96 && this.#fails) {
       this.#note('failed over');
       world.failOver();
     } else if (dice === 97) this.#disturb();
@@ -229,7 +249,8 @@ class Fleet {
     const how = chooses.below(3);
     if (how === 0 && mail.type !== 'task.submitted') {
       this.#note('twice');
-      fabric.add(inbox.name, { ...mail, id: `${mail.id}'` });
+      this.#copies += 1;
+      fabric.add(inbox.name, { ...mail, id: `${mail.id}'${this.#copies}` });
     } else if (how === 1) {
       this.#note('out of order');
       inbox.fresh.push(inbox.fresh.shift() as string);

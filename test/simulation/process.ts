@@ -3,6 +3,7 @@
  * Redis a step of its own: it takes, renews, beats, listens, and brings its deliveries forward one at a time.
  */
 
+import assert from 'node:assert/strict';
 import { entryOf } from '@nexus/shared/messages';
 import type { ServiceName } from '@nexus/shared/messages/domain';
 import { makeObserver } from '../../shared/src/bus/claims.ts';
@@ -81,6 +82,7 @@ export class Process {
   beat(): void {
     const { fabric, connected } = this.#world;
     const said = fabric.beat(this.service, this.name, this.known.epoch, this.known.state);
+    assert(said.epoch >= this.known.epoch, `epoch ${this.known.epoch}, which ${this.name} knows, was rolled back`);
     this.nextBeat = fabric.now + 1000;
     this.#beats += 1;
     this.learn(said.epoch, said.state);
@@ -110,6 +112,7 @@ export class Process {
     const { known } = this;
     if (epoch < known.epoch || (epoch === known.epoch && (state === known.state || known.state === 'stopped'))) return;
     this.known = { epoch, state };
+    if (this.#world.breaks.has('stop aborts nothing')) return;
     for (const job of this.jobs)
       if (!job.ledgerOnly && (state === 'stopped' || job.epoch !== epoch)) job.abort ??= 'stopped';
   }

@@ -15,6 +15,9 @@ import type { World } from './world.ts';
 /** Brings a delivery one step on. */
 export const work = (world: World, process: Process, job: Job): void => {
   if (suspect(world, process, job)) return;
+  const { epoch, state } = process.known;
+  const isOver = job.spawned && (state === 'stopped' || epoch !== job.epoch);
+  assert(!isOver || job.abort !== null, `${process.name} works on at ${job.mail.id} though it knows of the STOP`);
   if (job.abort !== null) {
     leave(world, process, job, job.abort);
     return;
@@ -174,6 +177,7 @@ const finishMerge = (world: World, process: Process, job: Job): void => {
   const { outcome, commit } = job.memo;
   const told = mergeFinished(of, { outcome: outcome === 'moved' ? 'moved' : 'merged', commit });
   done(world, process, job, [followUp('merge.finished', told.payload)]);
+  if (world.breaks.has('marker after settle') && outcome === 'merged') hub.mark(of.subtask_id, commit);
 };
 
 /** What a subtask depends on is merged before it, wherever the board says so. */

@@ -38,7 +38,9 @@ export class World {
   alarms: { id: string; due: number }[] = [];
   /** Why each dead letter died. */
   readonly codes = new Map<string, string>();
-  /** How often each message was tried in vain because something was made to go wrong. */
+  /** Tasks that a person wanted deleted. */
+  readonly deleted = new Set<string>();
+  /** How many words the operator has said. */
   words = 0;
   /** When the newest STOP was said: no older word may end it. */
   stopSaid = -1;
@@ -216,7 +218,6 @@ export class World {
 
   /** Alarms are set after the settlement, and hold only an id (rule 15). */
   alarm(id: string, delayMs: number): void {
-    if (this.breaks.has('alarm lost')) return;
     this.alarms.push({ id, due: this.now + delayMs });
   }
 
