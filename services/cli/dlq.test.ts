@@ -29,7 +29,10 @@ const letter = {
   why_not: 'Dead letter 0198c1d2 cannot be replayed as it is: wrong.',
   edited: [{ at: '2027-01-02T00:00:00Z', by: 'cli:ann' }],
   original: { type: 'deletion.requested', payload: { was: 'this' } },
-  envelope: { type: 'deletion.requested', priority: 'NORMAL', payload: { task_id: 7, deep: { list: [1] } } },
+  envelope: {
+    ...{ type: 'deletion.requested', priority: 'NORMAL', actor: 'x\u009b31m' },
+    payload: { task_id: 7, deep: { list: [1] } },
+  },
 };
 const one = 'GET /api/dead-letters/0198c1d2';
 
@@ -46,6 +49,7 @@ test('a dead letter is readable: cause first, what to do, each try, the message 
     'edited   2027-01-02T00:00:00Z by cli:ann',
     '"was": "this"',
     '"task_id": 7',
+    '"actor": "x\\u009b31m"',
     'cannot be replayed as it is',
     'nexus dlq edit 0198c1d2     mends it',
   ]) {

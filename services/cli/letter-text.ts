@@ -43,7 +43,8 @@ const wayOut = ({ id, code }: DeadLetterDetail): string[] => {
 
 const section = (title: string, lines: string[]): string[] => (lines.length === 0 ? [] : ['', `${title}:`, ...lines]);
 
+/** JSON leaves the second block of control characters as they are; a terminal may obey them. */
 const indented = (value: unknown): string[] =>
   JSON.stringify(value, null, 2)
     .split('\n')
-    .map((line) => `  ${line}`);
+    .map((line) => `  ${line.replaceAll(/\p{Cc}/gu, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`)}`);

@@ -14,7 +14,7 @@ const listen = async (take: (socket: Socket) => void): Promise<string> => {
   return `redis://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
 };
 
-test('a Redis that takes connections and answers nothing is not reachable; one that asks for a password is', async () => {
+test('a Redis that takes connections and never answers is not reachable; one that asks for a password is', async () => {
   const sockets: Socket[] = [];
   const hung = await listen((socket) => sockets.push(socket));
   onTestFinished(() => {
@@ -27,4 +27,5 @@ test('a Redis that takes connections and answers nothing is not reachable; one t
     socket.once('data', () => socket.end('-NOAUTH Authentication required.\r\n')),
   );
   await knock(asking, 1000);
+  await knock(`redis+sentinel://${[hung, asking].map((url) => url.slice('redis://'.length)).join(',')}/main`, 1000);
 });

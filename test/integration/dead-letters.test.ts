@@ -209,6 +209,25 @@ test.each(late)('a letter %s is refused with the state, and stays', async (_what
   expect((await bus.dead.replay(id, 'me')).what).toBe('replayed');
 });
 
+test('the report of a task that came to no good end is work for after its end; that of a good one is not', async () => {
+  const fabric = testFabric();
+  const payload = { task_id: 'ended-task', repository: null, commit: null, base_commit: null, reason: null };
+  const rest = { checks: { passed: 0, failed: 0, skipped: 0, broken: 0 }, proven: false };
+  const letterOf = async (outcome: string) => {
+    const envelope = { type: 'release.requested', payload: { ...payload, ...rest, outcome } };
+    const { bus, id } = await die(fabric, { envelope });
+    const letter = { ...JSON.parse((await fabric.redis.hget(bus.keys.dead, id)) ?? ''), service: 'finalizer' };
+    await fabric.redis.hset(bus.keys.dead, id, JSON.stringify(letter));
+    await fabric.redis.hset(bus.keys.task('ended-task'), 'status', outcome);
+    return { bus, id };
+  };
+  const failed = await letterOf('failed');
+  expect((await failed.bus.dead.replay(failed.id, 'me')).what).toBe('replayed');
+  const again = await letterOf('failed');
+  await fabric.redis.del(again.bus.keys.task('ended-task'));
+  expect((await refusal(again.bus.dead.replay(again.id, 'me'))).message).toContain('was deleted');
+});
+
 test('what removes the remains of a task is replayed though the task is gone', async () => {
   const fabric = testFabric();
   const { type, thread, payload } = discard('gone-task');

@@ -10,6 +10,7 @@
  * meanwhile. A record of the decision stays for a while, so that a second replay is told when the first was.
  */
 import { AppError, type ErrorCode, fail } from '@nexus/shared/errors';
+import { entryOf, isKind } from '@nexus/shared/messages';
 import { endedSubtask, endedTask, serviceName, subtaskState, taskStatus } from '@nexus/shared/messages/domain';
 import { z } from 'zod';
 import { type Envelope, encodeEnvelope, envelopeSchema, readEnvelope } from './envelope.ts';
@@ -213,9 +214,9 @@ const fits = (letter: Letter, { code, type, task, service }: LetterFilter): bool
   (task === undefined || taskOfLetter(letter) === task) &&
   (service === undefined || letter.service === service);
 
-/** The task that a letter belongs to; null if it belongs to none. */
+/** The task that a letter belongs to: what it says itself, else its thread; null if it belongs to none. */
 export const taskOfLetter = ({ envelope }: Pick<Letter, 'envelope'>): string | null =>
-  envelope.conversation_thread || (subjectOf(envelope).task_id ?? null);
+  subjectOf(envelope).task_id ?? (envelope.conversation_thread || null);
 
 const subjectOf = ({ payload }: Pick<Envelope, 'payload'>) => subject.safeParse(payload).data ?? {};
 const subject = z.object({
@@ -233,13 +234,14 @@ const missing = async ({ redis, keys }: Options, id: string): Promise<AppError> 
 
 // --- whether it may be replayed ----------------------------------------------------------------
 
-/** What comes after the end of a task, or before its beginning: these are told whatever the task is. */
-const whateverTheTask = new Set(
-  ['task.submitted', 'deletion.requested', 'hub.discarded', 'board.discarded', 'board.cancelled'].concat([
-    'hub.expired',
-    'release.requested',
-  ]),
-);
+/** What begins a task or clears it away. The catalog says what else is work for a task that has ended. */
+const whateverTheTask = new Set([
+  'task.submitted',
+  'deletion.requested',
+  'hub.discarded',
+  'board.discarded',
+  'board.cancelled',
+]);
 /** Work of one attempt: replayed later, nobody would wait for what it comes to. */
 const work = new Set(['subtask.dispatched', 'candidate.submitted', 'merge.requested']);
 
@@ -252,7 +254,8 @@ const refusalOf = async ({ redis, keys }: Options, letter: Letter): Promise<AppE
   const late = (state: string) => fail('LETTER_LATE', { id: letter.id, state });
   const status = await redis.hget(keys.task(task), 'status');
   if (status === null) return late(`task ${task} was deleted`);
-  if (endedTask(taskStatus.parse(status))) return late(`task ${task} is ${status}`);
+  const afterEnd = isKind(type) && entryOf(type).afterEnd?.(payload) === true;
+  if (endedTask(taskStatus.parse(status)) && !afterEnd) return late(`task ${task} is ${status}`);
   const { subtask_id, attempt } = subjectOf({ payload });
   if (subtask_id === undefined) return null;
   const part = boardPart.safeParse(JSON.parse((await redis.hget(keys.board(task), `s:${subtask_id}`)) ?? 'null')).data;
