@@ -10,6 +10,7 @@ import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { describeServer, type ServerDescription } from '@nexus/shared/bus';
 import { type Client, ClientProblem, openClient, type System } from '@nexus/shared/client';
+import type { FabricConfig } from '@nexus/shared/config';
 import { type Presence, serviceName } from '@nexus/shared/messages/domain';
 import { run } from '@nexus/shared/process';
 import type { CliConfig } from './config.ts';
@@ -103,11 +104,17 @@ const diedHere = ({ home }: CliConfig): Finding[] =>
 
 // --- Redis -------------------------------------------------------------------------------------
 
+const addressOf = ({ redisUrl: url, redisPassword: password, sentinelPassword }: FabricConfig) => ({
+  url,
+  password,
+  sentinelPassword,
+});
+
 const lookAtRedis = async ({ fabric }: CliConfig): Promise<Finding> => {
   try {
     // Its refusal says why nobody answers; that of a client that gives up says only that it gave up.
     await knock(fabric.redisUrl);
-    return redisFinding(await describeServer({ url: fabric.redisUrl, password: fabric.redisPassword }));
+    return redisFinding(await describeServer(addressOf(fabric)));
   } catch (error) {
     return bad(
       'redis',

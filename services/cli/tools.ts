@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { userInfo } from 'node:os';
 import type { Bus } from '@nexus/shared/bus';
 import { type Client, openClient } from '@nexus/shared/client';
+import { readRedisAddress } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import type { CliConfig } from './config.ts';
 import { lives, readFleet } from './fleet-state.ts';
@@ -90,15 +91,24 @@ const useBus = async <T>({ fabric }: CliConfig, use: (bus: Bus) => Promise<T>): 
  * hangs still takes connections, so a PING is sent; whatever comes back, also NOAUTH, is an answer.
  */
 export const knock = async (redisUrl: string, timeoutMs = 1500): Promise<void> => {
-  if (!URL.canParse(redisUrl)) {
+  const address = readRedisAddress(redisUrl);
+  if (address === null) {
     throw fail('REDIS_UNREACHABLE', { url: redisUrl, message: 'that is no address; write redis://host:port' });
   }
-  const { hostname, port, protocol } = new URL(redisUrl);
-  await new Promise<void>((resolve, reject) => {
-    const socket = connect({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 6379) });
+  // Of several Sentinels one is enough.
+  await Promise.any(address.servers.map((server) => knockAt(server, address.tls, timeoutMs))).catch(
+    (all: AggregateError) => {
+      throw all.errors[0];
+    },
+  );
+};
+
+const knockAt = (server: { host: string; port: number }, tls: boolean, timeoutMs: number): Promise<void> =>
+  new Promise<void>((resolve, reject) => {
+    const socket = connect(server);
     const refuse = (message: string) => {
       socket.destroy();
-      reject(fail('REDIS_UNREACHABLE', { url: `${hostname}:${port || 6379}`, message }));
+      reject(fail('REDIS_UNREACHABLE', { url: `${server.host}:${server.port}`, message }));
     };
     socket.setTimeout(timeoutMs, () => refuse(`no answer within ${timeoutMs} ms`));
     socket.on('error', (error: NodeJS.ErrnoException) => refuse(error.message || error.code || 'refused'));
@@ -107,13 +117,12 @@ export const knock = async (redisUrl: string, timeoutMs = 1500): Promise<void> =
       resolve();
     };
     socket.on('connect', () => {
-      if (protocol === 'rediss:') answered();
+      if (tls) answered();
       else socket.write('PING\r\n');
     });
     socket.on('data', answered);
     socket.on('close', () => refuse('it closed the connection'));
   });
-};
 
 /** A container may run as a user that has no name. */
 const nameOfUser = (): string => {

@@ -130,7 +130,7 @@ export const explain = async (
 
 /** Asks one server, once. Throws REDIS_UNREACHABLE after `timeoutMs`, or with what it said, such as NOAUTH. */
 export const describeServer = async (
-  options: Pick<RedisOptions, 'url' | 'password'>,
+  options: Pick<RedisOptions, 'url' | 'password' | 'sentinelPassword'>,
   timeoutMs = 2000,
 ): Promise<ServerDescription> => {
   const redis = openRedis({ ...options, name: 'doctor' });
