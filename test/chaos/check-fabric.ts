@@ -10,7 +10,10 @@ type Known = 'fixed' | 'task' | 'expires' | 'bullmq';
  */
 const owners: [RegExp, Known][] = [
   [/^inbox:[a-z-]+:(CRITICAL|HIGH|NORMAL|LOW)$/, 'fixed'],
-  [/^(journal|parked|due|dead|dead:order|control|control:said|tasks|tasks:open|once:[a-z-]+)$/, 'fixed'],
+  [
+    /^(journal|parked|due|dead|dead:order|control|control:said|tasks|tasks:(open|waiting|ended)|once:[a-z-]+)$/,
+    'fixed',
+  ],
   [/^(task|board|report|request):([a-z0-9-]+)$/, 'task'],
   [/^attempt:([a-z0-9-]+):[a-z0-9-]+$/, 'task'],
   [/^(seen|stats|dead:decided|decided|once):/, 'expires'],

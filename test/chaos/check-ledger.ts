@@ -7,12 +7,13 @@ import { explains } from './explained.ts';
 export type SeenTask = {
   id: string;
   status: string;
+  /** Its reason, what it waits for, and what befell the subtasks that are not done. */
   reason: string;
   result: { branch: string | null; commit: string | null; repository: string | null } | null;
   integration: string | null;
   subtasks: Map<string, { state: string; merged_commit: string | null; attempt: number; history: Entry[] }>;
 };
-type Entry = { outcome: string; commit: string | null };
+type Entry = { outcome: string; commit: string | null; says: string };
 
 const ended = ['completed', 'failed', 'cancelled'];
 
@@ -30,7 +31,7 @@ export const readTasks = async (redis: Redis, prefix: string): Promise<SeenTask[
       return {
         id,
         status: task.status ?? 'missing',
-        reason: `${head?.reason ?? ''} ${waits}`,
+        reason: [head?.reason ?? '', waits, ...parts.map(([, text]) => troubleOf(JSON.parse(text)))].join(' '),
         result: parsed<SeenTask['result']>(task.result),
         integration: parsed<{ integration: string }>(board.head)?.integration ?? null,
         subtasks: new Map(parts.map(([field, text]) => [field.slice(2), JSON.parse(text)])),
@@ -39,12 +40,16 @@ export const readTasks = async (redis: Redis, prefix: string): Promise<SeenTask[
   );
 };
 
+const troubleOf = ({ state, reason, history }: { state: string; reason: string | null; history: Entry[] }): string =>
+  ['merged', 'reported'].includes(state) ? '' : [reason ?? '', ...history.map(({ says }) => says)].join(' ');
+
 const parsed = <T>(text: string | undefined): T | null => (text === undefined ? null : (JSON.parse(text) as T));
 
 export const checkLedger = async (redis: Redis, look: Look, tasks: readonly SeenTask[]): Promise<string[]> => {
   const { prefix, asked } = look;
   const known = new Set(tasks.map(({ id }) => id));
   const open = await redis.zrange(`${prefix}:tasks:open`, '0', '-1');
+  const waiting = await redis.zrange(`${prefix}:tasks:waiting`, '0', '-1');
   const slots = Object.entries(await redis.hgetall(`${prefix}:load`));
   const statusOf = new Map(tasks.map(({ id, status }) => [id, status]));
   return [
@@ -53,6 +58,9 @@ export const checkLedger = async (redis: Redis, look: Look, tasks: readonly Seen
     ...open
       .filter((id) => statusOf.get(id) !== 'waiting_for_person')
       .map((id) => `task ${id} is listed as open, and is ${statusOf.get(id)}`),
+    ...waiting
+      .filter((id) => statusOf.get(id) !== 'waiting_for_person')
+      .map((id) => `task ${id} is listed as waiting for a person, and is ${statusOf.get(id)}`),
     ...slots
       .filter(([id]) => ended.includes(statusOf.get(id) ?? ''))
       .map(([id, held]) => `task ${id} has ended and still holds ${held} slots`),

@@ -281,6 +281,11 @@ const fabric: [string, (ground: Ground) => unknown, RegExp][] = [
   ['a key without an expiry', ({ redis, key }) => redis.set(key('seen:b'), 'x'), /key without an expiry/],
   ['a job that nobody runs', ({ redis, key }) => redis.hset(key('alarms:77'), 'data', '{}'), /a job that nobody runs/],
   ['a task listed as open', ({ redis, key }) => redis.zadd(key('tasks:open'), 1, task), /listed as open/],
+  [
+    'a task listed as waiting for a person',
+    ({ redis, key }) => redis.zadd(key('tasks:waiting'), 1, task),
+    /listed as waiting for a person, and is completed/,
+  ],
   ['slots that nobody gave back', ({ redis, key }) => redis.hset(key('load'), task, 1), /still holds 1 slots/],
   ['a fleet left stopped', ({ redis, key }) => redis.hset(key('control'), 'state', 'stopped'), /is left stopped/],
 ];

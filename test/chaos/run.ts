@@ -166,8 +166,20 @@ const untilOpen = async (
 
 const calm = async (fleet: Fleet, asked: ReadonlyMap<string, Work>, options: ChaosOptions): Promise<void> => {
   const patience = AbortSignal.any([options.signal, AbortSignal.timeout(options.calmMs)]);
-  await untilOpen(fleet, asked, options, performance.now(), 0, patience);
+  const began = performance.now();
+  await untilOpen(fleet, asked, options, began, 0, patience);
+  await answerAll(fleet, options);
+  await untilOpen(fleet, asked, options, began, 0, patience);
   await quiet(fleet, patience);
+};
+
+/** The faults are over, so a person lets everything be tried again that waits for one. */
+const answerAll = async ({ server, prefix, client }: Fleet, { say }: ChaosOptions): Promise<void> => {
+  for (const id of await server.redis.zrange(`${prefix}:tasks:waiting`, '0', '-1')) {
+    say(`calm: ${id} waits for a person, who says: retry`);
+    await client.retry(id);
+    while ((await server.redis.hget(`${prefix}:task:${id}`, 'status')) === 'waiting_for_person') await sleep(100);
+  }
 };
 
 /** Until nothing waits and nothing is held; what is parked for a person may lie on. */

@@ -81,8 +81,10 @@ export const workOf = (at: number, seed: number, repository: string, fast: boole
   ];
   const subtasks: Record<string, Step[][]> = Object.fromEntries(code.map((id) => [id, [build(id)]]));
   const files = Object.fromEntries(code.map((id) => [`src/${id}.js`, moduleOf(id)]));
-  if (planned) subtasks.planner = [planSteps(code, wait())];
+  if (planned) subtasks.plan = [planSteps(code, wait())];
   else mishaps(at, subtasks, files, build);
+  // A new plan, where faults have cost a subtask all its attempts: it is to be done as it stands.
+  subtasks.planner = [[{ report: { summary: 'Do it as it is.' } }]];
   subtasks.look = [[{ run: 'node --test' }, { report: { summary: 'All of it is there.' } }]];
   return {
     request: `Chaos, task ${at + 1}: write ${code.join(', ')}.`,
