@@ -61,8 +61,7 @@ const outcomesMax = 64;
 const bytesMax = 256_000;
 
 type Waiting = {
-  inbox: string;
-  entryId: string;
+  settlement: Settlement;
   values: (string | number)[];
   bytes: number;
   resolve(settled: Settled): void;
@@ -88,9 +87,7 @@ export const makeSettler = (options: SettlerOptions): Settler => {
   return {
     settle: (settlement) =>
       new Promise((resolve) => {
-        const { inbox, entryId } = settlement;
-        const { values, bytes: more } = prepare(settlement);
-        const one = { inbox, entryId, values, bytes: more, resolve };
+        const one = { settlement, ...prepare(settlement), resolve };
         if (bytes + one.bytes > bytesMax) flush();
         waiting.push(one);
         bytes += one.bytes;
@@ -109,11 +106,11 @@ export const makeSettler = (options: SettlerOptions): Settler => {
   };
 };
 
-/** What the script reads of an entry behind its inbox, and how many bytes that are. */
+/** What the script reads of an entry, and how many bytes that are. */
 const prepare = (settlement: Settlement): { values: (string | number)[]; bytes: number } => {
   const { ending, write, publish } = settlement;
-  const { entryId, deliveries, epoch, line } = settlement;
-  const values: (string | number)[] = [entryId, deliveries, epoch ?? '', line];
+  const { entryId, line } = settlement;
+  const values: (string | number)[] = [entryId, line];
   if (ending.end === 'park') values.push('park', ending.id, ending.json, ending.delayMs);
   else if (ending.end === 'dead') values.push('dead', ending.id, ending.json);
   else if (write.length + publish.length === 0) {
@@ -162,14 +159,15 @@ const pushWrite = (values: (string | number)[], write: LedgerWrite): void => {
 const send = async (options: SettlerOptions, batch: Waiting[], life: { over: boolean }): Promise<void> => {
   const { redis, keys, log } = options;
   const names = [keys.control, keys.journal, keys.parked, keys.due, keys.dead, keys.deadOrder, keys.deaths];
-  const values = valuesOf(options, batch);
+  const sets = setsOf(batch);
+  const values = valuesOf(options, sets);
   for (let tries = 0; ; tries += 1) {
     try {
       if (!stands(options)) throw new Error('the connection has to stand again first');
       const results = (await callScript(redis, 'nexusSettle', names, values)) as Settled[];
       if (tries > 0)
         log.debug({ tries, outcomes: batch.length }, 'Redis answers again; the waiting outcomes are settled');
-      batch.forEach((one, at) => {
+      sets.flat().forEach((one, at) => {
         one.resolve(results[at] ?? 'lost');
       });
       return;
@@ -194,18 +192,26 @@ const send = async (options: SettlerOptions, batch: Waiting[], life: { over: boo
   }
 };
 
-const valuesOf = (options: SettlerOptions, batch: Waiting[]): (string | number)[] => {
-  const inboxes = new Map<string, { number: number; first: string; entries: number }>();
-  for (const { inbox, entryId } of batch) {
-    const known = inboxes.get(inbox);
-    if (known === undefined) inboxes.set(inbox, { number: inboxes.size + 1, first: entryId, entries: 1 });
-    else known.entries += 1;
+/** Entries that have inbox, epoch and delivery count in common say so once: nearly always that is all of them. */
+const setsOf = (batch: readonly Waiting[]): Waiting[][] => {
+  const sets: Waiting[][] = [];
+  for (const one of batch) {
+    const { inbox, epoch, deliveries } = one.settlement;
+    const own = sets.find(
+      ([{ settlement: of } = one]) => of.inbox === inbox && of.epoch === epoch && of.deliveries === deliveries,
+    );
+    if (own === undefined) sets.push([one]);
+    else own.push(one);
   }
-  const values: (string | number)[] = [options.group, options.consumer, options.journalMax, inboxes.size, batch.length];
-  for (const [inbox, { first, entries }] of inboxes) values.push(inbox, first, entries);
-  for (const { inbox, values: own } of batch) {
-    values.push(inboxes.get(inbox)?.number ?? 0);
-    for (const value of own) values.push(value);
+  return sets;
+};
+
+const valuesOf = (options: SettlerOptions, sets: readonly Waiting[][]): (string | number)[] => {
+  const values: (string | number)[] = [options.group, options.consumer, options.journalMax, sets.length];
+  for (const set of sets) {
+    const [{ settlement }] = set as [Waiting];
+    values.push(settlement.inbox, settlement.epoch ?? '', settlement.deliveries, set.length);
+    for (const { values: own } of set) for (const value of own) values.push(value);
   }
   return values;
 };

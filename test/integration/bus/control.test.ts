@@ -1,5 +1,6 @@
 import { done, giveBack } from '@nexus/shared/bus';
 import { expect, test } from 'vitest';
+import { callScript, openRedis } from '../../../shared/src/bus/redis.ts';
 import { eventually } from '../../tools/eventually.ts';
 import { consumeAll, deletion, discard, dispatch, standing } from '../../tools/messages.ts';
 import { testFabric } from '../../tools/redis.ts';
@@ -205,4 +206,17 @@ test('rule 22: what is held by the STOP of its agent waits without spinning, and
   await bus.control.command('RESUME_ALL', { agent: 'builder' }, 'test');
   await eventually('it ran', () => handled.length === 1);
   expect(begun).toBeLessThanOrEqual(3);
+});
+
+test('rule 18: a word whose sender knew another epoch is refused, and changes nothing', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('gateway', { observer: true });
+  const redis = openRedis({ url: fabric.config.redisUrl, name: 'speaking' });
+  const say = (word: string, known: number): Promise<unknown> =>
+    callScript(redis, 'nexusControl', [bus.keys.control], [word, '', known, 'somebody', '']);
+  await bus.control.command('STOP_ALL', null, 'the operator');
+  expect(await say('RESUME_ALL', 0)).toEqual(['refused', 1, 'stopped']);
+  expect(await bus.control.read()).toMatchObject({ epoch: 1, state: 'stopped', by: 'the operator' });
+  expect(await say('RESUME_ALL', 1)).toEqual(['ok', 2, 'running']);
+  redis.disconnect();
 });

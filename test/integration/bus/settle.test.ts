@@ -269,7 +269,7 @@ test.each(['journal', 'inbox', 'due', 'parked'] as const)(
     const delayMs = name === 'due' || name === 'parked' ? { delayMs: 5 } : {};
     const draft = { ...deletion('refused'), ...delayMs, priority: 'LOW' as const, idempotencyKey: 'k', accept: true };
     const [refused, beside] = await Promise.allSettled([bus.publish(draft), bus.publish(deletion('beside'))]);
-    expect(refused).toMatchObject({ status: 'rejected', reason: { code: 'BUG' } });
+    expect(refused).toMatchObject({ status: 'rejected', reason: { code: 'BUS_KEY_TYPE' } });
     expect(beside.status).toBe(name === 'journal' ? 'rejected' : 'fulfilled');
     const left = await fabric.redis.keys(`${fabric.config.prefix}*`);
     const well = name === 'journal' ? [] : [keys.inbox('orchestrator', 'NORMAL'), keys.journal];

@@ -2,16 +2,16 @@
 -- Purpose: ends deliveries: follow-ups, ledger, park or dead letter, acknowledgement; each entry all or nothing.
 -- KEYS: 1 control, 2 journal, 3 parked, 4 due, 5 dead letters, 6 their order, 7 deaths. Inboxes and ledger
 --   documents are named in ARGV: one slot.
--- ARGV: group, consumer, journal length, number of inboxes, number of entries; for each inbox:
---   key, id of the first of these entries, how many they are; then for each entry:
---   inbox number, id, deliveries, epoch or '' where any will do, journal line, end, and what belongs to it:
+-- ARGV: group, consumer, journal length, number of sets; then for each set of entries that have these in common:
+--   inbox, epoch or '' where any will do, deliveries, number of entries; then for each entry:
+--   id, journal line or '', end, and what belongs to it:
 --   end:   'done' | 'keep' | 'nobody' | 'park' id json delay | 'dead' id json | 'more' end (one of the first three)
 --   after 'more', 'park' and 'dead':
 --   number of writes, writes*, number of messages,
 --   (inbox, json, text for the journal or '', '' or delay in ms .. ' ' .. id)*
 --   write: 'patch' key revision fields (name, value)* deletions name* | 'remove' key | 'index' key member score |
 --          'unindex' key member | 'count' key field by seconds | 'unset' key field
--- Returns: for each entry 'ok', 'lost', 'epoch', 'moved', 'twice' or 'type ' .. key.
+-- Returns: for each entry in turn 'ok', 'lost', 'epoch', 'moved', 'twice' or 'type ' .. key.
 -- Atomic: first all checks of all entries, then the writes of those that passed, which cannot fail: Lua does not
 --   roll back (rule 9). Never use a command below the line that can meet a wrong type unchecked above it.
 local call = redis.call
@@ -49,38 +49,42 @@ end
 
 local broken = unfit(1, 2) or unfit(7, 7)
 local epoch = not broken and call('HGET', KEYS[1], 'epoch') or '0'
-local inboxes, holds = {}, {}
-local at = 6
-for n = 1, tonumber(ARGV[4]) do
-  -- One look shows most of what is held here; an entry that it does not show is asked for by itself.
-  local held, many = {}, tonumber(ARGV[at + 2])
-  if many > 1 then
-    local rows = call('XPENDING', ARGV[at], group, ARGV[at + 1], '+', many, consumer)
-    for r = 1, #rows do held[rows[r][1]] = rows[r][4] end
+local holds = {}
+
+-- What this consumer holds of an inbox, by id; an entry that one look does not show is asked for by itself.
+local function heldFrom(inbox, id, many)
+  local held = holds[inbox]
+  if not held then
+    held = {}
+    holds[inbox] = held
   end
-  inboxes[n], holds[n] = ARGV[at], held
-  at = at + 3
+  if many > 1 then
+    local rows = call('XPENDING', inbox, group, id, '+', many, consumer)
+    for r = 1, #rows do held[rows[r][1]] = held[rows[r][1]] or rows[r][4] end
+  end
+  return held
 end
 
-for n = 1, tonumber(ARGV[5]) do
-  local number, id, line, ending = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 4], ARGV[at + 5]
-  local held, result = holds[number], broken
+-- Checks the entry at `at`, and plans it if it may be written; returns its result and where the next one begins.
+local function check(at, inbox, held, wanted, deliveries)
+  local id, line, ending = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local result = broken
   local count = held[id]
   if count == nil then
-    local row = call('XPENDING', inboxes[number], group, id, id, 1)[1]
+    local row = call('XPENDING', inbox, group, id, id, 1)[1]
     count = row and row[2] == consumer and row[4]
   end
   if result then
     -- Nothing can be written.
   elseif count == 'settled' then
     result = 'twice'
-  elseif count ~= tonumber(ARGV[at + 2]) then
+  elseif count ~= deliveries then
     result = 'lost'
-  elseif ARGV[at + 3] ~= '' and ARGV[at + 3] ~= epoch then
+  elseif wanted ~= '' and wanted ~= epoch then
     result = 'epoch'
   end
-  at = at + 6
-  local plan = { number, id, line, ending }
+  at = at + 3
+  local plan = { inbox, id, line, ending }
   if ending ~= 'done' and ending ~= 'keep' and ending ~= 'nobody' then
     if ending == 'more' then
       plan[4] = ARGV[at]
@@ -127,7 +131,18 @@ for n = 1, tonumber(ARGV[5]) do
     planned = planned + 1
     plans[planned] = plan
   end
-  results[n] = result or 'ok'
+  return result or 'ok', at
+end
+
+local at, n = 5, 0
+for _ = 1, tonumber(ARGV[4]) do
+  local inbox, wanted, deliveries, many = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+  at = at + 4
+  local held = heldFrom(inbox, ARGV[at], many)
+  for _ = 1, many do
+    n = n + 1
+    results[n], at = check(at, inbox, held, wanted, deliveries)
+  end
 end
 if planned == 0 then return results end
 
@@ -181,8 +196,7 @@ end
 
 for p = 1, planned do
   local plan = plans[p]
-  local number, id, line, ending = plan[1], plan[2], plan[3], plan[4]
-  local inbox = inboxes[number]
+  local inbox, id, line, ending = plan[1], plan[2], plan[3], plan[4]
   if plan.writes then
     for w = 1, #plan.writes do write(plan.writes[w]) end
     for m = 0, plan.messages - 1 do publish(plan.first + 4 * m) end
@@ -205,16 +219,16 @@ for p = 1, planned do
     if deaths then call('HDEL', KEYS[7], inbox .. '|' .. id .. '|alone') end
   end
   if ending ~= 'keep' and ending ~= 'nobody' then
-    local ids = ended[number]
-    if ids then ids[#ids + 1] = id else ended[number] = { id } end
+    local ids = ended[inbox]
+    if ids then ids[#ids + 1] = id else ended[inbox] = { id } end
   end
   if deaths and ending ~= 'nobody' then
     call('HDEL', KEYS[7], inbox .. '|' .. id, inbox .. '|' .. id .. '|alone')
   end
 end
-for number, ids in pairs(ended) do
-  call('XACK', inboxes[number], group, unpack(ids))
-  call('XDEL', inboxes[number], unpack(ids))
+for inbox, ids in pairs(ended) do
+  call('XACK', inbox, group, unpack(ids))
+  call('XDEL', inbox, unpack(ids))
 end
 pieces(journal, said, function(...) call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', ...) end)
 return results
