@@ -28,7 +28,7 @@ export const onSubtaskDispatched: Handler<'subtask.dispatched', WorkerTools> = a
     const finished = await runAttempt(order, record, tools);
     tools.count(finished.outcome);
     // What the ledger remembered for a next delivery is told by the message from now on.
-    return done({ publish: [followUp('attempt.finished', finished)], write: record.end() });
+    return done({ publish: [followUp('attempt.finished', finished)], write: await record.end() });
   } catch (thrown) {
     tools.count('interrupted');
     if (isFailure(thrown, 'STOPPED')) return giveBack('stopped');

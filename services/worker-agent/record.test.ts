@@ -62,8 +62,26 @@ test('an attempt that has told its end is not run again, though the board has no
   const order = rig.order();
   const record = taken(await takeAttempt(order, tools));
   await record.save(saved);
-  await tools.checkpoint(record.end());
+  await tools.checkpoint(await record.end());
   expect(await takeAttempt(order, rig.tools().tools)).toEqual({ refused: 'attempt 1 has told its end already' });
   const next = taken(await takeAttempt(rig.order({ attempt: 2 }), rig.tools().tools));
   expect(next.before).toBeNull();
+});
+
+test('a write whose answer got lost stops neither the next write nor the end of the attempt', async () => {
+  const { tools } = rig.tools();
+  const record = taken(await takeAttempt(rig.order(), tools));
+  const { checkpoint } = tools;
+  // It was carried out, and the same again is refused: what a resend after a lost answer meets.
+  tools.checkpoint = async (writes) => {
+    tools.checkpoint = checkpoint;
+    await checkpoint(writes);
+    await checkpoint(writes);
+  };
+  await record.save({ ...saved, step: 'one' });
+  await record.save({ ...saved, step: 'two' });
+  const seen = () => JSON.parse(rig.ledger.get('{test}:attempt:a-task:storage')?.checkpoint ?? 'null');
+  expect(seen()).toMatchObject({ step: 'two' });
+  await checkpoint(await record.end());
+  expect(seen()).toBeNull();
 });

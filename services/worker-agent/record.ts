@@ -28,7 +28,7 @@ export type AttemptRecord = {
   /** Writes a checkpoint down, under this claim. Throws CLAIM_LOST. */
   save(saved: Saved): Promise<void>;
   /** The writes that go with the end of the attempt: whoever comes after that finds it ended. */
-  end(): LedgerWrite[];
+  end(): Promise<LedgerWrite[]>;
 };
 
 /** As many others can be in the middle of the same question. */
@@ -62,15 +62,27 @@ const whyUnwanted = async (order: Order, { store, keys }: Tools): Promise<string
   return null;
 };
 
+type Parts = Parameters<typeof writeAttempt>[4];
+
 const openRecord = async (order: Order, found: AttemptView, tools: Tools): Promise<AttemptRecord> => {
   const { keys, claim } = tools;
   const { attempt } = order;
   let { revision } = found;
   let turn: Promise<unknown> = Promise.resolve();
-  const write = (parts: Parameters<typeof writeAttempt>[4]): LedgerWrite[] =>
-    writeAttempt(keys, order.task_id, order.subtask_id, revision, parts);
-  const keep = async (parts: Parameters<typeof writeAttempt>[4]): Promise<void> => {
-    await tools.checkpoint(write(parts));
+  const write = (parts: Parts): LedgerWrite[] => writeAttempt(keys, order.task_id, order.subtask_id, revision, parts);
+  /** The revision as it stands, if the document is still ours: an answer that got lost may hide a write of our own. */
+  const look = async (): Promise<boolean> => {
+    const now = await readAttempt(tools.store, keys, order.task_id, order.subtask_id);
+    if (now.running?.token === claim.token) revision = now.revision;
+    return now.running?.token === claim.token;
+  };
+  const keep = async (parts: Parts): Promise<void> => {
+    try {
+      await tools.checkpoint(write(parts));
+    } catch (thrown) {
+      if (!isFailure(thrown, 'TRANSITION_ILLEGAL') || !(await look())) throw thrown;
+      await tools.checkpoint(write(parts));
+    }
     revision += 1;
   };
   const at = () => new Date(tools.now()).toISOString();
@@ -82,6 +94,11 @@ const openRecord = async (order: Order, found: AttemptView, tools: Tools): Promi
       turn = kept.catch(() => undefined);
       return kept;
     },
-    end: () => write({ running: null, checkpoint: null, ended: attempt }),
+    end: async () => {
+      await turn;
+      // Decided on what stands there now: a settlement that is refused would run the whole attempt again.
+      await look();
+      return write({ running: null, checkpoint: null, ended: attempt });
+    },
   };
 };

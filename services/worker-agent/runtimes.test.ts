@@ -75,6 +75,8 @@ describe('the loader', () => {
     ['without a runtime', 'export const something = 1;', /runtime/],
     ['without a function', good('mine').replace('run() {}', 'run: 7'), /run/],
     ['that calls itself otherwise', good('other'), /"other"/],
+    ['that can nudge but says so nowhere', good('mine').replace('run() {}', 'run() {}, nudge() {}'), /nudge/],
+    ['that says it can nudge and cannot', good('mine').replace('cost: false', 'cost: false, nudge: true'), /nudge/],
   ])('DEFINITION_INVALID: refuses a file %s, by its name', async (_, text, pattern) => {
     writeFileSync(join(folder, 'mine.ts'), text);
     const refused = loadRuntimes(folder);

@@ -35,7 +35,7 @@ const checkpoint = () => JSON.parse(rig.ledger.get('{test}:attempt:a-task:storag
 describe('a stuck agent', () => {
   test('is nudged where its runtime can, and goes on', async () => {
     const steps = [{ write: { 'a.txt': 'a' } }, { until_told: true }, { write: { 'b.txt': 'b' } }];
-    const { finished, seen } = await play(steps, { NEXUS_STUCK_AFTER: '700ms' });
+    const { finished, seen } = await play(steps, { NEXUS_STUCK_AFTER: '3s' });
     expect(finished).toMatchObject({ outcome: 'finished', files: ['a.txt', 'b.txt'] });
     expect(notices(seen.events)).toMatchObject([{ text: expect.stringContaining('was nudged: no new commit') }]);
     expect(finished.log_tail).toContain('was told: You seem to be stuck');
@@ -43,7 +43,7 @@ describe('a stuck agent', () => {
 
   test('AGENT_STUCK: that stays so is ended, and its work is kept for the next attempt', async () => {
     const steps = [{ write: { 'a.txt': 'a' } }, { hang: true }];
-    const { finished, seen } = await play(steps, { NEXUS_STUCK_AFTER: '700ms' });
+    const { finished, seen } = await play(steps, { NEXUS_STUCK_AFTER: '2s' });
     expect(finished).toMatchObject({ outcome: 'stuck', code: 'AGENT_STUCK', files: ['a.txt'] });
     expect(finished.says).toContain('no new commit, changed file or new output');
     expect(rig.git('show', `${finished.wip}:a.txt`)).toBe('a');
@@ -62,8 +62,8 @@ describe('a stuck agent', () => {
   });
 
   test('is none that changes files without a word', async () => {
-    const command = 'for n in 1 2 3 4 5 6 7 8; do echo $n > a.txt; sleep 0.3; done';
-    const settings = { NEXUS_AGENT_COMMAND: command, NEXUS_STUCK_AFTER: '900ms', NEXUS_WATCH_EVERY: '100ms' };
+    const command = 'for n in 1 2 3 4 5 6; do echo $n > a.txt; sleep 1; done';
+    const settings = { NEXUS_AGENT_COMMAND: command, NEXUS_STUCK_AFTER: '4s', NEXUS_WATCH_EVERY: '100ms' };
     expect(finishedOf(await start(rig.tools(settings)))).toMatchObject({ outcome: 'finished', files: ['a.txt'] });
   });
 });
