@@ -90,6 +90,7 @@ type Options = { redis: Redis; keys: Keys; journalMax: number; recordMs: number 
 const editsMax = 20;
 const refusedMax = 100;
 const pageSize = 200;
+const dropsAtOnce = 50;
 
 export const makeDeadLetters = (options: Options): DeadLetters => {
   const { redis, keys } = options;
@@ -140,16 +141,21 @@ export const makeDeadLetters = (options: Options): DeadLetters => {
     sweep: async (what, filter, actor, limit) => {
       const ids = await matching(options, filter);
       const swept: Sweep = { matched: ids.length, done: [], refused: [], refused_count: 0, left: 0 };
+      // What was sent one after the other goes back so; what is dropped has no order.
+      const width = what === 'replay' ? 1 : dropsAtOnce;
       let at = 0;
-      for (; at < ids.length && swept.done.length < limit; at += 1) {
-        const id = ids[at] ?? '';
-        try {
-          await (what === 'replay' ? replay : drop)(id, actor);
-          swept.done.push(id);
-        } catch (error) {
-          if (!(error instanceof AppError) || error.entry.http >= 500) throw error;
-          swept.refused_count += 1;
-          if (swept.refused.length < refusedMax) swept.refused.push({ id, code: error.code, says: error.message });
+      while (at < ids.length && swept.done.length < limit) {
+        const next = ids.slice(at, at + Math.min(width, limit - swept.done.length));
+        at += next.length;
+        const results = await Promise.all(
+          next.map((id) => (what === 'replay' ? replay : drop)(id, actor).catch(refused)),
+        );
+        for (const [n, result] of results.entries()) {
+          const id = next[n] ?? '';
+          if (!(result instanceof AppError)) swept.done.push(id);
+          else if (swept.refused_count++ < refusedMax) {
+            swept.refused.push({ id, code: result.code, says: result.message });
+          }
         }
       }
       return { ...swept, left: ids.length - at };
@@ -157,13 +163,19 @@ export const makeDeadLetters = (options: Options): DeadLetters => {
   };
 };
 
+/** A refusal is an answer here; a failure of ours is not. */
+const refused = (error: unknown): AppError => {
+  if (error instanceof AppError && error.entry.http < 500) return error;
+  throw error;
+};
+
 // --- reading -----------------------------------------------------------------------------------
 
 /** What stands in the hash. What no letter can be read of can still be shown and dropped. */
 const letterIn = (id: string, text: string): Letter => {
   try {
-    const read = storedLetter.safeParse(JSON.parse(text));
-    if (read.success) return { ...(read.data as unknown as Letter), id };
+    const stored = JSON.parse(text) as Partial<Letter> | null;
+    if (isLetter(stored)) return { ...stored, id };
   } catch {
     // Below.
   }
@@ -182,13 +194,13 @@ const letterIn = (id: string, text: string): Letter => {
     envelope: envelope as unknown as Envelope,
   };
 };
-const storedLetter = z.looseObject({
-  died_at: z.string(),
-  code: z.string(),
-  says: z.string(),
-  service: z.string(),
-  envelope: z.looseObject({ type: z.string(), conversation_thread: z.string() }),
-});
+
+/** By hand, for a filter looks at all of them; zod takes ten times as long. */
+const isLetter = (stored: Partial<Letter> | null): stored is Letter => {
+  const { died_at, code, says, service, envelope } = stored ?? {};
+  const texts = [died_at, code, says, service, envelope?.type, envelope?.conversation_thread];
+  return texts.every((text) => typeof text === 'string');
+};
 
 const lettersOf = async ({ redis, keys }: Options, ids: string[]): Promise<Letter[]> => {
   const texts = ids.length === 0 ? [] : await redis.hmget(keys.dead, ...ids);
