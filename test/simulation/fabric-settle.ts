@@ -1,6 +1,7 @@
 /** The model of `settle-7.lua`: first every check of every entry, then the writes of those that passed (rule 9). */
-import type { Fabric, Inbox } from './fabric.ts';
+import type { Fabric } from './fabric.ts';
 import type { Settlement, Write } from './fabric-port.ts';
+import type { Inbox } from './fabric-state.ts';
 
 /** Settles a batch on a fabric; the result of each entry in order. */
 export const settleOn = (fabric: Fabric, _group: string, consumer: string, batch: readonly Settlement[]): string[] => {

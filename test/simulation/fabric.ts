@@ -6,6 +6,8 @@
  * `breaks` takes single rules out, to show that the simulation notices. `witness` hears of every message that comes
  * and goes, and judges for itself whether that may be.
  */
+
+import { lookAt } from './fabric-look.ts';
 import type {
   Begin,
   Body,
@@ -20,6 +22,7 @@ import type {
   Word,
 } from './fabric-port.ts';
 import { settleOn } from './fabric-settle.ts';
+import { copyState, emptyState, type FabricState, type Inbox, type Pending } from './fabric-state.ts';
 
 /** Rules that can be taken out of the model. */
 export type FabricBreak =
@@ -35,47 +38,14 @@ export type FabricBreak =
   | 'cancelled begins'
   | 'deaths as deliveries'
   | 'beat forgets the epoch'
-  | 'nobody is not served'
-  | 'park before settlement';
+  | 'nobody is not served';
 
 export type Witness = {
   entered(where: 'inbox' | 'park' | 'dead', body: Body, how: 'new' | 'moved'): void;
   left(where: 'inbox' | 'park' | 'dead', body: Body, how: 'ended' | 'moved'): void;
 };
 
-export type Pending = { owner: string; deliveries: number; since: number };
-export type Inbox = { name: string; entries: Map<string, Body>; fresh: string[]; pending: Map<string, Pending> };
-export type Parked = { inbox: string; body: Body; due: number };
-
-export type FabricState = {
-  inboxes: Map<string, Inbox>;
-  parked: Map<string, Parked>;
-  dead: Map<string, Body>;
-  deaths: Map<string, number | string>;
-  epoch: number;
-  fleet: string;
-  scopes: Map<string, string>;
-  beats: Map<string, Map<string, number>>;
-  hashes: Map<string, Map<string, unknown>>;
-  indexes: Map<string, Map<string, number>>;
-  texts: Map<string, string>;
-};
-
 const priorities = ['CRITICAL', 'HIGH', 'NORMAL', 'LOW'];
-
-const emptyState = (): FabricState => ({
-  inboxes: new Map(),
-  parked: new Map(),
-  dead: new Map(),
-  deaths: new Map(),
-  epoch: 0,
-  fleet: 'running',
-  scopes: new Map(),
-  beats: new Map(),
-  hashes: new Map(),
-  indexes: new Map(),
-  texts: new Map(),
-});
 
 export class Fabric {
   now = 0;
@@ -370,19 +340,7 @@ export class Fabric {
 
   /** A copy as a replica has it: what a failover goes back to. */
   copy(): FabricState {
-    const { state } = this;
-    return {
-      ...state,
-      inboxes: new Map([...state.inboxes].map(([name, one]) => [name, copyInbox(one)])),
-      parked: new Map(state.parked),
-      dead: new Map(state.dead),
-      deaths: new Map(state.deaths),
-      scopes: new Map(state.scopes),
-      beats: nested(state.beats),
-      hashes: nested(state.hashes),
-      indexes: nested(state.indexes),
-      texts: new Map(state.texts),
-    };
+    return copyState(this.state);
   }
 
   restore(state: FabricState): void {
@@ -391,46 +349,6 @@ export class Fabric {
   }
 
   look(): FabricLook {
-    const { state } = this;
-    const inboxes: FabricLook['inboxes'] = {};
-    const names = new Map<string, string>();
-    for (const { name, entries, pending } of state.inboxes.values()) {
-      if (entries.size === 0) continue;
-      inboxes[name] = [...entries].map(([id, body]) => {
-        const held = pending.get(id);
-        names.set(`${name}|${id}`, `${name}|${body}`);
-        return { body, held: held ? { by: held.owner, deliveries: held.deliveries } : null };
-      });
-    }
-    const deaths = [...state.deaths].map(([key, value]) => {
-      const [inbox = '', id = '', alone = ''] = key.split('|');
-      return [`${names.get(`${inbox}|${id}`)}${alone && `|${alone}`}`, String(value)];
-    });
-    const texts = <V>(map: Map<string, V>) => Object.fromEntries([...map].map(([key, value]) => [key, String(value)]));
-    const plain = <V>(maps: Map<string, Map<string, V>>) =>
-      Object.fromEntries(
-        [...maps].filter(([, { size }]) => size > 0).map(([key, map]) => [key, Object.fromEntries(map)]),
-      );
-    return {
-      inboxes,
-      parked: Object.fromEntries([...state.parked].map(([id, { inbox, body }]) => [id, { inbox, body }])),
-      dead: Object.fromEntries(state.dead),
-      deaths: Object.fromEntries(deaths),
-      control: { epoch: state.epoch, state: state.fleet, scopes: Object.fromEntries(state.scopes) },
-      beats: plain(state.beats),
-      hashes: Object.fromEntries([...state.hashes].map(([key, map]) => [key, texts(map)])),
-      indexes: plain(state.indexes),
-      texts: Object.fromEntries(state.texts),
-    };
+    return lookAt(this.state);
   }
 }
-
-const copyInbox = (one: Inbox): Inbox => ({
-  name: one.name,
-  entries: new Map(one.entries),
-  fresh: [...one.fresh],
-  pending: new Map([...one.pending].map(([id, pending]) => [id, { ...pending }])),
-});
-
-const nested = <V>(maps: Map<string, Map<string, V>>): Map<string, Map<string, V>> =>
-  new Map([...maps].map(([key, map]) => [key, new Map(map)]));
