@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -54,7 +54,7 @@ describe('a worker', () => {
   });
 });
 
-describe('free memory', () => {
+describe('free memory and free disk', () => {
   let root = '';
   beforeEach(() => {
     root = `${mkdtempSync(join(tmpdir(), 'nexus-machine-'))}/`;
@@ -67,12 +67,12 @@ describe('free memory', () => {
   const none = { agentsHere: () => 0, agentsElsewhere: () => 0 };
   const free = () => readMachine('/', none, root).memoryFree();
 
-  test('is what the machine could give', () => {
+  test('of memory: what the machine could give', () => {
     file('proc/meminfo', 'MemTotal:       8000000 kB\nMemAvailable:   3000000 kB\n');
     expect(free()).toBe(3_000_000 * 1024);
   });
 
-  test('is what a container may still take, its cached files counted as free', () => {
+  test('of memory: what a container may still take, its cached files counted as free', () => {
     file('proc/meminfo', 'MemAvailable:   3000000 kB\n');
     file('sys/fs/cgroup/memory.max', '1000000000\n');
     file('sys/fs/cgroup/memory.current', '900000000\n');
@@ -82,16 +82,26 @@ describe('free memory', () => {
     expect(free()).toBe(3_000_000 * 1024);
   });
 
-  test('is read the same of an older kernel', () => {
+  test('of memory: the same of an older kernel', () => {
     file('proc/meminfo', 'MemAvailable:   3000000 kB\n');
     file('sys/fs/cgroup/memory/memory.limit_in_bytes', '1000000000\n');
     file('sys/fs/cgroup/memory/memory.usage_in_bytes', '900000000\n');
     expect(free()).toBe(100_000_000);
   });
 
-  test('and free disk are really there on this machine', () => {
+  test('are really there on this machine', () => {
     const here = readMachine('/', none);
     expect(here.memoryFree()).toBeGreaterThan(1e6);
     expect(here.diskFree()).toBeGreaterThan(1e6);
+  });
+
+  test('of disk: where clones lie, which may be one of its own, and before the first of them the home', () => {
+    const home = mkdtempSync(join(tmpdir(), 'nexus-admission-'));
+    const { diskFree } = readMachine(home, none);
+    expect(diskFree()).toBeGreaterThan(0);
+    // No disk is fuller than one that has no room at all.
+    symlinkSync('/proc', join(home, 'workspaces'));
+    expect(diskFree()).toBe(0);
+    rmSync(home, { recursive: true });
   });
 });

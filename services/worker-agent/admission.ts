@@ -4,8 +4,9 @@
  * Asked before each read of the inbox. A worker that refuses goes on with what it runs; its messages wait, or go to
  * others.
  */
-import { readFileSync, statfsSync } from 'node:fs';
+import { existsSync, readFileSync, statfsSync } from 'node:fs';
 import { freemem } from 'node:os';
+import { join } from 'node:path';
 
 /** What is looked at: bytes that are free, and the agents that this worker and others run on this machine. */
 export type Readings = {
@@ -68,9 +69,15 @@ export const readMachine = (
   root = '/',
 ): Readings => ({
   memoryFree: () => Math.min(machineFree(root), containerFree(root)),
-  diskFree: () => diskFree(home),
+  diskFree: () => diskFree(groundOf(home)),
   ...agents,
 });
+
+/** Where clones lie, which may be a disk of its own; before the first of them the home. */
+export const groundOf = (home: string): string => {
+  const ground = join(home, 'workspaces');
+  return existsSync(ground) ? ground : home;
+};
 
 /** A folder that cannot be asked holds nothing. */
 const diskFree = (folder: string): number => {

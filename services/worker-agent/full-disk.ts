@@ -1,6 +1,7 @@
 /** Telling a full disk from every other failure: it fails an attempt under its own code, and nothing else. */
 import { statfs } from 'node:fs/promises';
 import { type ErrorCode, fail, isFailure, toAppError } from '@nexus/shared/errors';
+import { groundOf } from './admission.ts';
 
 /** Why this failure is one of a full disk; null if it is not. */
 export const whyFull = async (
@@ -9,10 +10,11 @@ export const whyFull = async (
 ): Promise<{ code: ErrorCode; says: string } | null> => {
   if (isFailure(thrown, 'DISK_FULL')) return { code: 'DISK_FULL', says: toAppError(thrown).message };
   if (!speaksOfSpace(thrown)) return null;
-  const { bavail, bsize } = await statfs(config.home).catch(() => ({ bavail: 0, bsize: 0 }));
+  const folder = groundOf(config.home);
+  const { bavail, bsize } = await statfs(folder).catch(() => ({ bavail: 0, bsize: 0 }));
   const needMb = Math.max(1, Math.ceil(config.diskReserve / 1e6));
   const { code, message } = fail('DISK_FULL', {
-    folder: config.home,
+    folder,
     freeMb: Math.floor((bavail * bsize) / 1e6),
     needMb,
   });
