@@ -50,6 +50,13 @@ test('daemons that a check leaves behind end with it, also those that left its s
   expect(survivors()).toEqual([]);
 });
 
+test('a secret in a command that was not run stands in no verdict either', async () => {
+  const checks = [{ name: 'asked', command: 'curl --user hunter2 localhost' }];
+  const verdict = await gate({ commit: await commit({ 'a.txt': 'x' }), setup: ['exit 3 # hunter2'], checks });
+  expect(verdict.checks.map(({ state }) => state)).toEqual(['broken', 'skipped']);
+  expect(JSON.stringify(verdict)).not.toContain('hunter2');
+});
+
 test('a secret that a test prints stands in no log, verdict or name that is kept', async () => {
   const loud = nodeTest(['says hunter2', 'console.log("the password is hunter2"); assert.equal("hunter2", 2);']);
   const verdict = await gate({ commit: await commit({ 'a.test.mjs': loud }) });

@@ -128,7 +128,8 @@ const runIn = async (gate: Gate, folder: string, changes: readonly Change[], lab
       tools.tell({ event: 'check.finished', ...of, text, data });
     },
   };
-  return { ran: await runChecks(plan, runner), chains: plan.chains };
+  const chains = new Map([...plan.chains].map(([name, chain]) => [name, chain.map(redact)]));
+  return { ran: await runChecks(plan, runner), chains };
 };
 
 /** The checks of the commit before: as the message brings them, or run now if they matter, or none. */

@@ -115,4 +115,31 @@ test('rules 1, 24: a finalizer paused after its push is overtaken, and settles n
   expect(await fabric.redis.xlen(inbox)).toBe(0);
 });
 
+test('a task that has failed is reported on and not pushed; when its time is over, its hub goes', async () => {
+  const { fabric, hub, repository, base, start, answers, bus, heard } = await openStage();
+  await start();
+  const head = taskHeadOf(task, { status: 'failed', reason: 'GATE_BROKEN: no room', base_commit: base, repository });
+  await fabric.redis.hset(bus.keys.task(task), { status: 'failed', head: JSON.stringify(head) });
+  const proof = { checks: { passed: 0, failed: 0, skipped: 0, broken: 0 }, proven: false };
+  const ended = {
+    outcome: 'failed',
+    reason: head.reason,
+    repository,
+    commit: base,
+    base_commit: base,
+    ...proof,
+  } as const;
+  const of = { thread: task, actor: 'test' };
+  await bus.publish({ type: 'release.requested', payload: { task_id: task, ...ended }, ...of });
+  await eventually('the report is told', () => answers('release.finished').length > 0);
+  const markdown = async () => (await readReport(bus.store, bus.keys, task))?.markdown ?? '';
+  expect(await markdown()).toContain('GATE_BROKEN: no room');
+  expect(plain(repository, 'branch', '--list', 'nexus/*')).toBe('');
+  for (const _ of [1, 2]) await bus.publish({ type: 'hub.expired', payload: { task_id: task }, ...of });
+  await eventually('the hub is gone', async () => !existsSync(hub) && (await markdown()).includes('has expired'));
+  const inbox = bus.keys.inbox('finalizer', 'NORMAL');
+  await eventually('both are settled', async () => (await fabric.redis.xlen(inbox)) === 0);
+  expect([await fabric.redis.hlen(bus.keys.dead), heard.length]).toEqual([0, 1]);
+});
+
 const isStopped = (pid: number): boolean => /^\d+ \(.*\) T/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));

@@ -68,7 +68,7 @@ export const tools = (): Tools => ({
 export const message = <K extends Kind>(type: K, payload: PayloadOf<K>): Message<K> =>
   ({ type, timestamp: at, payload }) as Message<K>;
 
-/** What an outcome publishes, as its schema reads it; unless it loses, its writes go into the ledger, as in `settle`. */
+/** What an outcome publishes, by its schema; unless it loses, its writes go into the ledger as `settle` puts them. */
 export const answer = <K extends Kind>(kind: K, outcome: Outcome, settles = true): PayloadOf<K> => {
   if (outcome.is !== 'done') throw new Error(`it was ${outcome.is}`);
   if (settles) for (const write of outcome.write) apply(write);

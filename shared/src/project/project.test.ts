@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { decidesSetup, packageManagerOf, readManifest } from './project.ts';
+import { decidesSetup, packageManagerOf, readManifest, setUpCacheOf } from './project.ts';
 
 const needs = { devDependencies: { tape: '5' } };
 
@@ -43,4 +43,11 @@ test('manifests, lock files and the settings of managers decide set-up, wherever
     expect(decidesSetup(path)).toBe(true);
   }
   for (const path of ['my-package.json', 'src/package.json.ts', 'lock']) expect(decidesSetup(path)).toBe(false);
+});
+
+test('set-ups are kept unless that is switched off or has no room', () => {
+  const settings = { home: '/home', setupCache: true, setupCacheMax: 10, diskReserve: 5 };
+  expect(setUpCacheOf(settings)).toEqual({ folder: '/home/caches/set-ups', bytesMax: 10, diskReserve: 5 });
+  expect(setUpCacheOf({ ...settings, setupCache: false })).toBeNull();
+  expect(setUpCacheOf({ ...settings, setupCacheMax: 0 })).toBeNull();
 });
