@@ -10,6 +10,7 @@ import {
   presenceFindings,
   redisFinding,
   runtimeFindings,
+  waitingFinding,
 } from './doctor.ts';
 import { painter } from './output.ts';
 import { findingLines } from './verbs/doctor.ts';
@@ -57,7 +58,10 @@ const instance = (service: string, runtimes: Presence['runtimes'] = []): Presenc
 test('a service without a living instance is a failure; a stopped fleet is a warning with its way out', () => {
   const system = {
     fabric: { status: 'ok', says: 'Redis answers', since: '' },
-    control: { state: 'stopped', epoch: 4, scopes: { 'task:shop-a1': 'paused' }, by: 'cli:ann', at: at(0) },
+    control: {
+      ...{ state: 'stopped', epoch: 4, scopes: { 'task:shop-a1': 'paused', 'agent:x': 'stopped' } },
+      ...{ said: { 'task:shop-a1': { by: 'token:admin', at: at(30) } }, by: 'cli:ann', at: at(0) },
+    },
     instances: ['gateway', 'orchestrator', 'project-manager', 'worker-agent', 'quality-checker'].map((s) =>
       instance(s),
     ),
@@ -69,11 +73,28 @@ test('a service without a living instance is a failure; a stopped fleet is a war
     says: `stopped by cli:ann, ${at(0)} (1 min 30 s ago)`,
     mend: 'nexus resume --all',
   });
-  expect(findings.find(({ name }) => name === 'held parts')).toMatchObject({
+  expect(findings.filter(({ name }) => name === 'held part')).toMatchObject([
+    {
+      state: 'warn',
+      says: `task:shop-a1 is paused by token:admin, ${at(30)} (1 min 00 s ago)`,
+      mend: 'nexus resume --task shop-a1',
+    },
+    { says: 'agent:x is stopped by somebody', mend: 'nexus resume --agent x' },
+  ]);
+  const full = { ...instance('worker-agent'), refuses: 'No memory.' };
+  const refusing = presenceFindings({ ...system, instances: [full] } as System, Date.parse(at(90)));
+  expect(refusing.find(({ name }) => name === 'worker-agent')?.says).toContain('takes no work: No memory.');
+});
+
+test('tasks that wait for a person are told with the oldest', () => {
+  const wait = { subtask_id: 'page', since: at(0), until: at(900), reason: 'Which?' };
+  const waiting = ['shop-a1', 'shop-b2'].map((task_id) => ({ task_id, title: '', waiting: [wait] }));
+  expect(waitingFinding({ waiting }, Date.parse(at(90)))).toMatchObject({
     state: 'warn',
-    says: expect.stringContaining('task:shop-a1 is paused'),
-    mend: 'nexus resume --task shop-a1',
+    says: 'shop-a1, since 1 min 30 s ago and 1 more',
+    mend: 'nexus tasks --waiting',
   });
+  expect(waitingFinding({ waiting: [] }, 0).state).toBe('ok');
 });
 
 test('dead letters are told with their number and age', () => {

@@ -187,6 +187,7 @@ const lookInside = async (client: Client): Promise<Finding[]> => {
       ok('token', 'is accepted'),
       ...presenceFindings(system, Date.now()),
       ...runtimeFindings(system.instances),
+      waitingFinding(system, Date.now()),
       letterFinding(system, letters.dead_letters[0]?.says, Date.now()),
     ];
   } catch (error) {
@@ -201,23 +202,31 @@ export const letterFinding = ({ backlog }: Pick<System, 'backlog'>, newest = '',
   return warn('dead letters', says, 'nexus dlq ls');
 };
 
-const controlFindings = ({ state, scopes, by, at }: System['control'], now: number): Finding[] => {
-  // The key tells who said the last word and when, whatever part of the fleet it was about.
-  const since = `${by ?? 'somebody'}${at === null ? '' : `, ${at} (${ago(at, now)})`}`;
+const controlFindings = ({ state, scopes, said, by, at }: System['control'], now: number): Finding[] => {
+  const who = (name: string | null | undefined, when: string | null | undefined): string =>
+    `${name ?? 'somebody'}${when ? `, ${when} (${ago(when, now)})` : ''}`;
   const parts = Object.entries(scopes).filter(([, held]) => held !== 'running');
-  const shown = parts.map(([scope, held]) => `${scope} is ${held}`).join(', ');
   return [
-    state === 'running' ? ok('control', 'running') : warn('control', `${state} by ${since}`, 'nexus resume --all'),
-    ...(parts.length === 0
-      ? []
-      : [
-          warn(
-            'held parts',
-            `${shown}; the last word came from ${since}`,
-            `nexus resume ${resumeWords(parts[0]?.[0])}`,
-          ),
-        ]),
+    state === 'running'
+      ? ok('control', 'running')
+      : warn('control', `${state} by ${who(by, at)}`, 'nexus resume --all'),
+    ...parts.map(([scope, held]) =>
+      warn(
+        'held part',
+        `${scope} is ${held} by ${who(said?.[scope]?.by, said?.[scope]?.at)}`,
+        `nexus resume ${resumeWords(scope)}`,
+      ),
+    ),
   ];
+};
+
+/** Tasks that go on only when somebody answers. */
+export const waitingFinding = ({ waiting }: Pick<System, 'waiting'>, now: number): Finding => {
+  const [first] = waiting;
+  if (first === undefined) return ok('waiting for a person', 'no task');
+  const oldest = first.waiting[0]?.since ?? null;
+  const others = waiting.length > 1 ? ` and ${waiting.length - 1} more` : '';
+  return warn('waiting for a person', `${first.task_id}, since ${ago(oldest, now)}${others}`, 'nexus tasks --waiting');
 };
 
 /** The options that lift the hold of a part: `task:x` is `--task x`. */
@@ -235,6 +244,8 @@ export const presenceFindings = ({ control, fabric, instances }: System, now: nu
   ...serviceName.options.map((service) => {
     const all = instances.filter((instance) => instance.service === service);
     const shown = all.map(({ host, pid, state }) => `${host}:${pid} ${state}`).join(', ');
+    const refused = all.find(({ refuses }) => refuses);
+    if (refused) return warn(service, `${refused.instance_id} takes no work: ${refused.refuses}`, 'make room there');
     if (all.length === 0) return bad(service, 'no instance is alive', `nexus up, or docker compose up -d ${service}`);
     return ok(service, shown);
   }),
