@@ -30,13 +30,13 @@ import type { Log, Meters } from '@nexus/shared/telemetry';
 import { type Alarms, openAlarms, type Schedule } from './alarms.ts';
 import type { AnyHandler, AttemptContext } from './attempt.ts';
 import { isClaimed, openHeart, rhythmByDefault } from './claims.ts';
-import { openGround } from './connections.ts';
+import { type Ground, openGround } from './connections.ts';
 import { Consumer } from './consume.ts';
 import { type Control, openControl } from './control.ts';
 import { type DeadLetters, makeDeadLetters } from './dead.ts';
 import type { HandlerTools } from './delivery.ts';
 import { makeEnding } from './ending.ts';
-import { type Message, nameHandled } from './envelope.ts';
+import { type Message, nameHandled, taskOf } from './envelope.ts';
 import { follow, type JournalEntry, type LiveEvent, makeTeller } from './journal.ts';
 import { type Keys, keysOf, prioritiesInOrder } from './keys.ts';
 import type { Outcome } from './outcome.ts';
@@ -45,7 +45,7 @@ import { type Draft, makePublisher, type Published } from './publish.ts';
 import { ensureGroups, makeStore, openRedis, patient, type Redis, type RedisOptions, type Store } from './redis.ts';
 import { type Counts, memoryShare, readCounts } from './server.ts';
 import { makeSettler } from './settle.ts';
-import type { BusHealth } from './troubles.ts';
+import { type BusHealth, redisFailure } from './troubles.ts';
 
 export type { Schedule } from './alarms.ts';
 export type { Control, ControlState, ControlWord, FleetState, Scope } from './control.ts';
@@ -146,10 +146,9 @@ const limitsByDefault = {
   ...rhythmByDefault,
 };
 
-/** Connects, checks the server, reads the state of the fleet. Throws REDIS_UNREACHABLE or REDIS_UNFIT. */
+/** Connects, checks the server, reads the state of the fleet. Throws what is wrong with Redis: REDIS_*, BUS_KEY_TYPE. */
 export const openBus = async (options: BusOptions): Promise<Bus> => {
   const { config, service, log, meters } = options;
-  const limits = { ...limitsByDefault, ...options.limits };
   const keys = keysOf(config.prefix);
   const instanceId = `${service}-${hostname().slice(0, 24).toLowerCase()}-${randomBytes(4).toString('hex')}`;
   const ground = await openGround({
@@ -161,6 +160,17 @@ export const openBus = async (options: BusOptions): Promise<Bus> => {
     log,
     meters,
   });
+  try {
+    return await openOn(ground, options, keys, instanceId);
+  } catch (error) {
+    ground.close();
+    throw redisFailure(error, config.redisUrl) ?? error;
+  }
+};
+
+const openOn = async (ground: Ground, options: BusOptions, keys: Keys, instanceId: string): Promise<Bus> => {
+  const { config, service, log, meters } = options;
+  const limits = { ...limitsByDefault, ...options.limits };
   const { redis, edge, confirm, connect, connection, troubles, report } = ground;
   const channel = config.controlChannel;
   const control = await openControl({ redis: edge, listening: connect(), keys, channel, confirm, log });
@@ -338,6 +348,6 @@ const makeMeasure = (meters: Meters): AttemptContext['measure'] => {
 /** STOP of any of these concerns a delivery. */
 const scopesOf = (message: Message, service: ServiceName, instanceId: string): string[] => {
   const agent = (message.payload as { agent_id?: string }).agent_id;
-  const scopes = [`task:${message.conversation_thread}`, `service:${service}`, `instance:${instanceId}`];
+  const scopes = [`task:${taskOf(message)}`, `service:${service}`, `instance:${instanceId}`];
   return agent === undefined ? scopes : [...scopes, `agent:${agent}`];
 };

@@ -211,6 +211,11 @@ const explain = (name: string, error: AppError): never => {
     DEFINITION_INVALID: exitCodes.configuration,
     REDIS_UNREACHABLE: exitCodes.unavailable,
     REDIS_UNFIT: exitCodes.unavailable,
+    REDIS_LOADING: exitCodes.unavailable,
+    REDIS_READONLY: exitCodes.unavailable,
+    REDIS_DISK: exitCodes.unavailable,
+    REDIS_REPLICAS: exitCodes.unavailable,
+    BUS_KEY_TYPE: exitCodes.unavailable,
   };
   process.exit(codes[error.code] ?? exitCodes.software);
 };

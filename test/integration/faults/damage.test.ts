@@ -163,6 +163,11 @@ test('REDIS_UNFIT: a Redis that would evict is refused at the start', async () =
   });
 });
 
+test('REDIS_REPLICAS: a Redis that refuses writes for want of replicas is named at the start', async () => {
+  const server = await startRedis({ extra: ['--min-replicas-to-write', '1'] });
+  await expect(testFabric(server.url).open('finalizer')).rejects.toMatchObject({ code: 'REDIS_REPLICAS' });
+});
+
 test('REDIS_READONLY: a replica is refused at the start', async () => {
   const primary = await startRedis();
   const replica = await startRedis({ extra: ['--replicaof', '127.0.0.1', String(primary.port)] });

@@ -120,8 +120,9 @@ test('BUS_UNCONFIRMED: a repeat with the same Idempotency-Key is confirmed, and 
     code: 'BUS_UNCONFIRMED',
     message: expect.stringContaining('Sending it again with the same Idempotency-Key is safe.'),
   });
-  // Known already is not confirmed yet: that is asked anew.
-  await expect(bus.publish(draft)).rejects.toMatchObject({ code: 'BUS_UNCONFIRMED' });
+  // Known already is not confirmed yet: that is asked anew, also by whoever did not write it.
+  const other = await fabric.open('orchestrator', { observer: true });
+  await expect(other.publish(draft)).rejects.toMatchObject({ code: 'BUS_UNCONFIRMED' });
   replica.resume();
   const again = await eventually('it is confirmed', () => bus.publish(draft).catch(() => null));
   expect(again.duplicate).toBe(true);

@@ -1,8 +1,10 @@
 import { mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { done } from '@nexus/shared/bus';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../../tools/eventually.ts';
+import { consumeAll, discard } from '../../tools/messages.ts';
 import { openProxy } from '../../tools/proxy.ts';
 import { freePort, startRedis, type TestServer, testFabric } from '../../tools/redis.ts';
 import { expectWhole, stand } from './standing.ts';
@@ -129,6 +131,32 @@ test.each(faults)('beside a Redis $what, handlers run on, and results wait and s
 });
 
 const late = { type: 'hub.discarded', payload: { task_id: 'late' }, actor: 'test' } as const;
+
+test('a handler that begins while Redis refuses writes counts no attempt, and runs once it does not', async () => {
+  const server = await startRedis();
+  const fabric = testFabric(server.url);
+  const bus = await fabric.open('finalizer');
+  const attempts: number[] = [];
+  let begun = 0;
+  consumeAll(bus, 'finalizer', {
+    mode: 'take',
+    slots: 1,
+    work: async (message, tools) => {
+      attempts.push(message.attempt);
+      if (attempts.length === 1) await fabric.redis.config('SET', 'min-replicas-to-write', '1');
+      await tools.begin();
+      begun += 1;
+      return done();
+    },
+  });
+  await bus.publish(discard('refused'));
+  await eventually('health says so', () => bus.health().code === 'REDIS_REPLICAS');
+  expect(begun).toBe(0);
+  await fabric.redis.config('SET', 'min-replicas-to-write', '0');
+  await eventually('it has begun', () => begun === 1);
+  expect(new Set(attempts)).toEqual(new Set([1]));
+  expect((await bus.counts()).dead).toBe(0);
+});
 
 test('connections that are killed for a moment cost nothing, and are said once at most', async () => {
   const server = await startRedis();
