@@ -370,7 +370,10 @@ export class Attempt {
     }
     if (settled.startsWith('type ')) {
       log.error({ ...about, key: settled.slice(5) }, 'A key of the ledger has the wrong type; the message is parked');
-      await this.#settle(retryOf(fail('BUG', { message: `${settled.slice(5)} has the wrong type` })), 0);
+      await this.#settle(
+        retryOf(fail('BUS_KEY_TYPE', { key: settled.slice(5), found: 'nothing can be written there' })),
+        0,
+      );
       return;
     }
     if (outcome.is === 'retry') log.warn({ ...about, code: outcome.code, causes: outcome.causes }, outcome.says);

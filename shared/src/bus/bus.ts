@@ -146,7 +146,7 @@ const limitsByDefault = {
   ...rhythmByDefault,
 };
 
-/** Connects, checks the server, reads the state of the fleet. Throws what is wrong with Redis: REDIS_*, BUS_KEY_TYPE. */
+/** Connects, checks the server, reads the state of the fleet. Throws what is wrong with Redis. */
 export const openBus = async (options: BusOptions): Promise<Bus> => {
   const { config, service, log, meters } = options;
   const keys = keysOf(config.prefix);

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Purpose: the gate before anything is spawned: is the claim still ours, of this epoch, and the task alive? If
 --   so, publishes what is to be known of the beginning.
 -- KEYS: 1 inbox, 2 control, 3 task document, 4 journal, 5 deaths.
