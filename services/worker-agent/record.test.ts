@@ -82,6 +82,11 @@ test('a write whose answer got lost stops neither the next write nor the end of 
   await record.save({ ...saved, step: 'two' });
   const seen = () => JSON.parse(rig.ledger.get('{test}:attempt:a-task:storage')?.checkpoint ?? 'null');
   expect(seen()).toMatchObject({ step: 'two' });
+  tools.checkpoint = async (writes) => {
+    await checkpoint(writes);
+    throw new Error('Connection is closed.');
+  };
+  await expect(record.save({ ...saved, step: 'three' })).rejects.toThrow('closed');
   await checkpoint(await record.end());
   expect(seen()).toBeNull();
 });
