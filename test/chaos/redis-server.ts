@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { freePort } from '../tools/redis.ts';
@@ -18,6 +19,9 @@ export type RedisServer = {
   stop(): Promise<void>;
 };
 
+/** A shell between us and the server ends it when our end of its input closes, even because we were killed. */
+const leash = 'redis-server "$@" > /dev/null 2>&1 & echo $!; read -r _; kill $! 2> /dev/null; wait $!';
+
 export const openRedisServer = async (folder: string, settings: string[] = []): Promise<RedisServer> => {
   const port = await freePort();
   mkdirSync(folder, { recursive: true });
@@ -25,21 +29,28 @@ export const openRedisServer = async (folder: string, settings: string[] = []): 
   const redis = new Redis(url, { connectionName: 'chaos', maxRetriesPerRequest: null, retryStrategy: () => 100 });
   redis.on('error', () => undefined);
   let child: ChildProcess;
+  let pid = 0;
   let up = false;
   const start = async (): Promise<void> => {
     const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', ''];
     const durable = ['--appendonly', 'yes', '--appendfsync', 'always', '--maxmemory-policy', 'noeviction'];
     // A session of its own: Ctrl-C reaches us, and we end it last.
-    child = spawn('redis-server', [...place, ...durable, ...settings], { stdio: 'ignore', detached: true });
-    child.on('error', () => undefined);
+    const words = ['-c', leash, 'leash', ...place, ...durable, ...settings];
+    child = spawn('sh', words, { stdio: ['pipe', 'pipe', 'ignore'], detached: true });
+    if (!child.stdout) throw new Error('the shell has no output');
+    for await (const line of createInterface({ input: child.stdout })) {
+      pid = Number(line);
+      break;
+    }
     await redis.ping();
     up = true;
   };
   const end = async (how: NodeJS.Signals): Promise<void> => {
     up = false;
-    if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+    if (child.exitCode !== null) return;
     const ended = once(child, 'exit');
-    child.kill(how);
+    process.kill(pid, how);
+    child.stdin?.end();
     await ended;
   };
   await start();
@@ -48,7 +59,7 @@ export const openRedisServer = async (folder: string, settings: string[] = []): 
     port,
     redis,
     isUp: () => up,
-    pid: () => child.pid ?? 0,
+    pid: () => pid,
     restart: async (how, downMs) => {
       await end(how);
       await sleep(downMs);

@@ -55,7 +55,7 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosResult> => {
     const late = await comeDown(fleet, options.signal);
     const { prefix, home, server, faults } = fleet;
     const found = await check({ redisUrl: server.url, prefix, home, asked, counts: faults.counts });
-    const violations = [...faults.violations, ...late, ...found.violations];
+    const violations = [...faults.violations, ...late, ...endedByThemselves(fleet), ...found.violations];
     kept ||= violations.length > 0;
     const restarts = fleet.supervisor.all.reduce((sum, one) => sum + one.restarts(), 0);
     const seconds = Math.round((performance.now() - began) / 1000);
@@ -207,6 +207,13 @@ const comeDown = async (fleet: Fleet, signal: AbortSignal): Promise<string[]> =>
   const killed = await supervisor.stop();
   return killed.map((name) => `${name} did not drain and had to be killed`);
 };
+
+/** 69: it found no usable Redis when it started, which a fault explains. Any other code is a service that gave up. */
+const endedByThemselves = ({ supervisor }: Fleet): string[] =>
+  supervisor.all.flatMap(({ name, endings }) => {
+    const codes = endings().filter((code) => code !== 69);
+    return codes.length === 0 ? [] : [`${name} ended by itself with exit code ${codes.join(', ')}`];
+  });
 
 /** What lies about was made yesterday: by its own note, or where there is none by its folder's time. */
 const ageClones = (home: string): void => {
