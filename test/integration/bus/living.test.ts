@@ -93,6 +93,7 @@ test('rule 20: a message says itself which task it is work for, whatever its thr
     },
   });
   await standing(fabric, 'named-within');
+  await bus.control.command('STOP_ALL', { task: 'a talk among people' }, 'test');
   await bus.publish({ ...dispatch('named-within'), thread: 'a talk among people' });
   await eventually('it was handled', () => handled.length === 1);
 });
