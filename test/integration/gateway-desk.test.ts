@@ -138,7 +138,7 @@ test('looking needs read, deciding operate, and throwing many away admin', async
   expect((await operator.drop(id)).by).toBe('token:operate');
 });
 
-test('the letters of a task go when it is deleted', async () => {
+test('the letters of a task, and a hold on it, go when it is deleted', async () => {
   const served = await serve();
   const { client, fabric, bus } = served;
   await writeDown(fabric, 'failed');
@@ -152,7 +152,10 @@ test('the letters of a task go when it is deleted', async () => {
   await bus.publish(discard(task_id));
   await bus.publish(discard('another-task'));
   await eventually('both died', async () => (await bus.dead.list()).total === 2);
+  await bus.control.command('STOP_ALL', { task: task_id }, 'test');
+  await bus.control.command('STOP_ALL', { task: 'another-task' }, 'test');
   await client.remove(task_id);
+  expect((await client.control()).scopes).toEqual({ 'task:another-task': 'stopped' });
   expect((await client.deadLetters()).dead_letters.map((letter) => letter.task_id)).toEqual(['another-task']);
 });
 

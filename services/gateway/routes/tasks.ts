@@ -211,6 +211,9 @@ const addEnding = (app: Api, fleet: Fleet): void => {
         throw fail('TASK_RUNNING', { task: id, status: status === 'unread' ? 'accepted' : status });
       }
       await fleet.bus.publish({ type: 'deletion.requested', payload: { task_id: id }, thread: id, actor });
+      // A hold on it would lie there for ever.
+      const { scopes } = await fleet.bus.control.read();
+      if (scopes[`task:${id}`] !== undefined) await fleet.bus.control.command('RESUME_ALL', { task: id }, actor);
       // Nobody could replay them any more. What dies while the task goes is shown again.
       await fleet.bus.dead.sweep('drop', { task: id }, actor, Number.POSITIVE_INFINITY);
       return reply.code(202).send({ task_id: id, status: 'deleting' });
