@@ -225,13 +225,21 @@ const put = (
       depends_on: dependsOn.get(part.id) ?? [],
       waiting_for: part.state === 'blocked' ? waitingFor(part.id) : part.waiting_for,
     };
-    if (JSON.stringify({ ...part, ...fields }) !== JSON.stringify(part)) draft.change(part.id, fields);
+    if (differs(part, fields)) draft.change(part.id, fields);
   }
   for (const [index, node] of added.entries()) {
     const neighbours = { dependents: dependents.get(node.id) ?? [], waiting_for: waitingFor(node.id) };
     draft.add({ ...node, ...neighbours, order: place + index });
   }
 };
+
+type Place = Pick<Subtask, 'order' | 'dependents' | 'depends_on' | 'waiting_for'>;
+
+const differs = (part: Place, place: Place): boolean =>
+  part.order !== place.order ||
+  part.dependents.join() !== place.dependents.join() ||
+  part.depends_on.join() !== place.depends_on.join() ||
+  part.waiting_for.join() !== place.waiting_for.join();
 
 /** What a subtask counts that has not failed yet. */
 export const nothingClimbed = {
