@@ -12,7 +12,8 @@ export const onPersonAnswered: Handler<'person.answered', Tools> = async ({ payl
   const decision = decidePersonAnswered(view, payload, tools.now());
   if (decision.change === null) {
     const { status } = view.head;
-    const text = `An answer came, but ${subtask === null ? 'nothing' : `"${subtask}"`} waits for one; it is ${status}.`;
+    const about = subtask === null ? 'nothing waits for one' : `"${subtask}" does not wait for one`;
+    const text = `An answer came, but ${about}; the task is ${status}.`;
     tools.log.info({ task, status }, text);
     tools.tell({ event: 'task.changed', task_id: task, text, data: { status, reason: view.head.reason } });
   }
