@@ -23,6 +23,8 @@ test('rule 4: the entries of a killed process are taken over within seconds, wit
   });
   await eventually('it was taken over', () => tokens.length === 1);
   expect(tokens[0]).toMatch(/\.2$/);
+  await eventually('it is settled', async () => (await fabric.redis.xlen(inbox)) === 0);
+  expect(tokens).toHaveLength(1);
   await eventually(
     'the dead one is forgotten',
     async () => (await fabric.redis.hexists(bus.keys.beats('finalizer'), 'finalizer-dead-0001')) === 0,

@@ -1,5 +1,7 @@
 import { done } from '@nexus/shared/bus';
 import { expect, test } from 'vitest';
+import { endConnection } from '../../../shared/src/bus/ending.ts';
+import { openRedis } from '../../../shared/src/bus/redis.ts';
 import { deferred, eventually } from '../../tools/eventually.ts';
 import { consumeAll, discard } from '../../tools/messages.ts';
 import { startRedis, testFabric } from '../../tools/redis.ts';
@@ -56,6 +58,19 @@ test.each(ways.flatMap(([what, signal]) => modes.map((mode) => [mode, what, sign
     fabric.redis.disconnect();
   },
 );
+
+test('a connection that ends between two tries to connect fails what waits on it', async () => {
+  const redis = openRedis({ url: 'redis://127.0.0.1:1', name: 'nowhere' });
+  redis.on('error', () => undefined);
+  await eventually('it waits for its next try', () => redis.status === 'reconnecting');
+  const waits = redis.get('anything').then(
+    () => 'answered',
+    () => 'failed',
+  );
+  endConnection(redis);
+  expect(await waits).toBe('failed');
+  expect(redis.status).toBe('end');
+});
 
 test('a bus closes beside a well Redis without a word, and nothing of it is left there', async () => {
   const fabric = testFabric();
