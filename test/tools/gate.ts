@@ -13,7 +13,7 @@ import { createHub, hubPath, refs } from '@nexus/shared/git';
 import { catalog, type PayloadOf } from '@nexus/shared/messages';
 import { listMarked } from '@nexus/shared/process';
 import { silentLog } from '@nexus/shared/telemetry';
-import { afterEach, beforeEach, expect } from 'vitest';
+import { afterEach, beforeEach, expect, vi } from 'vitest';
 import { loadChecks } from '../../services/quality-checker/define-check.ts';
 import { onCandidateSubmitted } from '../../services/quality-checker/on-candidate-submitted.ts';
 
@@ -42,7 +42,9 @@ beforeEach(async () => {
   git(work, 'fetch', '-q', 'origin', names.integration);
   events = [];
 });
-afterEach(() => rm(home, { recursive: true, force: true }));
+afterEach(() => rm(home, { recursive: true, force: true, maxRetries: 3 }));
+// Each gate runs some thirty programs; on a busy machine several of them take their time.
+vi.setConfig({ testTimeout: 90_000 });
 
 export const git = (folder: string, ...args: string[]): string =>
   execFileSync('git', ['-c', 'user.name=T', '-c', 'user.email=t@t', ...args], {
