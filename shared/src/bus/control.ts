@@ -2,9 +2,10 @@
  * STOP_ALL, PAUSE_ALL, RESUME_ALL, DRAIN: the key decides, Pub/Sub only wakes, every beat re-reads the key.
  *
  * The epoch belongs to claims, never to messages (rule 17). A bare word on the channel is applied by
- * compare-and-swap on the epoch that this process knows; refused means that the word may be older than what
- * the key says, so the key is read again and every word is ignored until the channel has been subscribed
- * anew (rule 18). The command line and the API write the key first and publish afterwards.
+ * compare-and-swap on the epoch that the words before it led to; what a beat has learnt since may be newer than
+ * the word. Refused means that the word may be older than what the key says, so the key is read again and every
+ * word is ignored until the channel has been subscribed anew (rule 18). The command line and the API write the
+ * key first and publish afterwards.
  *
  * Words are handled one after another: a word that follows a change must meet the epoch that it made.
  */
@@ -74,6 +75,8 @@ export const openControl = async (options: Options): Promise<Control> => {
   // Words of an older generation came in before the last SUBSCRIBE confirmation: they may be older than the key.
   let generation = 0;
   let deaf = false;
+  // The epoch that the words heard so far led to. A beat may know of a STOP that is newer than the next word.
+  let heard = 0;
   let chain: Promise<void> = Promise.resolve();
 
   const tellAll = (): void => {
@@ -102,7 +105,12 @@ export const openControl = async (options: Options): Promise<Control> => {
       at: said.fleet?.at ?? (Object.keys(said).length > 0 ? null : (at ?? null)),
     };
   };
-  const apply = async (word: ControlWord, field: string, expected: number | null, actor: string): Promise<boolean> => {
+  const apply = async (
+    word: ControlWord,
+    field: string,
+    expected: number | null,
+    actor: string,
+  ): Promise<number | null> => {
     const at = new Date().toISOString();
     const values = [word, field, expected ?? '', actor, at];
     const [answer, epoch, state] = (await callScript(redis, 'nexusControl', [keys.control], values)) as [
@@ -113,7 +121,7 @@ export const openControl = async (options: Options): Promise<Control> => {
     learn(epoch, state);
     if (field !== '') tellAll();
     if (answer === 'ok') await note(word, field || 'fleet', JSON.stringify({ by: actor, at }));
-    return answer === 'ok';
+    return answer === 'ok' ? epoch : null;
   };
   /** Who said it, for people alone: the word stands also where this cannot be written. */
   const note = async (word: ControlWord, scope: string, text: string): Promise<void> => {
@@ -130,15 +138,20 @@ export const openControl = async (options: Options): Promise<Control> => {
     }
     if (said.epoch !== undefined) {
       await read();
+      heard = Math.max(heard, said.epoch);
       tellAll();
       return;
     }
     if (heardIn !== generation) return;
     const field = scopeField(said.scope as Scope | undefined);
-    if (await apply(said.command, field, known.epoch, `channel ${channel}`)) return;
+    const applied = await apply(said.command, field, heard, `channel ${channel}`);
+    if (applied !== null) {
+      heard = applied;
+      return;
+    }
     generation += 1;
     deaf = true;
-    await read();
+    heard = (await read()).epoch;
     try {
       await listening.unsubscribe(channel);
       await listening.subscribe(channel);
@@ -156,8 +169,17 @@ export const openControl = async (options: Options): Promise<Control> => {
       .then(() => hear(text, heardIn))
       .catch((error: Error) => log.debug({ reason: error.message }, 'A control word could not be applied'));
   });
-  await listening.subscribe(channel);
-  listening.on('ready', () => void listening.subscribe(channel).catch(() => undefined));
+  /** Words of this subscription are newer than what is read before it. */
+  const subscribe = async (): Promise<void> => {
+    generation += 1;
+    heard = await read().then(
+      ({ epoch }) => epoch,
+      () => heard,
+    );
+    await listening.subscribe(channel);
+  };
+  await subscribe();
+  listening.on('ready', () => void subscribe().catch(() => undefined));
   await read();
 
   return {
