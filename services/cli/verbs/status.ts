@@ -1,4 +1,5 @@
 /** `nexus status`: the fleet as a whole, from the API and from what was started here. */
+import type { Bus } from '@nexus/shared/bus';
 import { ClientProblem, type System } from '@nexus/shared/client';
 import type { Command } from 'commander';
 import { resumeWords } from '../doctor.ts';
@@ -14,11 +15,19 @@ export const addStatus = (program: Command, act: Act): void => {
   program
     .command('status')
     .description('show the state of the fleet and of its services')
-    .addHelpText('after', '\nExample:\n  nexus status --json')
+    .addHelpText(
+      'after',
+      `
+Where no gateway answers, what Redis tells is shown, and the exit code is 69.
+
+Examples:
+  nexus status
+  nexus status --json`,
+    )
     .action(act(status));
 };
 
-const status = async ({ client, config, output, url }: Tools): Promise<Exit> => {
+const status = async ({ client, config, output, url, withBus }: Tools): Promise<Exit> => {
   const died = (readFleet(config.home)?.processes ?? []).filter((one) => !lives(one));
   try {
     const system = await (await client()).system();
@@ -26,14 +35,58 @@ const status = async ({ client, config, output, url }: Tools): Promise<Exit> => 
     output.say(...systemLines(system, url, Date.now()), ...diedLines(died));
     return 'ok';
   } catch (error) {
-    if (error instanceof ClientProblem && error.status === 0) output.note(...diedLines(died));
+    if (!(error instanceof ClientProblem) || error.status !== 0) throw error;
+    // With --json the one document is that of the failure.
+    const told = output.json ? null : await withBus(toldByRedis).catch(() => null);
+    if (told !== null) output.say('No gateway answers; this is what Redis tells:', '', ...told(Date.now()));
+    output.note(...diedLines(died));
     throw error;
   }
 };
 
+/** What can be told of a fleet without its gateway: who holds it, who is alive, what waits where. */
+const toldByRedis = async (bus: Bus) => {
+  const [control, instances, backlog] = await Promise.all([bus.control.read(), bus.presences(), bus.counts()]);
+  return (now: number): string[] => [
+    `The fleet is ${control.state} (epoch ${control.epoch})${byWhom(control, now)}`,
+    ...scopeLines(control, now),
+    ...backlogLines({ backlog }, now),
+    '',
+    ...instanceLines(instances, now),
+  ];
+};
+
 const systemLines = (system: System, url: string, now: number) => {
   const { control, fabric, instances, open_tasks, version } = system;
-  const by = control.by === null || control.state === 'running' ? '' : ` by ${control.by}, ${ago(control.at, now)}`;
+  return [
+    `NEXUS ${version} at ${url}: ${control.state} (epoch ${control.epoch})${byWhom(control, now)}`,
+    ...scopeLines(control, now),
+    `fabric ${fabric.status}: ${fabric.says}`,
+    `${open_tasks} open ${open_tasks === 1 ? 'task' : 'tasks'}`,
+    ...backlogLines(system, now),
+    ...section('Waiting for a person:', system.waiting.flatMap(waitingLines)),
+    ...section('Parked:', parkedLines(system, now)),
+    '',
+    ...instanceLines(instances, now),
+  ];
+};
+
+type Control = System['control'];
+
+const byWhom = ({ state, by, at }: Control, now: number): string =>
+  by === null || state === 'running' ? '' : ` by ${by}, ${ago(at, now)}`;
+
+/** What is held, by whom and since when, and what lifts it. */
+const scopeLines = ({ state, scopes, said }: Control, now: number): string[] => [
+  ...(state === 'running' ? [] : ['  nexus resume --all lets it go on']),
+  ...Object.entries(scopes).map(([scope, is]) => {
+    const last = said[scope];
+    const who = last === undefined ? '' : ` by ${last.by}, ${ago(last.at, now)}`;
+    return `  ${scope} is ${is}${who}: nexus resume ${resumeWords(scope)}`;
+  }),
+];
+
+const instanceLines = (instances: System['instances'], now: number): string[] => {
   const rows = instances.map((one) => [
     one.service,
     one.host,
@@ -42,28 +95,14 @@ const systemLines = (system: System, url: string, now: number) => {
     one.slots === 0 ? '-' : `${one.busy} of ${one.slots}`,
     ago(one.started_at, now),
   ]);
-  const scopes = Object.entries(control.scopes).map(([scope, state]) => {
-    const said = control.said[scope];
-    const who = said === undefined ? '' : ` by ${said.by}, ${ago(said.at, now)}`;
-    return `  ${scope} is ${state}${who}: nexus resume ${resumeWords(scope)}`;
-  });
   return [
-    `NEXUS ${version} at ${url}: ${control.state} (epoch ${control.epoch})${by}`,
-    ...(control.state === 'running' ? [] : ['  nexus resume --all lets it go on']),
-    ...scopes,
-    `fabric ${fabric.status}: ${fabric.says}`,
-    `${open_tasks} open ${open_tasks === 1 ? 'task' : 'tasks'}`,
-    ...backlogLines(system, now),
     ...instances.flatMap(({ instance_id, refuses }) => (refuses ? [`${instance_id} takes no work: ${refuses}`] : [])),
-    ...section('Waiting for a person:', system.waiting.flatMap(waitingLines)),
-    ...section('Parked:', parkedLines(system, now)),
-    '',
     ...table([['SERVICE', 'HOST', 'PID', 'STATE', 'BUSY', 'STARTED'], ...rows]),
   ];
 };
 
 /** Only what somebody may have to do something about. */
-const backlogLines = ({ backlog }: System, now: number): string[] => {
+const backlogLines = ({ backlog }: Pick<System, 'backlog'>, now: number): string[] => {
   const waiting = Object.entries(backlog.inboxes).filter(([, inbox]) => inbox.waiting > 0);
   const lines = waiting.map(([service, inbox]) => `${inbox.waiting} waiting for ${service}, ${inbox.held} held`);
   if (backlog.dead > 0) {
