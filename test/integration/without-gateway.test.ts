@@ -17,7 +17,7 @@ const fleet = async () => {
   return { fabric, bus, nexus };
 };
 
-test('status shows what Redis tells of holds, instances and letters, and still says that the gateway is gone', async () => {
+test('status shows what Redis tells of holds, instances and letters, and that the gateway is gone', async () => {
   const { fabric, bus, nexus } = await fleet();
   await fabric.redis.hset(bus.keys.dead, 'x', '{}');
   await fabric.redis.zadd(bus.keys.deadOrder, Date.now() - 60_000, 'x');
