@@ -273,8 +273,9 @@ class Fleet {
     world.words += 1;
     this.#note(`${word} ${scoped ? 'of a scope' : ''}`.trim());
     if (chooses.below(2) === 0) {
-      world.control({ word, scope, expected: null }, world.words);
+      const { epoch } = world.control({ word, scope, expected: null }, world.words);
       world.replicate();
+      for (const one of world.processes) one.words.push({ word, scope, said: world.words, wrote: epoch });
     } else for (const one of world.processes) one.words.push({ word, scope, said: world.words });
   }
 

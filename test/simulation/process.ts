@@ -37,7 +37,8 @@ const staleMs = 1500;
 const aloneFrom = 2;
 const lowestEvery = 8;
 
-export type Word = { word: string; scope: string; said: number };
+/** `wrote`: the key was written, with this epoch, and the word only wakes. */
+export type Word = { word: string; scope: string; said: number; wrote?: number };
 
 export class Process {
   readonly name: string;
@@ -58,6 +59,8 @@ export class Process {
   /** Words that came in on the channel and were not handled yet. */
   words: Word[] = [];
   deafUntil = 0;
+  /** The epoch that the words heard so far led to. */
+  #heard = 0;
 
   constructor(world: World, service: ServiceName, name: string, slots: number) {
     this.#world = world;
@@ -67,6 +70,7 @@ export class Process {
     this.takes = service !== 'orchestrator' && service !== 'project-manager';
     this.#observer = makeObserver(name, staleMs);
     this.nextBeat = world.fabric.now;
+    this.#heard = world.fabric.state.epoch;
     this.beat();
   }
 
@@ -97,18 +101,14 @@ export class Process {
   reconnect(): void {
     this.#observer.reset();
     this.#stale = [];
+    this.words = [];
+    this.#heard = this.#world.fabric.state.epoch;
     this.beat();
     this.renew();
     this.takeUnseen();
   }
 
-  /** What Redis has answered. Words that came in before are older than that, and count no more (rule 18). */
   learn(epoch: number, state: string): void {
-    if (epoch > this.known.epoch && !this.#world.breaks.has('words outlive what was learnt')) this.words = [];
-    this.#adopt(epoch, state);
-  }
-
-  #adopt(epoch: number, state: string): void {
     const { known } = this;
     if (epoch < known.epoch || (epoch === known.epoch && (state === known.state || known.state === 'stopped'))) return;
     this.known = { epoch, state };
@@ -203,17 +203,25 @@ export class Process {
     });
   }
 
-  /** A word from the channel: applied if the epoch that this process knows still stands; else all are forgotten. */
+  /** A word from the channel: applied if the epoch that the words before it led to still stands (rule 18). */
   hear(): void {
-    const heard = this.words.shift();
-    if (heard === undefined) return;
-    const { fabric } = this.#world;
-    const said = this.#world.control({ word: heard.word, scope: heard.scope, expected: this.known.epoch }, heard.said);
-    this.#adopt(said.epoch, said.state);
+    const next = this.words.shift();
+    if (next === undefined) return;
+    if (next.wrote !== undefined) {
+      this.#heard = Math.max(this.#heard, next.wrote);
+      const { epoch, fleet } = this.#world.fabric.state;
+      this.learn(epoch, fleet);
+      return;
+    }
+    const outlives = this.#world.breaks.has('words outlive what was learnt');
+    const expected = outlives ? this.known.epoch : this.#heard;
+    const said = this.#world.control({ word: next.word, scope: next.scope, expected }, next.said);
+    this.learn(said.epoch, said.state);
+    this.#heard = said.epoch;
     if (said.answer === 'ok') return;
     this.words = [];
     // Deaf until the new subscription is confirmed.
-    this.deafUntil = fabric.now + 50;
+    this.deafUntil = this.#world.fabric.now + 50;
   }
 }
 
