@@ -58,7 +58,7 @@ export const openGround = async (options: GroundOptions): Promise<Ground> => {
     await checkServer(redis, config.redisUrl);
   } catch (error) {
     close();
-    throw error;
+    throw redisFailure(error, config.redisUrl) ?? error;
   }
   const edge = config.replicasMin === 0 ? redis : connect();
   const checking = { everyMs: config.redisCheck, replicasMin: config.replicasMin };
