@@ -10,7 +10,8 @@ const nap = (number: number): number => 10_000_000 + process.pid * 100 + number;
 /** Agents that do not want to end, each in its own way. */
 const stubborn: Record<string, string> = {
   'ignores TERM': `trap "" TERM; sleep ${nap(1)} & while :; do sleep 0.1; done`,
-  'left its session': `setsid sleep ${nap(2)} & setsid sh -c "trap \\"\\" TERM; sleep ${nap(3)}; sleep ${nap(3)}" & sleep ${nap(4)}`,
+  'left its session': `setsid sleep ${nap(2)} &
+    setsid sh -c "trap \\"\\" TERM; sleep ${nap(3)}; sleep ${nap(3)}" & sleep ${nap(4)}`,
   'lost its parent': `setsid -f setsid -f sleep ${nap(5)}; (setsid sleep ${nap(6)} &) ; sleep ${nap(7)}`,
   'emptied its environment': `env -i setsid -f /bin/sleep ${nap(8)};
     env -i setsid -f /bin/sh -c "trap \\"\\" TERM; /bin/sleep ${nap(9)}; /bin/sleep ${nap(9)}"; sleep ${nap(10)}`,
