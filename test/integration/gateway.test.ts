@@ -261,4 +261,9 @@ test('what nobody takes, and letters that nobody decided, are metrics and part o
   const page = await client.metrics();
   expect(page).toMatch(/nexus_dead_letters\{\S*\} 1\n/);
   expect(page).toMatch(/nexus_inbox_waiting\{inbox="finalizer"\S*\} 1\n/);
+  expect(page).toMatch(/nexus_instances\{service="project-manager"\S*\} 1\n/);
+  expect(page).toMatch(/nexus_instances\{service="finalizer"\S*\} 0\n/);
+  expect(page).toMatch(/nexus_fleet_held\{\S*\} 0\n/);
+  await bus.control.command('PAUSE_ALL', null, 'test');
+  expect(await client.metrics()).toMatch(/nexus_fleet_held\{\S*\} 1\n/);
 });

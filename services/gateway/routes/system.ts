@@ -1,8 +1,9 @@
 /** Health, metrics, and the instances of the fleet. */
 import { type Health, health, type System, system } from '@nexus/shared/client/api';
-import { readTask } from '@nexus/shared/ledger';
+import { listWaiting, readTask } from '@nexus/shared/ledger';
 import { z } from 'zod';
 import type { Api, Fleet } from '../fleet.ts';
+import { makeFleetMeters } from '../fleet-meters.ts';
 import { waitingOf } from '../show-task.ts';
 
 export const systemRoutes = (app: Api, fleet: Fleet): void => {
@@ -54,7 +55,7 @@ const addHealth = (app: Api, fleet: Fleet): void => {
 
 const addSystem = (app: Api, fleet: Fleet): void => {
   const { bus, meters, config, version } = fleet;
-  const measureBacklog = backlogMeter(fleet);
+  const measureFleet = makeFleetMeters(fleet);
   app.get(
     '/metrics',
     {
@@ -67,7 +68,7 @@ const addSystem = (app: Api, fleet: Fleet): void => {
       },
     },
     async (_request, reply) => {
-      await measureBacklog();
+      await measureFleet();
       return reply
         .serializer(String)
         .type('text/plain; version=0.0.4; charset=utf-8')
@@ -87,11 +88,11 @@ const addSystem = (app: Api, fleet: Fleet): void => {
       },
     },
     async () => {
-      const [{ state, epoch, scopes, said, by, at }, instances, backlog, open, parked] = await Promise.all([
+      const [{ state, epoch, scopes, said, by, at }, instances, backlog, waiting, parked] = await Promise.all([
         bus.control.read(),
         bus.presences(),
         bus.counts(),
-        bus.store.readIndex(bus.keys.openTasks, { limit: 10_000 }),
+        readWaiting(bus),
         readParked(bus),
       ]);
       return {
@@ -99,11 +100,8 @@ const addSystem = (app: Api, fleet: Fleet): void => {
         fabric: fabricHealth(fleet),
         control: { state, epoch, scopes, said, by, at },
         instances,
-        open_tasks: open.length,
-        waiting: await readWaiting(
-          bus,
-          open.map(({ member }) => member),
-        ),
+        open_tasks: backlog.tasks.open,
+        waiting,
         parked,
         backlog,
         rehearsal: config.rehearsal,
@@ -113,7 +111,7 @@ const addSystem = (app: Api, fleet: Fleet): void => {
 };
 
 const parkedMax = 20;
-const readMax = 100;
+const waitingMax = 100;
 
 /** The next of what waits for its time. In the park a message stands behind the inbox that it goes to. */
 const readParked = async ({ store, keys }: Fleet['bus']): Promise<System['parked']> => {
@@ -143,39 +141,14 @@ const parsed = (text: string): unknown => {
   }
 };
 
-/** Those of the open tasks that wait for a person. */
-const readWaiting = async ({ store, keys }: Fleet['bus'], open: string[]): Promise<System['waiting']> => {
-  const waiting: System['waiting'] = [];
-  for (let at = 0; at < open.length; at += readMax) {
-    const ids = open.slice(at, at + readMax);
-    const tasks = await Promise.all(ids.map((id) => readTask(store, keys, id)));
-    for (const task of tasks) {
-      const waits = task === null ? [] : waitingOf(task.head);
-      if (task !== null && waits.length > 0)
-        waiting.push({ task_id: task.head.task_id, title: task.head.title, waiting: waits });
-    }
-  }
-  return waiting;
-};
-
-/** What an alert is about: work that nobody takes, and letters that nobody decides. Read when Prometheus asks. */
-const backlogMeter = ({ bus, meters }: Fleet): (() => Promise<void>) => {
-  const up = meters.gauge('nexus_redis_up', 'Whether Redis answers: 1 or 0.');
-  const waiting = meters.gauge('nexus_inbox_waiting', 'Messages that wait for a service.', ['inbox']);
-  const held = meters.gauge('nexus_inbox_held', 'Messages that a service holds.', ['inbox']);
-  const parked = meters.gauge('nexus_parked_messages', 'Messages that wait for their time.');
-  const dead = meters.gauge('nexus_dead_letters', 'Dead letters that wait for a decision.');
-  const age = meters.gauge('nexus_dead_letters_oldest_seconds', 'Age of the oldest dead letter; 0 without one.');
-  return async () => {
-    up.set(bus.health().ok ? 1 : 0);
-    if (!bus.health().ok) return;
-    const counts = await bus.counts();
-    for (const [inbox, count] of Object.entries(counts.inboxes)) {
-      waiting.set({ inbox }, count.waiting);
-      held.set({ inbox }, count.held);
-    }
-    parked.set(counts.parked);
-    dead.set(counts.dead);
-    age.set(counts.oldest_dead_at === null ? 0 : Math.round((Date.now() - Date.parse(counts.oldest_dead_at)) / 1000));
-  };
+/** The tasks that wait for a person, the one that has waited longest first. */
+const readWaiting = async ({ store, keys }: Fleet['bus']): Promise<System['waiting']> => {
+  const listed = await listWaiting(store, keys, { limit: waitingMax });
+  const tasks = await Promise.all(listed.map(({ task_id }) => readTask(store, keys, task_id)));
+  return tasks.flatMap((task) => {
+    const waiting = task === null ? [] : waitingOf(task.head);
+    return task === null || waiting.length === 0
+      ? []
+      : [{ task_id: task.head.task_id, title: task.head.title, waiting }];
+  });
 };

@@ -196,6 +196,8 @@ export type Counts = {
   oldest_dead_at: string | null;
   parked: number;
   inboxes: Record<string, { waiting: number; held: number }>;
+  /** Tasks that have not ended, and those of them that wait for a person. */
+  tasks: { open: number; waiting: number };
 };
 
 /** Share of maxmemory in use, 0 to 1; 0 where there is no limit. */
@@ -225,5 +227,6 @@ export const readCounts = async (redis: Redis, keys: Keys): Promise<Counts> => {
     oldest_dead_at: diedAt === undefined ? null : new Date(Number(diedAt)).toISOString(),
     parked: await countParked(redis, keys),
     inboxes,
+    tasks: { open: await redis.zcard(keys.openTasks), waiting: await redis.zcard(keys.waitingTasks) },
   };
 };
