@@ -108,6 +108,14 @@ export class Process {
     this.takeUnseen();
   }
 
+  /**
+   * What was read before a failover is read again: the same revision may stand for something else now. Here the model
+   * is kinder than `attempt.ts`, which sends such a decision as it is.
+   */
+  forgetDecisions(): void {
+    for (const job of this.jobs) if (job.ledgerOnly) job.stage = 0;
+  }
+
   learn(epoch: number, state: string): void {
     const { known } = this;
     if (epoch < known.epoch || (epoch === known.epoch && (state === known.state || known.state === 'stopped'))) return;

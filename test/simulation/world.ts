@@ -270,7 +270,10 @@ export class World {
     this.replicate();
     this.claims.forget();
     this.alarms = [];
-    for (const one of this.processes) if (one.canAct) one.reconnect();
+    for (const one of this.processes) {
+      if (one.canAct) one.reconnect();
+      if (!this.breaks.has('decisions outlive a failover')) one.forgetDecisions();
+    }
   }
 }
 
