@@ -31,7 +31,7 @@ const leave = async (token: string, saved: string, found: string): Promise<void>
   rig.ledger.set(`{test}:attempt:${taskId}:storage`, record);
 };
 
-test('the work of a killed worker goes on from its clone, beside which its own older checkpoint is nothing', async () => {
+test('the work of a killed worker goes on from its clone; its own older checkpoint is nothing beside it', async () => {
   await leave('dead', 'one\n', 'one\ntwo\n');
   const { tools } = rig.tools({ NEXUS_AGENT_COMMAND: 'cat work.txt > seen.txt' });
   const outcome = await onSubtaskDispatched({ payload: rig.order() } as Message<'subtask.dispatched'>, tools);
