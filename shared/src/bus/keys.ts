@@ -57,7 +57,7 @@ export const keysOf = (prefix: string) => ({
   board: (id: string) => `${prefix}:board:${id}`,
   /** Hash task → slots that it holds, counted by the project manager. */
   load: `${prefix}:load`,
-  /** Hash, written by workers: revision, wip: what an interrupted attempt goes on from. */
+  /** Hash, written by workers: revision, running, checkpoint, ended. */
   attempt: (task: string, subtask: string) => `${prefix}:attempt:${task}:${subtask}`,
   /** Hash, written by the finalizer: revision, markdown, json. */
   report: (id: string) => `${prefix}:report:${id}`,
