@@ -169,7 +169,10 @@ export class Process {
     // Who only writes the ledger books results under STOP and PAUSE, too.
     if (!this.takes && held) rows.push(...fabric.read(this.service, this.name, 1));
     if (said.rows.length === 0 && !held) for (const name of this.#stale) this.#bury(name);
-    for (const row of rows) this.#world.claims.taken(this.name, row);
+    for (const row of rows) {
+      this.#world.claims.taken(this.name, row);
+      this.#world.assertDeaths(row);
+    }
     if (lost) return;
     const epoch = held ? this.known.epoch : said.epoch;
     for (const row of rows) this.#start(row, row.source === 'new' && !this.takes ? this.known.epoch : epoch);

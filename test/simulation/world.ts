@@ -222,6 +222,16 @@ export class World {
     this.alarms.push({ id, due: this.now + delayMs });
   }
 
+  /** Deaths are those of processes that held it, never deliveries (rule 6). A failover may bring a dead holder back. */
+  assertDeaths(row: Row): void {
+    if (row.deaths === 0 || this.failovers > 0) return;
+    const crashes = this.#crashes.get(`${row.inbox}|${row.id}`) ?? 0;
+    assert(
+      row.deaths <= crashes,
+      `${row.deaths} deaths are counted of ${row.id}, and ${crashes} processes died over it`,
+    );
+  }
+
   died(mail: Mail, code: string, row: Row): void {
     this.codes.set(mail.id, code);
     this.trace?.(`${mail.id} is a dead letter: ${code}`);
