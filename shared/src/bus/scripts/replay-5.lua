@@ -9,12 +9,13 @@
 local stands = redis.call('HGET', KEYS[1], ARGV[1])
 if not stands then return 'gone' end
 if stands ~= ARGV[2] then return 'changed' end
+local answer = 'dropped'
+-- Into the inbox first: should that be no stream, the letter stays.
+if ARGV[3] ~= '' then answer = redis.call('XADD', KEYS[3], '*', 'm', ARGV[3]) end
 redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
-local answer = 'dropped'
 redis.call('UNLINK', KEYS[5])
 if ARGV[3] ~= '' then
-  answer = redis.call('XADD', KEYS[3], '*', 'm', ARGV[3])
   redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[5], '*', 'p', ARGV[4])
   redis.call('HSET', KEYS[5], 'entry', answer)
 end
