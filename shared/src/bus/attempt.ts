@@ -7,8 +7,8 @@
  *                                                  └─ lost ── over; nothing was changed
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AppError, type ErrorCode, fail, toAppError } from '@nexus/shared/errors';
-import { entryOf, isKind, type Kind } from '@nexus/shared/messages';
+import { AppError, fail, toAppError } from '@nexus/shared/errors';
+import { entryOf } from '@nexus/shared/messages';
 import type { ServiceName } from '@nexus/shared/messages/domain';
 import type { Log } from '@nexus/shared/telemetry';
 import type { Alarms } from './alarms.ts';
@@ -27,6 +27,7 @@ import {
 import { exhausted, outcomeOf, retryOf } from './failure.ts';
 import type { LiveEvent } from './journal.ts';
 import type { Keys } from './keys.ts';
+import { lastWordsOf } from './last-words.ts';
 import { type FollowUp, type LedgerWrite, type Outcome, postpone } from './outcome.ts';
 import { retryDelayMs } from './park.ts';
 import { journalText } from './publish.ts';
@@ -211,6 +212,7 @@ export class Attempt {
     );
     if (said === 'ok') return;
     const [what, detail = ''] = said.split(' ');
+    if (what === 'type') throw fail('BUS_KEY_TYPE', { key: detail, found: 'nothing can be written there' });
     const reason =
       what === 'stopped' || what === 'held'
         ? fail('STOPPED', { epoch: detail })
@@ -334,7 +336,9 @@ export class Attempt {
       operator: new AppError(why.code).entry.operator,
       envelope,
     };
-    const publish = this.#lastWords(envelope, why, letter.died_at);
+    const death = { code: why.code, says: why.says.slice(0, 1000), at: letter.died_at };
+    const word = lastWordsOf(envelope, this.message !== null, death);
+    const publish = word === null ? [] : [this.#outgoing(envelope, { ...word, key: 'died' })];
     return this.#send(
       { end: 'dead', id: letter.id, json: JSON.stringify(letter) },
       [],
@@ -342,14 +346,6 @@ export class Attempt {
       null,
       line('dead', why.code),
     );
-  }
-
-  /** Whoever waits for an answer gets one, so nothing waits for ever. */
-  #lastWords(envelope: Envelope, why: { code: ErrorCode; says: string }, at: string): Outgoing[] {
-    if (this.message === null || !isKind(envelope.type)) return [];
-    const word = entryOf(envelope.type).died?.(envelope.payload, { code: why.code, says: why.says.slice(0, 1000), at });
-    if (!word) return [];
-    return [this.#outgoing(envelope, { type: word.type as Kind, payload: word.payload, key: 'died' })];
   }
 
   /** What remains to be done and said once Redis has answered. */

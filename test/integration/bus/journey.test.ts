@@ -186,6 +186,28 @@ test('a message that dies leaves its last words to whoever waits for an answer',
   });
 });
 
+test('a message that does not fit its schema still ends the attempt that it names, and ends no board', async () => {
+  const fabric = testFabric();
+  const worker = await fabric.open('worker-agent');
+  const manager = await fabric.open('project-manager');
+  consumeAll(worker, 'worker-agent');
+  const ofSubtask = { task_id: 'half-1', subtask_id: 'build', attempt: 2, agent_id: 'builder' };
+  const send = (service: 'worker-agent' | 'project-manager', type: string, payload: object) =>
+    fabric.redis.xadd(worker.keys.inbox(service, 'NORMAL'), '*', 'm', JSON.stringify({ type, payload }));
+  await send('worker-agent', 'subtask.dispatched', { ...ofSubtask, kind: 'poem' });
+  const inbox = worker.keys.inbox('project-manager', 'NORMAL');
+  await eventually('the project manager is told', async () => (await fabric.redis.xlen(inbox)) === 1);
+  const [[, fields]] = (await fabric.redis.xrange(inbox, '-', '+')) as [[string, string[]]];
+  expect(JSON.parse(fields[1] ?? '')).toMatchObject({
+    type: 'attempt.finished',
+    payload: { ...ofSubtask, outcome: 'lost', code: 'MESSAGE_INVALID' },
+  });
+  consumeAll(manager, 'project-manager');
+  await send('project-manager', 'verdict.reached', { ...ofSubtask, verdict: 'splendid' });
+  await eventually('both are dead letters', async () => (await manager.counts()).dead === 2);
+  expect(await fabric.redis.xlen(worker.keys.inbox('orchestrator', 'NORMAL'))).toBe(0);
+});
+
 test('rule 5: what is given back is taken by another process, and counts no attempt', async () => {
   const fabric = testFabric();
   const [first, second] = [await fabric.open('finalizer'), await fabric.open('finalizer')];

@@ -1,4 +1,4 @@
-import { done } from '@nexus/shared/bus';
+import { done, followUp } from '@nexus/shared/bus';
 import { expect, test } from 'vitest';
 import { deferred, eventually } from '../../tools/eventually.ts';
 import { consumeAll, discard, dispatch, standing } from '../../tools/messages.ts';
@@ -126,4 +126,27 @@ test('rule 20: work for a task that has ended is refused unless its kind is for 
     });
   await eventually('both were asked', () => began.length === 2);
   expect(began).toEqual(['completed TASK_ENDED', 'failed begins']);
+});
+
+test('rule 9: where the journal holds something else, begin tells nobody, and nothing begins', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('worker-agent');
+  const codes: string[] = [];
+  consumeAll(bus, 'worker-agent', {
+    mode: 'take',
+    slots: 1,
+    work: async (_message, tools) => {
+      await fabric.redis.set(bus.keys.journal, 'not a stream');
+      const { task_id, subtask_id, attempt, agent_id } = dispatch('unjournalled').payload;
+      const began = { task_id, subtask_id, attempt, agent_id, instance_id: 'me', began_at: new Date().toISOString() };
+      await tools.begin([followUp('attempt.begun', began)]).catch((error: { code: string }) => codes.push(error.code));
+      await fabric.redis.del(bus.keys.journal);
+      return done();
+    },
+  });
+  await standing(fabric, 'unjournalled');
+  await bus.publish(dispatch('unjournalled'));
+  await eventually('it was refused', () => codes.length === 1);
+  expect(codes).toEqual(['BUS_KEY_TYPE']);
+  expect(await fabric.redis.exists(bus.keys.inbox('project-manager', 'NORMAL'))).toBe(0);
 });

@@ -5,8 +5,8 @@
 -- ARGV: group, id, consumer, deliveries, epoch, scopes with commas, '1' if its task must be there, '1' if it may
 --   have ended, '1' if it runs alone, journal length, number of messages,
 --   (inbox, json, text for the journal or '' for the json)*
--- Returns: 'ok', 'lost', 'stopped ' .. epoch, 'held ' .. epoch (a scope of it is held), or 'ended ' .. status, where
---   the status may be 'deleted'.
+-- Returns: 'ok', 'lost', 'stopped ' .. epoch, 'held ' .. epoch (a scope of it is held), 'ended ' .. status, where the
+--   status may be 'deleted', or 'type ' .. key.
 -- Atomic: the checks with the messages that say it began.
 local row = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)[1]
 if not row or row[2] ~= ARGV[3] or row[4] ~= tonumber(ARGV[4]) then return 'lost' end
@@ -19,6 +19,13 @@ local status = redis.call('HGET', KEYS[3], 'status')
 if ARGV[7] == '1' and not status and redis.call('EXISTS', KEYS[3]) == 0 then return 'ended deleted' end
 local ended = status == 'cancelled' or status == 'failed' or status == 'completed'
 if ended and ARGV[8] ~= '1' then return 'ended ' .. status end
+-- Lua does not roll back (rule 9): what cannot be written is found before anything is.
+local wanted = { [KEYS[4]] = 'stream', [KEYS[5]] = 'hash' }
+for n = 0, tonumber(ARGV[11]) - 1 do wanted[ARGV[12 + 3 * n]] = 'stream' end
+for key, type in pairs(wanted) do
+  local found = redis.call('TYPE', key).ok
+  if found ~= 'none' and found ~= type then return 'type ' .. key end
+end
 if ARGV[9] == '1' then redis.call('HSET', KEYS[5], KEYS[1] .. '|' .. ARGV[2] .. '|alone', ARGV[3]) end
 local journal = {}
 for n = 0, tonumber(ARGV[11]) - 1 do
