@@ -90,7 +90,8 @@ const main = async (): Promise<number> => {
 try {
   process.exitCode = await main();
 } catch (error) {
-  process.stdout.write(`${JSON.stringify({ violations: [`the run broke off: ${(error as Error).message}`] })}\n`);
+  const why = ending.signal.aborted ? ending.signal.reason : (error as Error).message;
+  process.stdout.write(`${JSON.stringify({ violations: [`the run broke off: ${why}`] })}\n`);
   if (!ending.signal.aborted) process.stderr.write(`chaos: ${(error as Error).stack}\n`);
   process.exitCode = ending.signal.aborted ? 130 : error instanceof TypeError ? 2 : 1;
 }
