@@ -137,6 +137,9 @@ const cut = async ({ server, tell }: Ground, { share, all }: { share: number; al
   return true;
 };
 
+/** What every worker keeps free of its small disk. */
+export const diskReserve = '4MB';
+
 /** Where no small disk can be mounted, one worker is told that its disk may not be used. */
 const fillDisk = async (
   { disk, services, tell }: Ground,
@@ -152,13 +155,12 @@ const fillDisk = async (
   }
   const worker = services.find(({ service, pid }) => service === 'worker-agent' && pid() !== 0);
   if (!worker) return false;
-  const reserve = worker.env.NEXUS_DISK_RESERVE ?? '500MB';
   tell(`disk    ${worker.name} may use nothing of it for ${forMs} ms`);
-  worker.env.NEXUS_DISK_RESERVE = '1000TB';
+  worker.env.NEXUS_DISK_RESERVE = '9000000MB';
   worker.signal('SIGTERM');
   const back = async (): Promise<void> => {
     await pausing;
-    worker.env.NEXUS_DISK_RESERVE = reserve;
+    worker.env.NEXUS_DISK_RESERVE = diskReserve;
     worker.signal('SIGTERM');
   };
   last(back());

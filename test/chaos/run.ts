@@ -11,7 +11,7 @@ import type { Client } from '@nexus/shared/client';
 import { check, type Findings } from './checker.ts';
 import { openSmallDisk, type SmallDisk } from './disk.ts';
 import type { FaultKind } from './fault-plan.ts';
-import { type Faults, openFaults } from './faults.ts';
+import { diskReserve, type Faults, openFaults } from './faults.ts';
 import { openRealFleet, type RealFleet } from './fleet.ts';
 import { prepareGround, type Work, workOf } from './workload.ts';
 
@@ -80,7 +80,7 @@ const openFleet = async (folder: string, options: ChaosOptions, began: number): 
   const { workflows, repository } = prepareGround(folder);
   const settings = {
     NEXUS_WORKFLOWS_FOLDER: workflows,
-    NEXUS_DISK_RESERVE: '4MB',
+    NEXUS_DISK_RESERVE: diskReserve,
     NEXUS_CHECKPOINT_INTERVAL: '2s',
   };
   const fleet = await openRealFleet({ folder, counts, settings });
