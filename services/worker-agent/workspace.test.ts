@@ -60,6 +60,15 @@ describe('a workspace', () => {
     expect(readFileSync(join(folder, 'somebody.txt'), 'utf8')).toBe('x');
   });
 
+  test('keeps the note before where a new one cannot be written, so its work is still known to be unsaved', async () => {
+    const workspace = await open('t1');
+    mkdirSync(join(workspace.folder, '.git', 'nexus.json.draft'));
+    await expect(markSaved(workspace)).rejects.toThrow();
+    expect(JSON.parse(readFileSync(join(workspace.folder, '.git', 'nexus.json'), 'utf8'))).toMatchObject({
+      saved: false,
+    });
+  });
+
   test('is removed only when its work was pushed', async () => {
     const workspace = await open('t1');
     await removeWorkspace(workspace);

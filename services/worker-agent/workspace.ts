@@ -11,7 +11,7 @@
  * Only what is saved, or whose hub is gone, is ever removed.
  */
 import { existsSync } from 'node:fs';
-import { readdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { toAppError } from '@nexus/shared/errors';
 import { type Author, cloneAt, pushRef, pushSideWork, readRef, refs, snapshot } from '@nexus/shared/git';
@@ -165,8 +165,12 @@ const folderOf = (home: string, note: Pick<Note, 'task_id' | 'subtask_id' | 'att
 
 const noteFile = (folder: string): string => join(folder, '.git', 'nexus.json');
 
-const writeNote = (workspace: Workspace): Promise<void> =>
-  writeFile(noteFile(workspace.folder), JSON.stringify(workspace.note));
+/** Whole or not at all: on a full disk the note before stays, and with it the knowledge of what is not saved. */
+const writeNote = async (workspace: Workspace): Promise<void> => {
+  const file = noteFile(workspace.folder);
+  await writeFile(`${file}.draft`, JSON.stringify(workspace.note));
+  await rename(`${file}.draft`, file);
+};
 
 type Folder = { folder: string; note: Note | null; madeAt: number };
 
