@@ -30,7 +30,7 @@ const { values: options } = parseArgs({
   },
 });
 
-/** Only `caught` is good. `unloadable`: the test was never reached, since its file does not load or has no such test. */
+/** Only `caught` is good. `unloadable`: the test was never reached: its file does not load, or has no such test. */
 type Found = 'caught' | 'missed' | 'stale' | 'red before' | 'unloadable';
 type Ran = 'passed' | 'failed' | 'hung' | 'none';
 

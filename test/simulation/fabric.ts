@@ -161,8 +161,10 @@ export class Fabric {
     const name = `${inbox.name}|${id}`;
     const counts = source === 'dead' || this.breaks.has('deaths as deliveries');
     const died = counts ? Number(deaths.get(name) ?? 0) + 1 : Number(deaths.get(name) ?? 0);
-    const diedAlone = counts && deaths.has(`${name}|alone`);
     if (counts) deaths.set(name, died);
+    // An entry is called 'died' where it died alone in its process; until then the mark holds who runs it alone.
+    if (counts && deaths.has(`${name}|alone`)) deaths.set(`${name}|alone`, 'died');
+    const diedAlone = deaths.get(`${name}|alone`) === 'died';
     const { deliveries } = pending;
     return { inbox: inbox.name, id, deliveries, body: inbox.entries.get(id), source, deaths: died, diedAlone };
   }
@@ -188,7 +190,10 @@ export class Fabric {
       for (const [id, { owner, deliveries }] of inbox.pending) {
         if (owner !== consumer) continue;
         const body = inbox.entries.get(id);
-        rows.push({ inbox: inbox.name, id, deliveries, body, source: 'unseen', deaths: 0, diedAlone: false });
+        const name = `${inbox.name}|${id}`;
+        const deaths = Number(this.state.deaths.get(name) ?? 0);
+        const diedAlone = this.state.deaths.get(`${name}|alone`) === 'died';
+        rows.push({ inbox: inbox.name, id, deliveries, body, source: 'unseen', deaths, diedAlone });
       }
     }
     return rows;

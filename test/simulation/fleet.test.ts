@@ -17,6 +17,7 @@ const regressions = [
   [26, 'an old RESUME outlived what its process had learnt of a newer STOP'],
   [85, 'a delivery that begins once more after a failover was taken for a message twice'],
   [650, 'a subtask that was merged before a failover was planned anew'],
+  [15_283, 'the end of a board that ran alone was refused, since its task had ended'],
   [2_839_877_189, 'a decision on what a failover took back met the same revision of another history'],
 ] as const;
 

@@ -109,8 +109,8 @@ export class Process {
   }
 
   /**
-   * What was read before a failover is read again: the same revision may stand for something else now. Here the model
-   * is kinder than `attempt.ts`, which sends such a decision as it is.
+   * What was read before a failover is read again: the same revision may stand for something else now. `settle.ts`
+   * refuses such a decision.
    */
   forgetDecisions(): void {
     for (const job of this.jobs) if (job.ledgerOnly) job.stage = 0;

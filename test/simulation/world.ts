@@ -157,7 +157,9 @@ export class World {
   begin(process: Process, job: Job, publish: readonly FollowUp[]): string {
     const { fabric } = this;
     const { row, mail } = job;
-    const demands = this.demandsOf(process, mail);
+    // The bus's own beginning of what runs alone asks nothing of the task.
+    const nothing = job.ledgerOnly ? { living: false, afterEnd: true } : {};
+    const demands = { ...this.demandsOf(process, mail), ...nothing };
     const sent = publish.map((next) => followUpOf(mail, next));
     const isOurs = this.#isHolder(process, row);
     const asked = { claim: row, group: process.service, consumer: process.name, epoch: job.epoch, alone: job.alone };

@@ -25,7 +25,7 @@ import {
   unreadableId,
 } from './envelope.ts';
 import { exhausted, outcomeOf, retryOf } from './failure.ts';
-import type { LiveEvent } from './journal.ts';
+import { type LiveEvent, settledLine } from './journal.ts';
 import type { Keys } from './keys.ts';
 import { lastWordsOf } from './last-words.ts';
 import { type FollowUp, type LedgerWrite, type Outcome, postpone } from './outcome.ts';
@@ -55,6 +55,8 @@ export type AttemptContext = {
   /** Scopes whose STOP concerns this delivery, such as `task:x`. */
   scopesOf(message: Message): string[];
   measure(type: string, outcome: string, durationMs: number): void;
+  /** How often the connection to Redis has broken. */
+  breaks(): number;
 };
 
 /** How long a message waits whose task, agent, service or instance is stopped, before it is looked at again. */
@@ -74,6 +76,8 @@ export class Attempt {
   #held = false;
   /** When the message that was parked last is due, for its alarm. */
   #alarmMs = 0;
+  /** How often the connection had broken when the handler began to read. */
+  #breaks = 0;
   /** True once the handler has said its outcome, and only the settlement is waited for. */
   answered = false;
 
@@ -125,6 +129,7 @@ export class Attempt {
     const began = performance.now();
     for (let reruns = 0; ; reruns += 1) {
       this.answered = false;
+      this.#breaks = this.#context.breaks();
       const outcome = this.#bounded(await this.#handle(alone));
       this.answered = true;
       const settled = await this.#settle(outcome, performance.now() - began);
@@ -204,7 +209,8 @@ export class Attempt {
       delivery.deliveries,
       delivery.epoch,
       this.claimScopes.join(','),
-      ...this.taskDemands,
+      // What runs alone begins by our wish, not by its handler's: nothing is asked of its task for that.
+      ...(alone ? ['', '1'] : this.taskDemands),
     ];
     const messages = out.flatMap(({ inbox, json, short }) => [inbox, json, short]);
     const said = String(
@@ -255,14 +261,18 @@ export class Attempt {
     line: string,
   ): Promise<Settled> {
     const { inbox, entryId, deliveries } = this.delivery;
-    const settlement: Settlement = { inbox, entryId, deliveries, epoch, ending, line, write, publish };
+    // Where the work is long it is not done again for that; its result is guarded by its attempt's number.
+    const guarded = this.ledgerOnly && write.some(({ op }) => op === 'patch');
+    const decidedAt = guarded ? this.#breaks : undefined;
+    const settlement: Settlement = { inbox, entryId, deliveries, epoch, ending, line, write, publish, decidedAt };
     return this.#context.settler.settle(settlement);
   }
 
   /** What an outcome means: the one place that decides it. */
   #settle(outcome: Outcome, durationMs: number): Promise<Settled> {
     const envelope = this.message ?? salvageEnvelope(this.delivery.body, this.#context.service, this.delivery.entryId);
-    const line = (what: string, code?: string): string => journalLine(envelope, this.#context, what, durationMs, code);
+    const line = (what: string, code?: string): string =>
+      settledLine(envelope, this.#context.instanceId, what, durationMs, code);
     this.#context.measure(this.message?.type ?? 'unreadable', outcome.is, durationMs);
     switch (outcome.is) {
       case 'done': {
@@ -383,14 +393,3 @@ export class Attempt {
     }
   }
 }
-
-/** What the journal says of a delivery's end. Written out, for it is written for every message. */
-const journalLine = (of: Envelope, { instanceId }: AttemptContext, what: string, ms: number, code?: string): string => {
-  const [id, type, task] = [quoted(of.message_id), quoted(of.type), quoted(of.conversation_thread)];
-  const reason = code === undefined ? '' : `,"code":"${code}"`;
-  const about = `"id":${id},"type":${type},"task":${task},"outcome":"${what}"${reason}`;
-  return `{${about},"ms":${ms.toFixed(1)},"by":"${instanceId}"}`;
-};
-
-/** As JSON.stringify, at a third of its price for what needs no escape. */
-const quoted = (text: string): string => (/^[\w.:-]*$/.test(text) ? `"${text}"` : JSON.stringify(text));

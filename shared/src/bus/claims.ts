@@ -47,6 +47,8 @@ export type Heart = {
   onReturn(listener: () => Promise<void>): void;
   /** False from the moment that the connection breaks until it stands again and all of `onReturn` is done. */
   whole(): boolean;
+  /** How often the connection has broken so far. */
+  breaks(): number;
   /** Called after every beat that Redis answered. */
   onBeat(listener: (beat: number) => void): void;
   /** Beats sooner than it would, at most five times a second: something new is to be told. */
@@ -185,6 +187,7 @@ export const openHeart = async (options: Options): Promise<Heart> => {
       returns.push(listener);
     },
     whole: () => returned === breaks,
+    breaks: () => breaks,
     onBeat: (listener) => {
       listeners.push(listener);
     },
@@ -273,7 +276,7 @@ export type Found = Omit<Delivery, 'epoch'>;
 export const findUnseen = async (
   redis: Redis,
   keys: Keys,
-  { inboxes, service: group, instanceId: consumer }: Reader,
+  { inboxes, service: group, instanceId: consumer }: Omit<Reader, 'control'>,
   unseenMs: number,
   holds: (inbox: string, entryId: string) => boolean,
 ): Promise<Found[]> => {

@@ -3,6 +3,7 @@
  * acknowledged: they are collected for a tenth of a second, and beyond a thousand the oldest are dropped and counted.
  */
 import type { Log } from '@nexus/shared/telemetry';
+import type { Envelope } from './envelope.ts';
 import type { Keys } from './keys.ts';
 import type { Redis } from './redis.ts';
 
@@ -121,3 +122,14 @@ const parsed = (text: string): unknown => {
     return text;
   }
 };
+
+/** What the journal says of a delivery's end. Written out, for it is written for every message. */
+export const settledLine = (of: Envelope, instanceId: string, what: string, ms: number, code?: string): string => {
+  const [id, type, task] = [quoted(of.message_id), quoted(of.type), quoted(of.conversation_thread)];
+  const reason = code === undefined ? '' : `,"code":"${code}"`;
+  const about = `"id":${id},"type":${type},"task":${task},"outcome":"${what}"${reason}`;
+  return `{${about},"ms":${ms.toFixed(1)},"by":"${instanceId}"}`;
+};
+
+/** As JSON.stringify, at a third of its price for what needs no escape. */
+const quoted = (text: string): string => (/^[\w.:-]*$/.test(text) ? `"${text}"` : JSON.stringify(text));

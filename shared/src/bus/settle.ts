@@ -37,6 +37,8 @@ export type Settlement = {
   line: string;
   write: readonly LedgerWrite[];
   publish: readonly Outgoing[];
+  /** How often the connection had broken when the ledger was read that this was decided on. */
+  decidedAt?: number | undefined;
 };
 
 export type Settler = {
@@ -53,6 +55,8 @@ export type SettlerOptions = {
   journalMax: number;
   /** False while the process has not yet renewed what it holds after a reconnect: that comes first (rule 4). */
   whole?(): boolean;
+  /** How often the connection has broken. */
+  breaks?(): number;
   log: Log;
 };
 
@@ -156,12 +160,15 @@ const pushWrite = (values: (string | number)[], write: LedgerWrite): void => {
 };
 
 /** One call, asked again until Redis answers; says once that it waits, and once that it goes on. */
-const send = async (options: SettlerOptions, batch: Waiting[], life: { over: boolean }): Promise<void> => {
+const send = async (options: SettlerOptions, all: Waiting[], life: { over: boolean }): Promise<void> => {
   const { redis, keys, log } = options;
   const names = [keys.control, keys.journal, keys.parked, keys.due, keys.dead, keys.deadOrder, keys.deaths];
-  const sets = setsOf(batch);
-  const values = valuesOf(options, sets);
+  let batch = all;
   for (let tries = 0; ; tries += 1) {
+    batch = refuseOutdated(options, batch);
+    if (batch.length === 0) return;
+    const sets = setsOf(batch);
+    const values = valuesOf(options, sets);
     try {
       if (!stands(options)) throw new Error('the connection has to stand again first');
       const results = (await callScript(redis, 'nexusSettle', names, values)) as Settled[];
@@ -214,6 +221,18 @@ const valuesOf = (options: SettlerOptions, sets: readonly Waiting[][]): (string 
     for (const { values: own } of set) for (const value of own) values.push(value);
   }
   return values;
+};
+
+/**
+ * Of what was decided before the connection broke the handler decides again: a server that has lost its last writes,
+ * as after a failover, may stand at the same revision with other contents.
+ */
+const refuseOutdated = ({ breaks }: SettlerOptions, batch: Waiting[]): Waiting[] => {
+  const now = breaks?.() ?? 0;
+  const isOutdated = ({ settlement: { decidedAt } }: Waiting): boolean => decidedAt !== undefined && decidedAt !== now;
+  if (!batch.some(isOutdated)) return batch;
+  for (const one of batch) if (isOutdated(one)) one.resolve('moved');
+  return batch.filter((one) => !isOutdated(one));
 };
 
 const stands = (options: SettlerOptions): boolean => options.whole?.() !== false;

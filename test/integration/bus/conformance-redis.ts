@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { keysOf, prioritiesInOrder } from '@nexus/shared/bus';
 import type { ServiceName } from '@nexus/shared/messages/domain';
 import { silentLog } from '@nexus/shared/telemetry';
-import { renew } from '../../../shared/src/bus/claims.ts';
+import { findUnseen, renew } from '../../../shared/src/bus/claims.ts';
 import type { Control } from '../../../shared/src/bus/control.ts';
 import type { TaskDemands } from '../../../shared/src/bus/delivery.ts';
 import { release } from '../../../shared/src/bus/park.ts';
@@ -78,15 +78,9 @@ export const openRealFabric = async (url: string): Promise<FabricPort & { close(
       return (reply ?? []).flatMap(([inbox, entries]) => entries.map((entry) => rowOf(nameOf(inbox), entry, 1, 'new')));
     },
     pendingAt: async (group, consumer) => {
-      const rows: Row[] = [];
-      for (const inbox of inboxesOf(group)) {
-        const pending = (await redis.xpending(inbox, group, '-', '+', 500, consumer)) as Pending[];
-        for (const [id, , , deliveries] of pending) {
-          const [entry] = await redis.xrange(inbox, id, id);
-          if (entry) rows.push(rowOf(nameOf(inbox), entry, deliveries, 'unseen'));
-        }
-      }
-      return rows;
+      const reader = { inboxes: inboxesOf(group), service: group, instanceId: consumer };
+      const found = await findUnseen(redis, keys, reader, 0, () => false);
+      return found.map(({ inbox, entryId: id, ...row }) => ({ ...row, inbox: nameOf(inbox), id, source: 'unseen' }));
     },
     begin: async ({ claim, group, consumer, epoch, taskKey, scopes, alone, publish, ...demands }) => {
       const names = [inboxOf(claim.inbox), keys.control, real(taskKey), keys.journal, keys.deaths];

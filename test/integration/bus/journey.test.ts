@@ -106,6 +106,33 @@ test('rule 11: a guarded write on a revision that moved runs the handler again a
   expect((await bus.store.readHash(key)).revision).toBe('8');
 });
 
+test('what was decided before the connection broke is decided again, though the revision is the same', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('orchestrator');
+  const key = bus.keys.task('rolled-back');
+  const read: (string | undefined)[] = [];
+  consumeAll(bus, 'orchestrator', {
+    work: async (message) => {
+      expect(message.attempt).toBe(1);
+      const before = await bus.store.readHash(key);
+      read.push(before.status);
+      if (read.length === 1) {
+        // As after a failover: another write of the same revision stands there now.
+        await fabric.redis.hset(key, { revision: '4', status: 'planning' });
+        const lines = String(await fabric.redis.client('LIST')).split('\n');
+        for (const line of lines.filter((one) => one.includes(`name=${bus.instanceId}`)))
+          await fabric.redis.client('KILL', 'ID', Number(/^id=(\d+)/.exec(line)?.[1]));
+      }
+      return done({ write: [{ op: 'patch', key, revision: 4, set: { status: `after ${before.status}` } }] });
+    },
+  });
+  await fabric.redis.hset(key, { revision: '4', status: 'accepted' });
+  await bus.publish(deletion('rolled-back'));
+  await eventually('it is settled', async () => ((await fabric.redis.hget(key, 'status')) ?? '').startsWith('after'));
+  expect(await fabric.redis.hgetall(key)).toEqual({ revision: '5', status: 'after planning' });
+  expect(read).toEqual(['accepted', 'planning']);
+});
+
 test('rule 15: a failed handler is parked with its history, and a dead letter after three retries', async () => {
   const fabric = testFabric();
   const bus = await fabric.open('orchestrator');

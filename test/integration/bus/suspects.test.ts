@@ -1,7 +1,7 @@
 import { done } from '@nexus/shared/bus';
 import { expect, test } from 'vitest';
 import { deferred, eventually } from '../../tools/eventually.ts';
-import { consumeAll, discard, dispatch, leaveBehind } from '../../tools/messages.ts';
+import { consumeAll, deletion, discard, dispatch, leaveBehind, standing } from '../../tools/messages.ts';
 import { testFabric } from '../../tools/redis.ts';
 
 test('rule 6: an entry with two deaths runs alone, and a death while alone makes it a dead letter', async () => {
@@ -54,6 +54,20 @@ test('rule 6: an entry with two deaths waits until it is alone; deaths are forgo
   await eventually('the suspect ran', () => beside.length > 0);
   expect(beside).toEqual(['ran']);
   await eventually('its deaths are forgotten', async () => (await fabric.redis.exists(bus.keys.deaths)) === 0);
+});
+
+test('rule 6: what only writes the ledger runs alone also for a task that has ended', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('orchestrator');
+  const inbox = bus.keys.inbox('orchestrator', 'NORMAL');
+  await standing(fabric, 'over', 'cancelled');
+  await bus.publish(deletion('over'));
+  await leaveBehind(fabric, inbox, 'orchestrator', 'orchestrator-dead-1');
+  const [[id]] = (await fabric.redis.xpending(inbox, 'orchestrator', '-', '+', 1)) as [[string]];
+  await fabric.redis.hset(bus.keys.deaths, `${inbox}|${id}`, '1');
+  const handled = consumeAll(bus, 'orchestrator');
+  await eventually('it is settled', async () => (await fabric.redis.xlen(inbox)) === 0);
+  expect(handled).toHaveLength(1);
 });
 
 test('rule 6: whoever waits for a message that was poison is told', async () => {

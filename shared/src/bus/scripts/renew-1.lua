@@ -15,7 +15,8 @@ for n = 0, tonumber(ARGV[3]) - 1 do
     result = 'lost'
   else
     redis.call('XCLAIM', ARGV[at], ARGV[1], ARGV[2], 0, ARGV[at + 1], 'JUSTID')
-    local status = redis.call('HGET', ARGV[at + 3], 'status')
+    -- Something else under the name of one task must not keep the other claims from being renewed.
+    local status = redis.pcall('HGET', ARGV[at + 3], 'status')
     local ended = status == 'cancelled' or status == 'failed'
     if ended and ARGV[at + 6] ~= '1' then result = 'ended' end
     if ARGV[at + 5] == '1' and not status and redis.call('EXISTS', ARGV[at + 3]) == 0 then result = 'ended' end
