@@ -60,7 +60,7 @@ describe('a workspace', () => {
     expect(readFileSync(join(folder, 'somebody.txt'), 'utf8')).toBe('x');
   });
 
-  test('keeps the note before where a new one cannot be written, so its work is still known to be unsaved', async () => {
+  test('keeps its note where a new one cannot be written, so its work is still known to be unsaved', async () => {
     const workspace = await open('t1');
     mkdirSync(join(workspace.folder, '.git', 'nexus.json.draft'));
     await expect(markSaved(workspace)).rejects.toThrow();
