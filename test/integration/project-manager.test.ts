@@ -7,9 +7,9 @@ import { readBoard, readLoad } from '@nexus/shared/ledger';
 import { writeTask } from '@nexus/shared/ledger/write';
 import type { PayloadOf } from '@nexus/shared/messages';
 import { expect, test } from 'vitest';
+import type { Rules } from '../../services/project-manager/config.ts';
 import { service } from '../../services/project-manager/main.ts';
 import type { AuditTools } from '../../services/project-manager/on-audit-due.ts';
-import type { Rules } from '../../services/project-manager/config.ts';
 import type { Tools } from '../../services/project-manager/transition.ts';
 import {
   attemptBegun,

@@ -180,7 +180,8 @@ export class World {
     const board = this.fabric.state.hashes.get(boardKey(task));
     type Part = { attempt: number; depends_on: string[]; state: string };
     const part = board?.get(`s:${payload.subtask_id}`) as Part | undefined;
-    if (part === undefined || part.attempt !== payload.attempt) return;
+    // A copy of the message may come after its attempt has ended: workers refuse it by their own record.
+    if (part === undefined || part.attempt !== payload.attempt || !['ready', 'working'].includes(part.state)) return;
     const held = this.hubOf(task).contentOf(payload.integration);
     for (const id of part.depends_on) {
       const on = board?.get(`s:${id}`) as Part | undefined;

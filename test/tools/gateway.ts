@@ -58,7 +58,7 @@ export const serve = async ({ env = {}, presences = [able], state = 'running', m
     presences: async () => presences,
     accepted: async () => false,
     memoryShare: async () => memory,
-    counts: async () => ({ dead: 0, oldest_dead_at: null, parked: 0, inboxes: {} }),
+    counts: async () => ({ dead: 0, oldest_dead_at: null, parked: 0, inboxes: {}, tasks: { open: 0, waiting: 0 } }),
     rememberOnce: async () => 'made-once',
     publish: async (draft: Drafted) => {
       published.push(draft);
