@@ -4,7 +4,15 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['{shared,services,scripts}/**/*.test.ts'], testTimeout: 20_000 } },
+      {
+        test: {
+          name: 'unit',
+          include: ['{shared,services,scripts}/**/*.test.ts'],
+          testTimeout: 20_000,
+          // They wait for git and for agents more than they reckon: one a core would leave the cores idle.
+          maxWorkers: 3,
+        },
+      },
       {
         test: {
           name: 'integration',

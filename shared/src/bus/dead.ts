@@ -113,8 +113,16 @@ export const makeDeadLetters = (options: Options): DeadLetters => {
   return {
     list: async ({ limit = 100, offset = 0, filter = {} } = {}) => {
       if (Object.values(filter).every((value) => value === undefined)) {
-        const ids = await redis.zrevrange(keys.deadOrder, offset, offset + limit - 1);
-        return { letters: await lettersOf(options, ids), total: await redis.zcard(keys.deadOrder) };
+        // Of one moment: a page that does not fit its total would look like letters that are gone.
+        const read = redis
+          .multi()
+          .zrevrange(keys.deadOrder, offset, offset + limit - 1)
+          .zcard(keys.deadOrder);
+        const [ids, total] = ((await read.exec()) ?? []).map(([error, value]) => {
+          if (error !== null) throw error;
+          return value;
+        }) as [string[], number];
+        return { letters: await lettersOf(options, ids), total };
       }
       const found = await matching(options, filter);
       const ids = found.reverse().slice(offset, offset + limit);
