@@ -41,6 +41,8 @@ const checkpoint = (): { commit: string; step: string; spent_ms: number; left: s
   JSON.parse(rig.ledger.get('{test}:attempt:a-task:storage')?.checkpoint ?? 'null');
 const show = (commit: string | null, path: string) => rig.git('show', `${commit}:${path}`);
 const evidence = ({ evidence: at }: Finished, path: string) => readEvidence({ hub: rig.hub, ref: at?.ref ?? '', path });
+/** The processes of this rig's agents: a test of another run on this machine has agents of the same task. */
+const agents = () => listMarked().filter(({ mark, home }) => home === rig.home && mark.startsWith(`{test}.${taskId}.`));
 const workspaces = () => {
   const folder = join(rig.home, 'workspaces', taskId);
   return existsSync(folder) ? readdirSync(folder) : [];
@@ -98,7 +100,7 @@ describe('an attempt that finishes', () => {
     const { finished, seen } = await runShell('echo a > a.txt; setsid sleep 300 >/dev/null 2>&1 &');
     expect(finished.outcome).toBe('finished');
     expect(seen.events).toContainEqual(expect.objectContaining({ text: expect.stringContaining('left running') }));
-    expect(listMarked().filter(({ mark }) => mark.startsWith(`{test}.${taskId}.`))).toEqual([]);
+    expect(agents()).toEqual([]);
   });
 
   test('leaves out what set-up made, unless the agent changed it', async () => {
@@ -255,7 +257,7 @@ describe('an attempt that is stopped', () => {
     await delivery.until('written');
     delivery.stop();
     expect(await outcome).toEqual({ is: 'give_back', why: 'stopped' });
-    expect(listMarked().filter(({ mark }) => mark.startsWith(`{test}.${taskId}.`))).toEqual([]);
+    expect(agents()).toEqual([]);
     expect(show(checkpoint()?.commit ?? null, 'half.txt')).toBe('half');
     expect(workspaces()).toEqual([]);
     const { finished } = await runShell('cp half.txt whole.txt');
@@ -278,7 +280,7 @@ describe('an attempt that is stopped', () => {
     expect(await outcome).toMatchObject({ code });
     expect(rig.git('for-each-ref')).toBe(before);
     expect(checkpoint()).toBeNull();
-    expect(listMarked().filter(({ mark }) => mark.startsWith(`{test}.${taskId}.`))).toEqual([]);
+    expect(agents()).toEqual([]);
   });
 
   test('has saved its work on a time before that', async () => {
