@@ -214,3 +214,16 @@ test('tests written first excuse a chain that ends in them, and none in which so
   expect(stopped.says).toContain('`node --test unit`, then `node --test e2e`');
   expect(stopped.says).toContain('mark them as to be done, or to be skipped');
 });
+
+test('where tests are missing beside those that failed before, the author is told which is which', () => {
+  const before = red(['old'], { tests: counts(9, 1) });
+  const fewer = red(['old'], { tests: counts(4, 1) });
+  const judgedSo = judged([fewer], [before]);
+  expect(judgedSo).toMatchObject({ verdict: 'failed', stillRed: [], checks: [{ failing_before: true }] });
+  expect(judgedSo.says).toContain('"tests" ran 5 tests, 10 before. Bring back the tests that are missing or skipped.');
+  expect(judgedSo.says).toContain('"tests" failed on the commit before, too: old.');
+  expect(judgedSo.says).not.toContain('mark them as to be done');
+  const waiting = judged([red(['new'], { tests: counts(4, 1) })], [before], { allowedRed: ['new'] });
+  expect(waiting).toMatchObject({ verdict: 'failed', stillRed: [] });
+  expect(waiting.says).toContain('mark them as to be done, or to be skipped');
+});

@@ -131,7 +131,10 @@ const ruleFailed = (check: Check, before: Check | undefined, evidence: Evidence)
   if (!fewer) return ruling;
   // What failed comes first: a suite of several parts stops at it, so that fewer tests may be all its doing.
   if (ruling.is === 'blamed') return { ...ruling, alarm: fewer.alarm ?? '' };
-  return { ...fewer, check, says: `${fewer.says} ${keepsOthers} ${describe(check, check.failing)}` };
+  // What is excused is said to be so: its author would mend what failed before, or waits for its code.
+  const may = ruling.stillRed?.length ? ` ${keepsOthers}` : '';
+  const excused = ruling.alarm ?? describe(check, check.failing);
+  return { ...fewer, check: ruling.check, says: `${fewer.says}${may} ${excused}` };
 };
 
 const ruleByNames = (check: Check, before: Check | undefined, evidence: Evidence): Ruling => {
