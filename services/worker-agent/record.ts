@@ -68,6 +68,7 @@ const openRecord = async (order: Order, found: AttemptView, tools: Tools): Promi
   const { keys, claim } = tools;
   const { attempt } = order;
   let { revision } = found;
+  let known = found.checkpoint?.commit ?? null;
   let turn: Promise<unknown> = Promise.resolve();
   const write = (parts: Parts): LedgerWrite[] => writeAttempt(keys, order.task_id, order.subtask_id, revision, parts);
   /** The revision as it stands, if the document is still ours: an answer that got lost may hide a write of our own. */
@@ -76,12 +77,12 @@ const openRecord = async (order: Order, found: AttemptView, tools: Tools): Promi
     if (now.running?.token === claim.token) revision = now.revision;
     return now.running?.token === claim.token;
   };
-  const keep = async (parts: Parts): Promise<void> => {
+  const keep = async (parts: Parts, isProgress = false): Promise<void> => {
     try {
-      await tools.checkpoint(write(parts));
+      await tools.checkpoint(write(parts), isProgress);
     } catch (thrown) {
       if (!isFailure(thrown, 'TRANSITION_ILLEGAL') || !(await look())) throw thrown;
-      await tools.checkpoint(write(parts));
+      await tools.checkpoint(write(parts), isProgress);
     }
     revision += 1;
   };
@@ -90,7 +91,11 @@ const openRecord = async (order: Order, found: AttemptView, tools: Tools): Promi
   return {
     before: found.checkpoint,
     save: (saved) => {
-      const kept = turn.then(() => keep({ checkpoint: { attempt, token: claim.token, at: at(), ...saved } }));
+      const checkpoint = { attempt, token: claim.token, at: at(), ...saved };
+      // Only work that nobody had saved yet is progress; an attempt that was merely begun anew is not.
+      const isProgress = saved.commit !== null && saved.commit !== known;
+      known = saved.commit ?? known;
+      const kept = turn.then(() => keep({ checkpoint }, isProgress));
       turn = kept.catch(() => undefined);
       return kept;
     },

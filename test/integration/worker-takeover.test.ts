@@ -227,3 +227,26 @@ test('rule 21: a worker that is cut off for too long saves and ends its agents, 
   await isQuiet(shop);
   expect(await shop.finished()).toHaveLength(1);
 }, 60_000);
+
+test('rule 6: an agent that costs its worker the life each time runs alone the third time, and then no more', async () => {
+  const shop = await openShop();
+  const hang = { ...settings, NEXUS_AGENT_COMMAND: 'echo here I am; sleep 300' };
+  const workers: WorkerProcess[] = [];
+  for (let at = 0; at < 4; at += 1) workers.push(await shop.start(shop.newHome(), hang));
+  await shop.dispatch([{}]);
+  const killed = new Set<WorkerProcess>();
+  while (killed.size < 3) {
+    const holder = await eventually(
+      'somebody runs it',
+      () => workers.find((worker) => !killed.has(worker) && agentsOf(shop, worker).length > 0),
+      60_000,
+    );
+    holder.child.kill('SIGKILL');
+    killed.add(holder);
+    await eventually('its agent ended with it', () => agentsOf(shop, holder).length === 0);
+  }
+  const finished = await onlyFinished(shop);
+  expect(finished).toMatchObject({ outcome: 'lost', code: 'POISON' });
+  expect(finished.says).toContain('3 processes');
+  expect(shop.agents()).toEqual([]);
+});

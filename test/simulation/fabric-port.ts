@@ -23,7 +23,7 @@ export type Claim = Pick<Row, 'inbox' | 'id' | 'deliveries'>;
 export type Outgoing = { inbox: string; json: Body; id: string; delayMs: number | null };
 
 export type Ending =
-  | { end: 'done' | 'keep' | 'nobody' }
+  | { end: 'done' | 'keep' | 'saved' | 'nobody' }
   | { end: 'park'; id: string; json: Body; delayMs: number }
   | { end: 'dead'; id: string; json: Body };
 

@@ -78,9 +78,10 @@ const carryOut = (fabric: Fabric, one: Settlement): void => {
     state.deaths.delete(`${name}|alone`);
     return;
   }
+  if (ending.end === 'keep') return;
   state.deaths.delete(name);
   state.deaths.delete(`${name}|alone`);
-  if (ending.end === 'keep') return;
+  if (ending.end === 'saved') return;
   inbox.entries.delete(one.entryId);
   inbox.pending.delete(one.entryId);
   witness?.left('inbox', body, ending.end === 'done' ? 'ended' : 'moved');

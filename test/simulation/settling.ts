@@ -98,7 +98,7 @@ const send = (world: World, process: Process, job: Job, end: End): string => {
 /** A checkpoint in the middle of a delivery; false: the claim is lost. */
 export const checkpoint = (world: World, process: Process, job: Job, write: readonly Write[]): boolean => {
   const { inbox, id: entryId, deliveries } = job.row;
-  const settlement = { inbox, entryId, deliveries, epoch: null, ending: { end: 'keep' } as const, write, publish: [] };
+  const settlement = { inbox, entryId, deliveries, epoch: null, ending: { end: 'saved' } as const, write, publish: [] };
   const said = world.settle(process, job, settlement);
   assert(said === 'ok' || said === 'lost' || said === 'moved', `a checkpoint was answered ${said}`);
   return said !== 'lost';

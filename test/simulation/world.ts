@@ -209,7 +209,7 @@ export class World {
       });
       const late = settlement.epoch !== null && settlement.epoch !== this.fabric.state.epoch;
       assert(!late, `${job.mail.id} was settled by work of an older epoch`);
-      if (settlement.ending.end !== 'keep') this.claims.ended(job.row);
+      if (settlement.ending.end !== 'keep' && settlement.ending.end !== 'saved') this.claims.ended(job.row);
     }
     if (said === 'lost') this.claims.lost(process.name, job.row);
     return said;

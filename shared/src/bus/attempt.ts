@@ -230,8 +230,8 @@ export class Attempt {
   }
 
   /** Ledger writes in the middle of a delivery; valid under any epoch as long as the claim is (rule 17). */
-  async checkpoint(write: LedgerWrite[]): Promise<void> {
-    const settled = await this.#send({ end: 'keep' }, write, [], null, '');
+  async checkpoint(write: LedgerWrite[], isProgress = false): Promise<void> {
+    const settled = await this.#send({ end: isProgress ? 'saved' : 'keep' }, write, [], null, '');
     if (settled === 'ok') return;
     if (settled === 'moved')
       throw fail('TRANSITION_ILLEGAL', {

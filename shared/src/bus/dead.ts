@@ -113,9 +113,9 @@ export const makeDeadLetters = (options: Options): DeadLetters => {
   return {
     list: async ({ limit = 100, offset = 0, filter = {} } = {}) => {
       if (Object.values(filter).every((value) => value === undefined)) {
-        // Of one moment: a page that does not fit its total would look like letters that are gone.
+        // In one go: a page that does not fit its total would look like letters that are gone.
         const read = redis
-          .multi()
+          .pipeline()
           .zrevrange(keys.deadOrder, offset, offset + limit - 1)
           .zcard(keys.deadOrder);
         const [ids, total] = ((await read.exec()) ?? []).map(([error, value]) => {

@@ -36,8 +36,11 @@ export type HandlerTools = {
   keys: Keys;
   /** Before anything is spawned (rule 20): throws CLAIM_LOST, STOPPED or TASK_ENDED; publishes in the same step. */
   begin(publish?: FollowUp[]): Promise<void>;
-  /** Writes the ledger in the middle of a delivery, guarded by the claim, under any epoch. Throws CLAIM_LOST. */
-  checkpoint(write: LedgerWrite[]): Promise<void>;
+  /**
+   * Writes the ledger in the middle of a delivery, guarded by the claim, under any epoch; progress forgets the
+   * deaths of its entry (rule 6). Throws CLAIM_LOST.
+   */
+  checkpoint(write: LedgerWrite[], isProgress?: boolean): Promise<void>;
   /** Tells observers; never waits, may be dropped when flooded. */
   tell(event: LiveEvent): void;
 };
@@ -89,7 +92,7 @@ export class DeliveryTools {
   }
 
   get checkpoint(): HandlerTools['checkpoint'] {
-    return (write) => this.#attempt.checkpoint(write);
+    return (write, isProgress) => this.#attempt.checkpoint(write, isProgress);
   }
 }
 

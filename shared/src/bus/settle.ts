@@ -22,7 +22,7 @@ export type Outgoing = { inbox: string; json: string; short: string; id: string;
 
 /** How a delivery ends, in the script's words. */
 export type Ending =
-  | { end: 'done' | 'keep' | 'nobody' }
+  | { end: 'done' | 'keep' | 'saved' | 'nobody' }
   | { end: 'park'; id: string; json: string; delayMs: number }
   | { end: 'dead'; id: string; json: string };
 

@@ -36,7 +36,7 @@ const write: fc.Arbitrary<Write> = fc.oneof(
   fc.record({ op: fc.constant('remove' as const), key: fc.oneof(document, index) }),
   fc.record({ op: fc.constant('unset' as const), key: fc.constant('control'), field: fc.constant('task:t') }),
 );
-const ending = fc.constantFrom('done', 'done', 'keep', 'nobody', 'park', 'dead');
+const ending = fc.constantFrom('done', 'done', 'keep', 'saved', 'nobody', 'park', 'dead');
 const word = fc.constantFrom('STOP_ALL', 'PAUSE_ALL', 'RESUME_ALL', 'RESUME_ALL', 'DRAIN');
 const scope = fc.constantFrom('', '', 'task:t', 'agent:a', 'service:finalizer', 'instance:A');
 
@@ -183,6 +183,6 @@ const settlement = (claim: Row, of: Settling, at: number, place: number, ids: st
       ? ({ end: 'park', id, json: `again ${id}`, delayMs: later(of.delayMs, at) } as const)
       : of.ending === 'dead'
         ? ({ end: 'dead', id, json: `letter ${id}` } as const)
-        : ({ end: of.ending as 'done' | 'keep' | 'nobody' } as const);
+        : ({ end: of.ending as 'done' | 'keep' | 'saved' | 'nobody' } as const);
   return settlementOf(claim, { ending: end, epoch: of.guarded, write: of.write, publish });
 };

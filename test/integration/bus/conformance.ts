@@ -157,20 +157,25 @@ const takeovers = (rule: Rule): void => {
     expect(await fabric.bury(group, 'A', '2')).toBe(1);
     expect((await fabric.look()).beats).toEqual({});
   });
-  rule('rule 6: deaths are counted, not deliveries; settling and a checkpoint forget them', async (fabric) => {
-    await say(fabric, 'm');
-    await takeOne(fabric, 'A');
-    await takeOne(fabric, 'B', { dead: ['A'] });
-    await fabric.pass(20_000);
-    expect(await takeOne(fabric, 'C', { lookForIdle: true })).toMatchObject({ deaths: 1, deliveries: 3 });
-    const row = await takeOne(fabric, 'D', { dead: ['C'] });
-    expect(row).toMatchObject({ deaths: 2, diedAlone: false });
-    expect(await fabric.begin({ ...beginOf('D', row, 0), alone: true })).toBe('ok');
-    const last = await takeOne(fabric, 'E', { dead: ['D'] });
-    expect(last).toMatchObject({ deaths: 3, diedAlone: true });
-    expect(await fabric.settle(group, 'E', [settlementOf(last, { ending: { end: 'keep' } })])).toEqual(['ok']);
-    expect((await fabric.look()).deaths).toEqual({});
-  });
+  rule(
+    'rule 6: deaths are counted, not deliveries; settling and new work that was saved forget them',
+    async (fabric) => {
+      await say(fabric, 'm');
+      await takeOne(fabric, 'A');
+      await takeOne(fabric, 'B', { dead: ['A'] });
+      await fabric.pass(20_000);
+      expect(await takeOne(fabric, 'C', { lookForIdle: true })).toMatchObject({ deaths: 1, deliveries: 3 });
+      const row = await takeOne(fabric, 'D', { dead: ['C'] });
+      expect(row).toMatchObject({ deaths: 2, diedAlone: false });
+      expect(await fabric.begin({ ...beginOf('D', row, 0), alone: true })).toBe('ok');
+      const last = await takeOne(fabric, 'E', { dead: ['D'] });
+      expect(last).toMatchObject({ deaths: 3, diedAlone: true });
+      expect(await fabric.settle(group, 'E', [settlementOf(last, { ending: { end: 'keep' } })])).toEqual(['ok']);
+      expect((await fabric.look()).deaths).not.toEqual({});
+      expect(await fabric.settle(group, 'E', [settlementOf(last, { ending: { end: 'saved' } })])).toEqual(['ok']);
+      expect((await fabric.look()).deaths).toEqual({});
+    },
+  );
   rule('rule 6: given back by who ran alone, the deaths stay and the mark of being alone goes', async (fabric) => {
     await say(fabric, 'm');
     await takeOne(fabric, 'A');

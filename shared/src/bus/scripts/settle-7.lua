@@ -5,7 +5,8 @@
 -- ARGV: group, consumer, journal length, number of sets; then for each set of entries that have these in common:
 --   inbox, epoch or '' where any will do, deliveries, number of entries; then for each entry:
 --   id, journal line or '', end, and what belongs to it:
---   end:   'done' | 'keep' | 'nobody' | 'park' id json delay | 'dead' id json | 'more' end (one of the first three)
+--   end:   'done' | 'keep' | 'saved' | 'nobody' | 'park' id json delay | 'dead' id json | 'more' end (one of the
+--          first four). 'saved' is as 'keep', and what it saved is new: the deaths of its entry are forgotten.
 --   after 'more', 'park' and 'dead':
 --   number of writes, writes*, number of messages,
 --   (inbox, json, text for the journal or '', '' or delay in ms .. ' ' .. id)*
@@ -85,7 +86,7 @@ local function check(at, inbox, held, wanted, deliveries)
   end
   at = at + 3
   local plan = { inbox, id, line, ending }
-  if ending ~= 'done' and ending ~= 'keep' and ending ~= 'nobody' then
+  if ending ~= 'done' and ending ~= 'keep' and ending ~= 'saved' and ending ~= 'nobody' then
     if ending == 'more' then
       plan[4] = ARGV[at]
       at = at + 1
@@ -218,11 +219,11 @@ for p = 1, planned do
     call('XCLAIM', inbox, group, 'nobody', 0, id, 'JUSTID')
     if deaths then call('HDEL', KEYS[7], inbox .. '|' .. id .. '|alone') end
   end
-  if ending ~= 'keep' and ending ~= 'nobody' then
+  if ending ~= 'keep' and ending ~= 'saved' and ending ~= 'nobody' then
     local ids = ended[inbox]
     if ids then ids[#ids + 1] = id else ended[inbox] = { id } end
   end
-  if deaths and ending ~= 'nobody' then
+  if deaths and ending ~= 'keep' and ending ~= 'nobody' then
     call('HDEL', KEYS[7], inbox .. '|' .. id, inbox .. '|' .. id .. '|alone')
   end
 end
