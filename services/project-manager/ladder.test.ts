@@ -103,17 +103,40 @@ test('where the setting allows none, there is no other agent', () => {
 
 test('what no retry can mend skips the retries, and another runtime comes before another agent', () => {
   const game = failing({ runtimes: ['claude-code', 'command'], rules: { otherAgentsMax: 2 } });
-  game.fail('build', { code: 'COMMAND_MISSING', runtime: 'claude-code' });
+  game.fail('build', { code: 'ROLE_UNKNOWN', runtime: 'claude-code' });
   expect(game.part('build')).toMatchObject({
     ...{ state: 'ready', agent_id: 'builder', other_runtime: 'command', step: 'other_runtime' },
     ...{ ladder: { retries: 0, agents: 1, plans: 0 }, tried: { runtimes: ['claude-code'] } },
   });
   expect(game.last('subtask.dispatched').runtime).toBe('command');
-  game.fail('build', { code: 'COMMAND_MISSING', runtime: 'command' });
+  game.fail('build', { code: 'ROLE_UNKNOWN', runtime: 'command' });
   expect(game.part('build')).toMatchObject({ agent_id: 'tester', step: 'other_agent' });
-  game.fail('build', { code: 'COMMAND_MISSING', runtime: 'command' });
-  // Smaller subtasks would miss the same command.
+  game.fail('build', { code: 'ROLE_UNKNOWN', runtime: 'command' });
   expect(game.last('escalation.raised')).toMatchObject({ may_plan: false, attempts: 3 });
+});
+
+test.each(['NO_RUNTIME', 'RUNTIME_UNKNOWN', 'AGENT_COMMAND_MISSING', 'COMMAND_MISSING'])(
+  '%s, which every agent would meet, is tried with another usable runtime, and else with nothing',
+  (code) => {
+    const game = failing({ runtimes: ['claude-code', 'command'], rules: { otherAgentsMax: 9 } });
+    game.fail('build', { code, runtime: 'claude-code' });
+    expect(game.part('build')).toMatchObject({ other_runtime: 'command', agent_id: 'builder' });
+    game.fail('build', { code, runtime: 'command' });
+    expect(game.part('build')).toMatchObject({ state: 'parked', agent_id: 'builder', attempt: 2 });
+    expect(game.last('escalation.raised')).toMatchObject({ may_plan: false, attempts: 2 });
+    const alone = failing({ rules: { otherAgentsMax: 9 } });
+    alone.fail('build', { code });
+    expect(alone.last('escalation.raised')).toMatchObject({ may_plan: false, attempts: 1 });
+  },
+);
+
+test('a set-up that fails is tried again, and then is a person’s: no agent and no runtime mends it', () => {
+  const game = failing({ runtimes: ['claude-code', 'command'], rules: { retries: 1, otherAgentsMax: 9 } });
+  game.fail('build', { code: 'WORKSPACE_SETUP', runtime: 'command' });
+  expect(game.part('build')).toMatchObject({ step: 'retry', attempt: 2 });
+  game.fail('build', { code: 'WORKSPACE_SETUP', runtime: 'command' });
+  expect(game.part('build')).toMatchObject({ state: 'parked', agent_id: 'builder', other_runtime: null });
+  expect(game.last('escalation.raised')).toMatchObject({ may_plan: false, attempts: 2 });
 });
 
 test('where no other agent can do it, another usable runtime is tried, unless somebody asked for one', () => {

@@ -6,11 +6,12 @@
  *          ├ an agent is left that has not failed at it, or a runtime → ready, with that
  *          └ else → parked without a time, and the orchestrator is asked: `escalation.ts` takes its answer
  *
+ * What every agent would meet alike is not tried with another one: it goes to another runtime, or to a person at once.
  * What a gate sends back too often begins at the second rung; what is nobody's fault (the gate itself is broken,
  * a merge cannot be made) at the third, and no new plan is asked for. Another agent or runtime has one attempt:
  * whoever wants more raises the number of retries.
  */
-import { errorTable } from '@nexus/shared/errors';
+import { type ErrorCode, errorTable } from '@nexus/shared/errors';
 import type { HandOver, Subtask } from '@nexus/shared/messages/domain';
 import { makeReady } from './dispatch.ts';
 import type { Draft } from './draft.ts';
@@ -26,6 +27,16 @@ const permanent = new Set<string>(
 );
 /** What is wrong with the request itself: nobody mends that by trying it again, no person either. */
 const hopeless = new Set(['SCENARIO_INVALID', 'REQUEST_INVALID']);
+
+/** Failures that every agent would meet alike: what can mend them, beside the retries where these make sense. */
+const mendedBy = new Map<string, 'another runtime' | 'a person'>([
+  ['NO_RUNTIME', 'another runtime'],
+  ['RUNTIME_UNKNOWN', 'another runtime'],
+  ['AGENT_COMMAND_MISSING', 'another runtime'],
+  ['COMMAND_MISSING', 'another runtime'],
+  // It fails before there is an agent, and with every runtime.
+  ['WORKSPACE_SETUP', 'a person'],
+] satisfies [ErrorCode, 'another runtime' | 'a person'][]);
 
 /** An attempt has failed: the first rung that is left. */
 export const climb = (draft: Draft, part: Subtask, failure: Failure): void => {
@@ -47,7 +58,8 @@ export const climbHigher = (draft: Draft, part: Subtask, failure: Failure): void
   const other = part.ladder.agents < draft.rules.otherAgentsMax ? anotherWay(draft, part, tried, failure.code) : null;
   draft.change(part.id, { tried });
   if (other === null) {
-    const mayPlan = !part.grows && !permanent.has(failure.code ?? '');
+    // Smaller subtasks would meet the same.
+    const mayPlan = !part.grows && !permanent.has(failure.code ?? '') && !mendedBy.has(failure.code ?? '');
     escalate(draft, part, failure, mayPlan);
     return;
   }
@@ -93,7 +105,7 @@ export const park = (draft: Draft, id: string, delayMs: number, fields: Partial<
   );
 };
 
-/** Where an attempt cannot even begin, another runtime helps rather than another agent. */
+/** Where an attempt cannot even begin, another runtime helps rather than another agent; or neither does. */
 const anotherWay = (
   draft: Draft,
   part: Subtask,
@@ -102,6 +114,8 @@ const anotherWay = (
 ): Partial<Subtask> | null => {
   const agent = () => anotherAgent(draft, part, tried);
   const runtime = () => anotherRuntime(draft, part, tried);
+  const mend = mendedBy.get(code ?? '');
+  if (mend !== undefined) return mend === 'another runtime' ? runtime() : null;
   return permanent.has(code ?? '') ? (runtime() ?? agent()) : (agent() ?? runtime());
 };
 
