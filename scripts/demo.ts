@@ -10,7 +10,8 @@
  *
  * Every service runs as a process of its own, on a fabric of its own; only the agents' minds are scripted
  * (scripts/rehearsal). The result is then proven from outside: cloned, tested, started, used. Exit code 0
- * only if the task was completed and the proof holds; 130 after Ctrl-C. Everything that was started is ended.
+ * only if the task was completed and the proof holds; 78 for a wrong setting; 130 after Ctrl-C. Everything that was
+ * started is ended. What was built lies in a folder of its own in NEXUS_HOME, which it names.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -18,8 +19,10 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { eraseFabric } from '@nexus/shared/bus';
 import { type Client, openClient, type TaskDetail } from '@nexus/shared/client';
+import { makeshiftWarning } from '@nexus/shared/config';
+import { readConfig } from '../services/cli/config.ts';
 import { builtLines, endLines, localPath, summaryOf } from '../services/cli/end-state.ts';
-import { toFailure } from '../services/cli/exit-codes.ts';
+import { exitCodes, toFailure } from '../services/cli/exit-codes.ts';
 import { failureLog } from '../services/cli/failure-log.ts';
 import { type Fleet, howEnded, launchFleet, waitForWorkers } from '../services/cli/fleet.ts';
 import { followTask } from '../services/cli/follow.ts';
@@ -52,8 +55,11 @@ const say = (...lines: string[]) => {
 
 const main = async (signal: AbortSignal): Promise<number> => {
   const name = `demo-${randomBytes(3).toString('hex')}`;
-  const home = join(root, '.nexus', name);
-  tidyUp(3);
+  const homes = readConfig().home;
+  const home = join(homes, name);
+  const warning = makeshiftWarning(home);
+  if (warning) say(warning);
+  tidyUp(homes, 3);
   const token = randomBytes(24).toString('base64url');
   const fleet = await startFleet(name, home, token, signal);
   try {
@@ -104,8 +110,7 @@ const end = async (fleet: Fleet, name: string): Promise<void> => {
 };
 
 /** Homes of earlier demos hold their results; only the newest few are kept. */
-const tidyUp = (kept: number): void => {
-  const homes = join(root, '.nexus');
+const tidyUp = (homes: string, kept: number): void => {
   mkdirSync(homes, { recursive: true });
   const old = readdirSync(homes, { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && entry.name.startsWith('demo-'))
@@ -206,6 +211,6 @@ try {
     if (failure.exit === 'unexpected') process.stderr.write(`${(error as Error).stack}\n`);
   }
   if (options.json) process.stdout.write(`${JSON.stringify(nothing(failure.code, failure.message))}\n`);
-  process.exitCode = 1;
+  process.exitCode = failure.exit === 'config' ? exitCodes.config.code : 1;
 }
 if (ending.signal.aborted) process.exitCode = ending.signal.reason === 'SIGINT' ? 130 : 143;

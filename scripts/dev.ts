@@ -47,6 +47,7 @@ const main = async (signal: AbortSignal): Promise<void> => {
     writeFleet(config.home, fleet.state);
     fleet.onDeath((ended) => console.log(paint('red', `${ended.name} ended ${howEnded(ended)}`)));
     console.log(paint('green', `up: ${fleet.state.url}, documentation at ${fleet.state.url}/api/docs; Ctrl-C ends it`));
+    console.log(`everything is kept in ${config.home}`);
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     const killed = await fleet.stop();
     if (killed.length > 0) console.log(paint('red', `killed, because they did not drain: ${killed.join(', ')}`));

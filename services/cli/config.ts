@@ -26,11 +26,6 @@ export const cliConfig = defineConfig({
     'The bearer token of the API. Left out: `nexus` reads the one that was made once from Redis.',
     { secret: true },
   ),
-  home: setting(
-    'NEXUS_HOME',
-    is.optionalText,
-    'The folder for hubs, clones, logs and caches. Left out: `nexus` uses .nexus in its own installation.',
-  ),
   port: setting('NEXUS_PORT', is.port, 'The port of the gateway that `nexus up` starts.', { default: '8080' }),
   host: setting('NEXUS_HOST', is.text, 'The address of the gateway that `nexus up` starts.', { default: '127.0.0.1' }),
   workers: setting('NEXUS_WORKERS', is.count(1, 64), 'How many workers `nexus up` starts.', { default: '1' }),
@@ -40,12 +35,11 @@ export const cliConfig = defineConfig({
   terminal: setting('TERM', is.optionalText, 'The kind of terminal; on `dumb` nothing is redrawn.'),
 });
 
-export type CliConfig = Omit<ConfigOf<typeof cliConfig>, 'home'> & { home: string; fabric: FabricConfig };
+export type CliConfig = ConfigOf<typeof cliConfig> & { home: string; fabric: FabricConfig };
 
-/** Reads the settings; throws `CONFIG_INVALID` with every problem. The home is absolute, wherever one stands. */
+/** Reads the settings; throws `CONFIG_INVALID` with every problem. */
 export const readConfig = (environment?: Environment): CliConfig => {
   // Together, so that all problems are told at once; where both declare one, the command line's own counts.
   const own = loadConfig({ ...fabricConfig, ...cliConfig }, environment);
-  const home = resolve(own.home ?? `${projectRoot}/.nexus`);
-  return { ...own, home, fabric: { ...own, home } };
+  return { ...own, fabric: own };
 };

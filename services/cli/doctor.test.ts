@@ -1,10 +1,15 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { ClientProblem, type System } from '@nexus/shared/client';
+import { defaultHome } from '@nexus/shared/config';
 import type { Presence } from '@nexus/shared/messages/domain';
 import { expect, test } from 'vitest';
+import { openHome } from '../../test/tools/cli.ts';
 import {
   diskFinding,
   gatewayFinding,
   gitFinding,
+  homeFinding,
   letterFinding,
   nodeFinding,
   presenceFindings,
@@ -48,6 +53,16 @@ test('node, git and disk each have a line that says what mends it', () => {
   expect(gitFinding('2.20.1').state).toBe('fail');
   expect(gitFinding('').state).toBe('fail');
   expect([100, 1000, 90_000].map((mb) => diskFinding('/home', mb).state)).toEqual(['fail', 'warn', 'ok']);
+});
+
+test('the home is named; below a node_modules it is a failure, among temporary files a warning', () => {
+  const home = openHome();
+  expect(homeFinding(home)).toMatchObject({ state: 'ok', says: home });
+  expect(homeFinding(defaultHome({ HOME: join(home, 'missing') }))).toMatchObject({ name: 'home', state: 'warn' });
+  mkdirSync(join(home, 'node_modules'));
+  const below = homeFinding(join(home, 'state'));
+  expect(below).toMatchObject({ state: 'fail', mend: expect.stringContaining('NEXUS_HOME') });
+  expect(below.says).toContain('node_modules');
 });
 
 const at = (seconds: number) => new Date(Date.UTC(2027, 0, 1) + seconds * 1000).toISOString();

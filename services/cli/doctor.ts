@@ -10,7 +10,7 @@ import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { describeServer, type ServerDescription } from '@nexus/shared/bus';
 import { type Client, ClientProblem, openClient, type System } from '@nexus/shared/client';
-import type { FabricConfig } from '@nexus/shared/config';
+import { type FabricConfig, makeshiftWarning, modulesAbove } from '@nexus/shared/config';
 import { type Presence, serviceName } from '@nexus/shared/messages/domain';
 import { run } from '@nexus/shared/process';
 import type { CliConfig } from './config.ts';
@@ -31,7 +31,16 @@ export const examine = async (tools: Tools): Promise<Finding[]> => {
     lookAtDisk(config.home),
   ]);
   const fleet = await lookAtFleet(tools, redis.state !== 'fail');
-  return [nodeFinding(process.versions.node), git, redis, disk, docker, ...diedHere(config), ...fleet];
+  return [
+    nodeFinding(process.versions.node),
+    git,
+    redis,
+    homeFinding(config.home),
+    disk,
+    docker,
+    ...diedHere(config),
+    ...fleet,
+  ];
 };
 
 // --- this machine ------------------------------------------------------------------------------
@@ -73,6 +82,14 @@ const outputOf = async (command: [string, ...string[]]): Promise<string> => {
   } catch {
     return '';
   }
+};
+
+/** Where everything is kept: above it there may be no packages, and it should outlive a restart. */
+export const homeFinding = (home: string): Finding => {
+  const modules = modulesAbove(home);
+  const mend = 'set NEXUS_HOME to a folder of yours with no node_modules above it';
+  if (modules !== null) return bad('home', `${home} lies below ${modules}, whose packages checks would find`, mend);
+  return makeshiftWarning(home) ? warn('home', `${home} lies among temporary files`, mend) : ok('home', home);
 };
 
 const mb = 1024 * 1024;

@@ -52,11 +52,12 @@ export const toFailure = (thrown: unknown): CommandFailure => {
 };
 
 const exitOf = (error: AppError): Exit => {
-  if (error.code === 'CONFIG_INVALID') return 'config';
+  if (wrongSettings.includes(error.code)) return 'config';
   if (unavailable.includes(error.code)) return 'unavailable';
   return error.entry.http >= 400 && error.entry.http < 500 ? 'refused' : 'unexpected';
 };
 
+const wrongSettings: ErrorCode[] = ['CONFIG_INVALID', 'HOME_BELOW_MODULES'];
 const unavailable: ErrorCode[] = ['REDIS_UNREACHABLE', 'REDIS_UNFIT'];
 
 const ofProblem = (problem: ClientProblem): CommandFailure => {

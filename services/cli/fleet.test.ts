@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { serviceName } from '@nexus/shared/messages/domain';
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
-import type { CommandFailure } from './exit-codes.ts';
+import { type CommandFailure, toFailure } from './exit-codes.ts';
 import { endProcesses, type Fleet, type LaunchOptions, launchFleet } from './fleet.ts';
 import { type FleetProcess, lives } from './fleet-state.ts';
 import { identityOf } from './process-identity.ts';
@@ -51,6 +51,18 @@ const launch = async (more: Partial<LaunchOptions> = {}): Promise<Fleet> => {
   });
   return fleet;
 };
+
+test('HOME_BELOW_MODULES: a home below a node_modules is refused before anything is started', async () => {
+  mkdirSync(join(home, 'node_modules'));
+  const started = launch({ home: join(home, 'state') });
+  await expect(started).rejects.toMatchObject({ code: 'HOME_BELOW_MODULES' });
+  expect(toFailure(await started.catch((error) => error))).toMatchObject({
+    exit: 'config',
+    message: expect.stringContaining(join(home, 'node_modules')),
+    advice: [expect.stringContaining('NEXUS_HOME')],
+  });
+  expect(existsSync(join(home, 'state'))).toBe(false);
+});
 
 const logOf = ({ log }: FleetProcess): string => readFileSync(log, 'utf8');
 

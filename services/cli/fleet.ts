@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import type { Client } from '@nexus/shared/client';
-import { inheritedEnvironment } from '@nexus/shared/config';
+import { demandApart, inheritedEnvironment } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { serviceName } from '@nexus/shared/messages/domain';
 import { codeCache, fillCodeCache } from './code-cache.ts';
@@ -55,8 +55,12 @@ export type Fleet = {
   stop(graceMs?: number): Promise<string[]>;
 };
 
-/** Starts a fleet and resolves when all of it is ready; if a part does not get there, all of it is ended again. */
+/**
+ * Starts a fleet and resolves when all of it is ready; if a part does not get there, all of it is ended again. Throws
+ * `HOME_BELOW_MODULES` before anything is started.
+ */
 export const launchFleet = async (options: LaunchOptions): Promise<Fleet> => {
+  demandApart(options.home);
   if (options.port !== 0) await demandFree(options.port);
   const logs = join(options.home, 'logs');
   mkdirSync(logs, { recursive: true });

@@ -24,7 +24,7 @@ const down = async ({ config, output }: Tools): Promise<Exit> => {
   const state = readFleet(config.home);
   if (state === null) {
     output.document({ ended: [], killed: [], died_before: [] });
-    output.say('No fleet was started here.');
+    output.say(`No fleet was started here (${config.home}).`);
     return 'ok';
   }
   const died = state.processes.filter((one) => !lives(one));

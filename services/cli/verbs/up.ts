@@ -1,5 +1,6 @@
 /** `nexus up`: a whole fleet on this machine, each service as a process of its own. */
 import { openClient } from '@nexus/shared/client';
+import { makeshiftWarning } from '@nexus/shared/config';
 import { type Command, InvalidArgumentError } from 'commander';
 import { fullCommand } from '../command-word.ts';
 import { CommandFailure, type Exit } from '../exit-codes.ts';
@@ -25,7 +26,8 @@ export const addUp = (program: Command, act: Act): void => {
     .addHelpText(
       'after',
       `
-Logs are in NEXUS_HOME/logs. \`nexus down\` ends what this started, and nothing else.
+What it keeps lies in NEXUS_HOME (where that is, it says), logs in NEXUS_HOME/logs.
+\`nexus down\` ends what this started, and nothing else.
 
 Examples:
   nexus up --workers 2 --agent-command "./my-agent --quiet"
@@ -38,6 +40,8 @@ const up = async (tools: Tools, options: Options): Promise<Exit | undefined> => 
   const { config, output } = tools;
   const before = readFleet(config.home);
   if (before?.processes.some(lives)) return tellRunning(tools, before, options);
+  const warning = makeshiftWarning(config.home);
+  if (warning) output.note(warning);
   const redis = await provideRedis(config);
   if (redis) output.note(`Redis started on 127.0.0.1:6379 (data in ${config.home}/redis)`);
   const fleet = await launchFleet({
@@ -81,7 +85,7 @@ const startedWith = ({ rehearsal, agentCommand }: Options): NonNullable<FleetSta
 const upLines = ({ url, processes }: FleetState, home: string): string[] => [
   `The fleet is up: ${processes.map(({ name }) => name).join(', ')}`,
   `  API   ${url}   (documentation: ${url}/api/docs)`,
-  `  logs  ${home}/logs`,
+  `  home  ${home}   (hubs, clones, caches, logs)`,
   '  next  nexus run "what you want done", nexus doctor, nexus down',
 ];
 

@@ -7,10 +7,13 @@
  * the declarations.
  */
 import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { fail } from '@nexus/shared/errors';
 import { z } from 'zod';
+import { defaultHome } from './home.ts';
 import { readRedisAddress } from './redis-address.ts';
 
+export { defaultHome, demandApart, makeshiftWarning, modulesAbove } from './home.ts';
 export { type RedisAddress, readRedisAddress } from './redis-address.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -20,12 +23,19 @@ export type Setting<T> = {
   schema: z.ZodType<T, unknown>;
   /** As a person would write it in the environment; undefined where the setting may be left out or must be given. */
   fallback: string | undefined;
+  /** The default where it depends on the machine; what it is, `says` tells. */
+  derived: ((environment: Environment) => string) | undefined;
   required: boolean;
   says: string;
   secret: boolean;
 };
 
-type SettingOptions = { default?: string; secret?: boolean; required?: boolean };
+type SettingOptions = {
+  default?: string;
+  derived?: (environment: Environment) => string;
+  secret?: boolean;
+  required?: boolean;
+};
 
 /** Declares one setting. `schema` reads the environment's text; `default` is written as that text. */
 export const setting = <T>(
@@ -38,6 +48,7 @@ export const setting = <T>(
   schema,
   says,
   fallback: options.default,
+  derived: options.derived,
   secret: options.secret ?? false,
   required: options.required ?? false,
 });
@@ -143,7 +154,7 @@ const textOf = (declared: Setting<unknown>, environment: Environment, problems: 
       problems.push(`${declared.name}_FILE cannot be read: ${(error as Error).message}`);
     }
   }
-  return declared.fallback;
+  return declared.derived?.(environment) ?? declared.fallback;
 };
 
 const problemOf = (declared: Setting<unknown>, text: string, error: z.ZodError): string => {
@@ -238,7 +249,13 @@ export const fabricConfig = defineConfig({
       default: 'control',
     },
   ),
-  home: setting('NEXUS_HOME', is.text, 'The folder for hubs, clones and caches.', { default: '.nexus' }),
+  home: setting(
+    'NEXUS_HOME',
+    z.string().transform((text) => resolve(text)),
+    'The folder for hubs, clones, logs and caches, with no `node_modules` in a folder above it. Left out: a folder ' +
+      'of this installation below $XDG_STATE_HOME/nexus, else below ~/.local/state/nexus.',
+    { derived: defaultHome },
+  ),
   hubs: setting(
     'NEXUS_HUBS',
     is.optionalText,

@@ -40,6 +40,12 @@ export const registry = {
     says: 'Port {port} on {host} is taken; set {setting} to a free one.',
     operator: 'Another process listens there: find it with `ss -ltnp`, or choose another port.',
   },
+  HOME_BELOW_MODULES: {
+    outcome: 'dead',
+    http: 500,
+    says: 'The home {home} lies below {modules}: agents and checks in it would find packages that are not their own.',
+    operator: 'Set NEXUS_HOME to a folder with no node_modules in any folder above it, or take that node_modules away.',
+  },
   NODE_TOO_OLD: {
     outcome: 'dead',
     http: 500,

@@ -1,6 +1,9 @@
 import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 
 const main = (service: string): string =>
   fileURLToPath(new URL(`../../../services/${service}/main.ts`, import.meta.url));
@@ -29,6 +32,17 @@ test('settings that are wrong only together are listed with the others, before R
   const { status, stderr } = start('gateway', { NEXUS_AUTH: 'off', NEXUS_HOST: '0.0.0.0', NEXUS_PORT: 'eighty' });
   expect(status).toBe(78);
   for (const name of ['NEXUS_PORT is "eighty"', 'NEXUS_AUTH is "off"']) expect(stderr).toContain(name);
+});
+
+test('HOME_BELOW_MODULES: a service whose clones would find packages above them exits 78 and names them', () => {
+  const above = mkdtempSync(join(tmpdir(), 'nexus-above-'));
+  onTestFinished(() => rmSync(above, { recursive: true }));
+  mkdirSync(join(above, 'node_modules'));
+  const { status, stderr } = start('worker-agent', { NEXUS_HOME: join(above, 'deep', 'home') });
+  expect(status).toBe(78);
+  expect(stderr).toContain('worker-agent cannot start (HOME_BELOW_MODULES)');
+  expect(stderr).toContain(join(above, 'node_modules'));
+  expect(stderr).toContain('Set NEXUS_HOME');
 });
 
 test('NODE_TOO_OLD: a service started with an older Node says so, and how it is started right', () => {

@@ -14,10 +14,12 @@ import {
   type ConfigDefinition,
   type ConfigOf,
   defineConfig,
+  demandApart,
   type FabricConfig,
   fabricConfig,
   is,
   loadConfig,
+  makeshiftWarning,
   setting,
 } from '@nexus/shared/config';
 import { type AppError, causesOf, fail, toAppError } from '@nexus/shared/errors';
@@ -135,7 +137,10 @@ const start = async <S extends ServiceName, C extends ConfigDefinition, T extend
   const declared = { ...fabricConfig, ...serviceConfig, ...definition.config };
   const config = loadConfig(declared, undefined, definition.check as Check) as ConfigOf<C & Shared>;
   const own = config as unknown as FabricConfig & ConfigOf<typeof serviceConfig>;
+  demandApart(own.home);
   const log = openLog(definition.name, own.logLevel);
+  const warning = makeshiftWarning(own.home);
+  if (warning) log.warn(warning);
   const meters = openMeters(definition.name);
   const limits = {
     journalMax: own.journalMax,
@@ -207,6 +212,7 @@ const explain = (name: string, error: AppError): never => {
   process.stderr.write(`${lines.join('\n')}\n`);
   const codes: Partial<Record<AppError['code'], number>> = {
     CONFIG_INVALID: exitCodes.configuration,
+    HOME_BELOW_MODULES: exitCodes.configuration,
     PORT_TAKEN: exitCodes.configuration,
     DEFINITION_INVALID: exitCodes.configuration,
     REDIS_UNREACHABLE: exitCodes.unavailable,
