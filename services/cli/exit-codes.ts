@@ -12,6 +12,10 @@ export const exitCodes = {
   },
   usage: { code: 2, says: 'a mistake in the command line' },
   refused: { code: 3, says: 'the fleet refused it, of many: one at least; the reason is printed' },
+  waiting: {
+    code: 4,
+    says: 'the task waits for a person; `run` ends so where no terminal follows it, and says what to type',
+  },
   unavailable: { code: 69, says: 'no gateway, no Redis or no worker answers' },
   unexpected: { code: 70, says: 'a mistake of ours' },
   config: { code: 78, says: 'a setting is wrong' },

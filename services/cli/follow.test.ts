@@ -1,6 +1,6 @@
 import { ClientProblem, type FleetEvent, type TaskDetail } from '@nexus/shared/client';
 import { expect, test } from 'vitest';
-import { type Following, followTask } from './follow.ts';
+import { type Following, followTask, waitsForPersonOnly } from './follow.ts';
 
 const taskAt = (status: string): TaskDetail => ({ task_id: 't-1', status, subtasks: [] }) as unknown as TaskDetail;
 const away = () =>
@@ -117,4 +117,48 @@ test('what the gateway refuses is thrown, not waited for', async () => {
     problems: undefined,
   });
   await expect(follow(clientOf([refused]))).rejects.toBe(refused);
+});
+
+test('what waits for a person is left only when nothing else goes on', async () => {
+  const waiting = (...states: string[]) => ({
+    status: 'waiting_for_person',
+    subtasks: states.map((state) => ({ state })),
+  });
+  const leaves = (...states: string[]) => waitsForPersonOnly(waiting(...states) as TaskDetail);
+  expect(leaves('merged', 'waiting_for_person', 'blocked')).toBe(true);
+  for (const state of ['ready', 'working', 'checking', 'merging', 'parked']) {
+    expect(leaves('waiting_for_person', state), state).toBe(false);
+  }
+  expect(waitsForPersonOnly(taskAt('in_progress'))).toBe(false);
+  const task = await follow(clientOf(['in_progress', 'waiting_for_person', 'completed']), {
+    leaves: waitsForPersonOnly,
+  });
+  expect(task.status).toBe('waiting_for_person');
+});
+
+test('events are heard from where they are asked for, and after a break from where it broke', async () => {
+  const asked: (string | undefined)[] = [];
+  async function* events({ after }: { after?: string | undefined } = {}): AsyncGenerator<FleetEvent> {
+    asked.push(after);
+    yield { id: '7-0', at: '', kind: 'settled', task_id: 't-1', body: {} };
+    throw new Error('broken');
+  }
+  const client = clientOf(['in_progress'], events);
+  const task = async () => taskAt(asked.length > 1 ? 'completed' : 'in_progress');
+  await follow({ ...client, task }, { after: '5-0' });
+  expect(asked).toEqual(['5-0', '7-0']);
+});
+
+test('a plan that goes back says why: it stands in what the next attempt is told', async () => {
+  const says = 'Your .nexus/plan.json cannot be used: it names no subtask.';
+  const client = clientOf(['in_progress', 'completed']);
+  const subtask = async () => ({ history: history.slice(0, 1), hand_over: { why: 'plan_invalid', says } }) as never;
+  const task = async () => {
+    client.looks += 1;
+    const plan = { id: 'plan', state: 'working', reason: null, sent_back: 0, failures: 0, plan_rejections: 1 };
+    return { ...taskAt(client.looks > 1 ? 'completed' : 'in_progress'), subtasks: [plan] } as unknown as TaskDetail;
+  };
+  const reasons: (string | null | undefined)[] = [];
+  await follow({ ...client, subtask, task }, { onView: ({ subtasks }) => reasons.push(subtasks[0]?.reason) });
+  expect(reasons).toEqual([says, says]);
 });

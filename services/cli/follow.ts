@@ -31,12 +31,19 @@ export type Following = {
   onTrouble(problem: string | null): void;
   pollMs?: number;
   patienceMs?: number;
+  /** Whether to leave a task that has not ended; left out, never. */
+  leaves?(task: TaskDetail): boolean;
+  /** The id of the event to begin behind; left out, only what comes from now on is heard. */
+  after?: string;
 };
 
 /** The body of an event of kind `event`, as the fabric's journal has it. */
 export type LiveEvent = { event: string; subtask_id?: string; attempt?: number; agent_id?: string; text?: string };
 
-/** Resolves with the task when it has ended. Throws what the gateway refuses, and when the signal aborts. */
+/**
+ * Resolves with the task when it has ended, or `leaves` says so. Throws what the gateway refuses, and when the signal
+ * aborts.
+ */
 export const followTask = async (options: Following): Promise<TaskDetail> => {
   const { client, taskId, signal, onView, pollMs = 1000 } = options;
   const notes = new Map<string, string>();
@@ -56,7 +63,7 @@ export const followTask = async (options: Following): Promise<TaskDetail> => {
       signal.throwIfAborted();
       task = await reasons.addTo(read);
       onView(task, notes);
-      if (hasEnded(read)) return read;
+      if (hasEnded(read) || options.leaves?.(read)) return read;
       await alarm.wait(pollMs, signal);
     }
   } finally {
@@ -67,6 +74,11 @@ export const followTask = async (options: Following): Promise<TaskDetail> => {
 
 export const hasEnded = ({ status }: Pick<TaskDetail, 'status'>): boolean =>
   status in taskTransitions && taskTransitions[status as TaskStatus].length === 0;
+
+/** True where nothing goes on until a person answers: what else there is to do has been done. */
+export const waitsForPersonOnly = ({ status, subtasks }: Pick<TaskDetail, 'status' | 'subtasks'>): boolean =>
+  status === 'waiting_for_person' && !subtasks.some(({ state }) => goingOn.includes(state));
+const goingOn: SubtaskShort['state'][] = ['ready', 'working', 'checking', 'merging', 'parked'];
 
 /** Reads the task, waiting for a gateway that is away: a second at a time, for as long as patience lasts. */
 const readTask = async (
@@ -101,8 +113,9 @@ const isAway = (error: unknown): error is ClientProblem =>
 /** Why subtasks are tried again: read from the history of each that was sent back or failed since the last look. */
 const openReasons = (client: Pick<Client, 'subtask'>) => {
   const known = new Map<string, { setbacks: number; says: string | null }>();
-  const learn = async (taskId: string, { id, sent_back, failures }: SubtaskShort): Promise<void> => {
-    const setbacks = sent_back + failures;
+  const learn = async (taskId: string, subtask: SubtaskShort): Promise<void> => {
+    const { id, sent_back, failures, plan_rejections = 0 } = subtask;
+    const setbacks = sent_back + failures + plan_rejections;
     if (setbacks === (known.get(id)?.setbacks ?? 0)) return;
     const detail = await client.subtask(taskId, id).catch(() => null);
     if (detail !== null) known.set(id, { setbacks, says: lastSetback(detail) });
@@ -116,17 +129,22 @@ const openReasons = (client: Pick<Client, 'subtask'>) => {
   };
 };
 
-/** What the last entry says that is neither a finished attempt nor a gate that was passed. */
-const lastSetback = ({ history }: Pick<SubtaskDetail, 'history'>): string | null =>
-  history.findLast(({ outcome }) => !['finished', 'gate_passed', 'gate_unproven'].includes(outcome))?.says ?? null;
+/**
+ * What the last entry says that is neither a finished attempt nor a gate that was passed. An attempt whose plan does
+ * not hold has finished all the same: that stands in what the next one is told.
+ */
+const lastSetback = ({ history, hand_over }: Pick<SubtaskDetail, 'history' | 'hand_over'>): string | null =>
+  (hand_over?.why === 'plan_invalid' ? hand_over.says : null) ??
+  history.findLast(({ outcome }) => !['finished', 'gate_passed', 'gate_unproven'].includes(outcome))?.says ??
+  null;
 
 /** Listens to events until the signal aborts; a stream that breaks is opened again where it ended. */
 const listen = async (
-  { client, taskId, onOutput }: Following,
+  { client, taskId, onOutput, after: begin }: Following,
   signal: AbortSignal,
   onEvent: (event: FleetEvent) => void,
 ): Promise<void> => {
-  for (let after: string | undefined; !signal.aborted; ) {
+  for (let after = begin; !signal.aborted; ) {
     try {
       for await (const event of client.events({ task: taskId, after, signal })) {
         after = event.id;

@@ -1,6 +1,7 @@
 /** The command line as a person types it, against a real HTTP server that answers as a gateway would. */
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { beforeEach, expect, test } from 'vitest';
 import { type Answer, gateway, openHome, runNexus } from '../../test/tools/cli.ts';
 import { exitCodes } from './exit-codes.ts';
@@ -9,7 +10,8 @@ let home: string;
 beforeEach(() => {
   home = openHome();
 });
-const nexus = (words: string[], url: string, more: { signal?: AbortSignal } = {}) => runNexus(home, words, url, more);
+const nexus = (words: string[], url: string, more: Parameters<typeof runNexus>[3] = {}) =>
+  runNexus(home, words, url, more);
 
 const nobody = 'http://127.0.0.1:1';
 const ended = {
@@ -216,6 +218,102 @@ test('help names every verb, examples, settings and exit codes', async () => {
   for (const { code: number } of Object.values(exitCodes)) expect(out).toContain(String(number));
   for (const verb of [...said, 'token', 'doctor'])
     expect((await nexus([verb, '--help'], nobody)).out).toMatch(/Example/);
+});
+
+const waits = {
+  subtask_id: 'page',
+  since: '2027-01-01T00:00:10Z',
+  until: '2027-01-08T00:00:10Z',
+  reason: 'Which colour?',
+};
+const waitingTask = { ...ended, status: 'waiting_for_person', ended_at: null, result: null, waiting: [waits] };
+/** A gateway whose task waits for a person at the first looks, and is completed then. */
+const waitingFirst = (looks: number): Answer => {
+  let looked = 0;
+  return (call, response) => {
+    if (call.method === 'POST' || call.path.startsWith('/api/events')) return submitting(call, response);
+    looked += 1;
+    response.end(JSON.stringify(looked > looks ? ended : waitingTask));
+  };
+};
+
+test('run without a terminal ends when its task waits for a person: what waits, and what answers it', async () => {
+  const { url } = await gateway(waitingFirst(Number.POSITIVE_INFINITY));
+  const { code, out } = await nexus(['run', 'x'], url);
+  expect(code).toBe(4);
+  expect(out).toContain('shop-abc123 waits for a person about page');
+  expect(out).toContain('Which colour?');
+  expect(out).toContain('nexus retry shop-abc123 --subtask page');
+
+  const json = await nexus(['run', 'x', '--json'], url);
+  expect(json.code).toBe(exitCodes.waiting.code);
+  expect(JSON.parse(json.out)).toMatchObject({ status: 'waiting_for_person', waiting: [{ subtask_id: 'page' }] });
+  expect(json.err).toContain('nexus retry shop-abc123 --subtask page');
+});
+
+test('run goes on following a task that waits for a person with --wait, and on a terminal', async () => {
+  const asked = await gateway(waitingFirst(2));
+  expect((await nexus(['run', 'x', '--wait'], asked.url)).code).toBe(0);
+  const watched = await gateway(waitingFirst(2));
+  const { code, out } = await nexus(['run', 'x'], watched.url, { terminal: { columns: 0, rows: 0 } });
+  expect(code).toBe(0);
+  // A terminal that tells no width is taken for one of the usual width.
+  expect(stripVTControlCharacters(out)).toContain('shop-abc123  waiting for person');
+});
+
+test('logs that follow begin with the task, and leave out what was shown from its evidence', async () => {
+  const said = (attempt: number, text: string) => ({
+    event: 'agent.output',
+    task_id: 'x',
+    subtask_id: 'page',
+    attempt,
+    text,
+  });
+  const evidence = { ref: 'refs/nexus/shop-abc123/evidence/page-1', path: 'output.log' };
+  const log = {
+    subtask_id: 'page',
+    title: 'The page',
+    agent_id: 'a',
+    evidence,
+    text: 'first try',
+    truncated: false,
+    says: '',
+  };
+  let heard = false;
+  const { url, calls, headers } = await gateway(({ path }, response) => {
+    if (path.includes('/logs')) {
+      response.end(JSON.stringify({ task_id: 'shop-abc123', logs: [log] }));
+      return;
+    }
+    if (!path.startsWith('/api/events')) {
+      response.end(JSON.stringify(heard ? ended : { ...ended, status: 'in_progress', ended_at: null }));
+      return;
+    }
+    const events = [said(1, 'first try'), said(2, 'second try')].map((body, at) => ({
+      id: `${at}-0`,
+      kind: 'event',
+      body,
+    }));
+    response.end(events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(''));
+    heard = true;
+  });
+  const { code, out } = await nexus(['logs', 'shop-abc123', '-f'], url);
+  expect(code).toBe(0);
+  expect(out.match(/first try/g)).toHaveLength(1);
+  expect(out).toContain('page | second try');
+  const began = Date.parse(ended.created_at);
+  const events = calls.findIndex(({ path }) => path.startsWith('/api/events'));
+  expect(headers[events]?.['last-event-id']).toBe(`${began - 60_000}-0`);
+});
+
+test('of an ended task without logs nobody is told to look while it runs', async () => {
+  let task: unknown = ended;
+  const { url } = await gateway(({ path }, response) => {
+    response.end(JSON.stringify(path.includes('/logs') ? { task_id: 'shop-abc123', logs: [] } : task));
+  });
+  expect((await nexus(['logs', 'shop-abc123'], url)).out).toBe('No agent of shop-abc123 has left a log.\n');
+  task = { ...ended, status: 'in_progress' };
+  expect((await nexus(['logs', 'shop-abc123'], url)).out).toContain('While it runs: nexus logs shop-abc123 -f');
 });
 
 test('Ctrl-C ends the following, not the task, and says how to go on', async () => {

@@ -208,3 +208,14 @@ test('what is parked says until when, and what waits for a person which command 
     'a (backend): parked until 00:01:05 UTC',
   ]);
 });
+
+test('a plan that goes back is told with its reason, in the log and in the picture', () => {
+  const reason = 'Your .nexus/plan.json cannot be used: it names no subtask.';
+  const before = task([subtask('plan', { state: 'working', attempt: 1 })]);
+  const again = subtask('plan', { state: 'working', attempt: 2, plan_rejections: 1, began_at: at(6), reason });
+  expect(changeLines(before, task([again]))).toEqual([
+    `plan (backend): its plan goes back: ${reason}`,
+    'plan (backend): working (2)',
+  ]);
+  expect(picture(task([{ ...again, title: 'Plan it' }]))[1]).toContain('Your .nexus/plan.json cannot be used');
+});

@@ -145,6 +145,7 @@ const doingNow = (subtask: SubtaskShort, { task, notes }: ProgressView): string 
       (subtask.worker_gone ? 'its worker is gone; another one takes it over' : null) ??
       notes.get(subtask.id) ??
       subtask.doing ??
+      (subtask.attempt > 1 ? subtask.reason : null) ??
       subtask.title,
     checking: () => notes.get(checkNote(subtask.id)) ?? 'waits for the gate',
     merged: () => subtask.summary,
@@ -187,6 +188,9 @@ const subtaskChanges = (
     lines.push(`${name}: sent back${subtask.reason ? `: ${oneLine(subtask.reason)}` : ''}`);
   } else if (goesOn && subtask.failures > (before?.failures ?? 0)) {
     lines.push(`${name}: failed, tried again${subtask.reason ? `: ${oneLine(subtask.reason)}` : ''}`);
+  }
+  if (goesOn && (subtask.plan_rejections ?? 0) > (before?.plan_rejections ?? 0)) {
+    lines.push(`${name}: its plan goes back${subtask.reason ? `: ${oneLine(subtask.reason)}` : ''}`);
   }
   lines.push(...workerLines(before, subtask).map((line) => `${name}: ${line}`));
   const moved =

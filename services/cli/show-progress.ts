@@ -26,7 +26,7 @@ const drawn = (sink: Sink, colour: boolean): Progress => {
   let last: { task: TaskDetail; notes: ReadonlyMap<string, string> } | null = null;
   let said: string[] = [];
   const draw = () => {
-    const frame = { columns: (sink.columns ?? 80) - 1, rows: (sink.rows ?? 24) - said.length, paint };
+    const frame = { columns: (sink.columns || 80) - 1, rows: (sink.rows || 24) - said.length, paint };
     const lines = last === null ? [] : progressLines({ ...last, now: Date.now() }, frame);
     live.draw([...said, ...lines]);
   };

@@ -151,6 +151,7 @@ const showSubtask = (presences: readonly Presence[], taskId: string, subtask: Su
     attempt: subtask.attempt,
     failures: subtask.failures,
     sent_back: subtask.sent_back,
+    plan_rejections: subtask.plan_rejections,
     instance_id: runnerOf(presences, taskId, subtask) ?? subtask.instance_id,
     began_at: subtask.began_at,
     ended_at: subtask.ended_at,

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
+import type { TaskDetail } from '@nexus/shared/client';
 import { is } from '@nexus/shared/config';
 import type { CheckRequest, TaskRequest } from '@nexus/shared/messages/domain';
 import { type Command, InvalidArgumentError, Option } from 'commander';
@@ -9,10 +10,12 @@ import { fullCommand } from '../command-word.ts';
 import { builtLines, endLines } from '../end-state.ts';
 import { CommandFailure, type Exit } from '../exit-codes.ts';
 import { failureLog } from '../failure-log.ts';
-import { followTask } from '../follow.ts';
+import { followTask, hasEnded, waitsForPersonOnly } from '../follow.ts';
+import type { Output } from '../output.ts';
 import type { Act } from '../program.ts';
 import { openProgress } from '../show-progress.ts';
 import type { Tools } from '../tools.ts';
+import { waitingLines } from '../waiting-lines.ts';
 
 export type RunOptions = {
   repo?: string;
@@ -30,6 +33,7 @@ export type RunOptions = {
   deadline?: string;
   scenario?: string;
   detach?: boolean;
+  wait?: boolean;
 };
 
 export const addRun = (program: Command, act: Act): void => {
@@ -56,13 +60,15 @@ export const addRun = (program: Command, act: Act): void => {
     .option('--priority <priority>', 'critical, high, normal or low')
     .option('--deadline <time>', 'when it must be done, ISO 8601 with a time zone')
     .option('--scenario <file>', 'rehearsals only: what scripted agents play')
-    .option('--detach', 'print the id of the task and leave')
+    .addOption(new Option('--detach', 'print the id of the task and leave').conflicts('wait'))
+    .option('--wait', 'go on following a task that waits for a person, also where there is no terminal')
     .addHelpText('after', runExamples)
     .action(act(run));
 };
 
 const runExamples = `
-Ctrl-C stops following, not the task: \`nexus cancel ID\` does that.
+Ctrl-C stops following, not the task: \`nexus cancel ID\` does that. Without a terminal, and with --json, it ends
+with exit code 4 once the task does nothing but wait for a person.
 
 Examples:
   nexus run "Create a simple hello world function" --agent-command ./my-agent
@@ -95,9 +101,11 @@ const run = async (tools: Tools, words: string, options: RunOptions): Promise<Ex
       signal,
       onView: progress.show,
       onTrouble: (problem) => progress.say(problem ?? 'The gateway answers again.'),
+      leaves: (seen) => !(options.wait || isWatched(output)) && waitsForPersonOnly(seen),
     });
     progress.close();
-    output.say(...builtLines(task, output.stdout.columns ?? 160), '', ...endLines(task, output.paint));
+    if (!hasEnded(task)) return leaveWaiting(output, task);
+    output.say(...builtLines(task, output.stdout.columns || 160), '', ...endLines(task, output.paint));
     output.say(...task.warnings.map((warning) => `  warning  ${warning}`));
     output.say(...(await failureLog(client, task)));
     output.document(task);
@@ -106,6 +114,17 @@ const run = async (tools: Tools, words: string, options: RunOptions): Promise<Ex
     signal.removeEventListener('abort', leaving);
     if (!signal.aborted) progress.close();
   }
+};
+
+/** Somebody sits at a terminal who can answer what the task asks. */
+const isWatched = ({ json, stdout }: Output): boolean => !json && stdout.isTTY === true;
+
+const leaveWaiting = (output: Output, task: TaskDetail): Exit => {
+  const lines = waitingLines(task);
+  output.say(...lines);
+  if (output.json) output.note(...lines);
+  output.document(task);
+  return 'waiting';
 };
 
 /** Progress goes to standard error where standard output is for the document. */

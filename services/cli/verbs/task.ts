@@ -32,7 +32,7 @@ const showTask = async ({ client, output }: Tools, id: string, options: { report
 };
 
 const taskText = (task: TaskDetail, { paint, stdout }: Pick<Output, 'paint' | 'stdout'>, now: number): string[] => {
-  const frame = { columns: (stdout.columns ?? 121) - 1, rows: 1000, paint };
+  const frame = { columns: (stdout.columns || 121) - 1, rows: 1000, paint };
   const about = [
     `  request  ${task.request?.split('\n')[0] ?? ''}`,
     `  phase    ${task.current_phase}`,

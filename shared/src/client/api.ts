@@ -133,6 +133,7 @@ export const subtaskShort = z
     attempt: z.int(),
     failures: z.int(),
     sent_back: z.int(),
+    plan_rejections: z.int().optional().meta({ description: 'How often a plan of it was refused and went back.' }),
     instance_id: z.string().nullable(),
     began_at: timestamp.nullable(),
     ended_at: timestamp.nullable(),
