@@ -8,6 +8,7 @@ import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileS
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { defaultHome } from '@nexus/shared/config';
 import { expect, inject, onTestFinished, test } from 'vitest';
 import type { FleetProcess } from '../../services/cli/fleet-state.ts';
 import { lives } from '../../services/cli/fleet-state.ts';
@@ -17,10 +18,11 @@ import { freePort, type TestFabric, testFabric } from '../tools/redis.ts';
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const minutes = (count: number) => count * 60_000;
 
+type Environment = Record<string, string>;
 type Ended = { code: number | null; out: string; err: string };
 
 /** A program of this repository with nothing of our environment but the path. */
-const start = (words: string[], env: Record<string, string>): { child: ChildProcess; ended: Promise<Ended> } => {
+const start = (words: string[], env: Environment): { child: ChildProcess; ended: Promise<Ended> } => {
   const child = spawn(process.execPath, words, {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -37,13 +39,14 @@ const start = (words: string[], env: Record<string, string>): { child: ChildProc
   return { child, ended };
 };
 
-const commandLine = (fabric: TestFabric) => {
-  const home = realpathSync(mkdtempSync(join(tmpdir(), 'nexus-home-')));
+const openFolder = (): string => realpathSync(mkdtempSync(join(tmpdir(), 'nexus-home-')));
+
+const commandLine = (fabric: TestFabric, home: string = openFolder(), where: Environment = { NEXUS_HOME: home }) => {
   const env = {
     REDIS_URL: fabric.config.redisUrl,
     NEXUS_PREFIX: fabric.config.prefix,
     NEXUS_CONTROL_CHANNEL: fabric.config.controlChannel,
-    NEXUS_HOME: home,
+    ...where,
   };
   const nexus = (...words: string[]) => start(['services/cli/bin.mjs', ...words], env).ended;
   onTestFinished(async () => {
@@ -115,11 +118,39 @@ test('a fleet is started, used, stopped, resumed, examined and ended, all by the
   expect((await nexus('run', 'x')).code).toBe(69);
 }, 240_000);
 
+test('a fleet that is told no home keeps all in that of the person, and nothing in it finds our packages', async () => {
+  const person = openFolder();
+  onTestFinished(() => rmSync(person, { recursive: true, force: true }));
+  const home = defaultHome({ HOME: person });
+  expect(home.startsWith(join(person, '.local/state/nexus/'))).toBe(true);
+  const { nexus, documentOf, processes } = commandLine(testFabric(), home, { HOME: person });
+  const blind = `! node -e "require.resolve('zod')" && ! command -v tsc`;
+  const file = join(person, 'scenario.yaml');
+  const planner = [[{ report: { summary: 'One step.' } }]];
+  const builder = [
+    [{ run: blind }, { write: { 'a.txt': 'a' } }, { report: { summary: 'Nothing of theirs is here.' } }],
+  ];
+  writeFileSync(file, JSON.stringify({ name: 'A look', subtasks: { planner, builder } }));
+
+  const up = await nexus('up', '--rehearsal', '--port', String(await freePort()));
+  expect(up.code, up.err).toBe(0);
+  expect(up.out).toContain(`home  ${home}`);
+  expect(processes().every(({ log }) => log.startsWith(`${home}/logs/`))).toBe(true);
+  const words = ['run', 'Look', '--workflow', 'simple', '--scenario', file, '--check', blind];
+  const ended = await documentOf(...words);
+  expect(ended.status, JSON.stringify(ended)).toBe('completed');
+  expect(ended.result.repository).toContain(`${home}/repositories/`);
+  expect((await nexus('task', ended.task_id)).out).toContain('1 passed');
+  expect((await nexus('down')).out).toContain('gateway');
+}, 120_000);
+
 const demo = (words: string[]) => {
-  const started = start(['scripts/demo.ts', ...words], { REDIS_URL: inject('redisUrl') });
+  const home = openFolder();
+  const started = start(['scripts/demo.ts', ...words], { REDIS_URL: inject('redisUrl'), NEXUS_HOME: home });
   onTestFinished(async () => {
     started.child.kill('SIGKILL');
     await started.ended;
+    rmSync(home, { recursive: true, force: true, maxRetries: 3 });
   });
   return started;
 };
