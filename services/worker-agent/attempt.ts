@@ -5,8 +5,10 @@
  *      └─────────┴─────────┴── the signal aborts ──→ interrupted
  *
  * An interrupted attempt ends its processes. If its claim still counts (a stop, a shutdown) it saves its work,
- * so that the next delivery goes on from there; if it does not (lost, task ended) it leaves everything where it is:
- * what was not pushed is found by whoever comes next, or collected by age.
+ * so that the next delivery goes on from there; if its task has ended, it saves it for people (`ended.ts`); if its
+ * claim is lost it leaves everything where it is: whoever comes next finds it, or it is collected by age.
+ *
+ * Where the disk is full before the agent began, it comes later: nothing was lost, and nobody is to blame.
  */
 import type { HandlerTools } from '@nexus/shared/bus';
 import type { AgentDefinition, Catalog } from '@nexus/shared/catalog';
@@ -20,8 +22,9 @@ import type { Redactor } from '@nexus/shared/telemetry';
 import { type Checkpoints, openCheckpoints, saveForGood } from './checkpoint.ts';
 import { conclude, type Finished, failedBefore } from './conclude.ts';
 import type { WorkerConfig } from './config.ts';
+import { keepEnded } from './ended.ts';
 import { agentEnvironment, authorOf } from './environment.ts';
-import { whyFull } from './full-disk.ts';
+import { mayWait, whyFull } from './full-disk.ts';
 import { markOf } from './orphans.ts';
 import { makeWorkspace, type Prepared, prepare } from './prepare.ts';
 import type { AttemptRecord } from './record.ts';
@@ -72,16 +75,21 @@ export type Attempt = {
   doing(what: string): void;
   /** Its processes were ended for good. */
   dead(survivors: number[]): void;
+  /** What there is of it so far: null is what it has not come to. */
+  sofar: { runtime: string | null; prepared: Prepared | null; transcript: Transcript | null };
   /** What is written down with each checkpoint, as it stands now. */
   progress: { step: string; session: string | null; spentMs(): number };
 };
+
+/** The attempt could not begin for now, and why; it may, a little later. */
+export type Later = { later: string };
 
 /** Runs an attempt to its end. Throws the signal's reason if it was interrupted, its work saved where that counts. */
 export const runAttempt = async (
   order: Order,
   record: AttemptRecord,
   tools: HandlerTools & WorkerTools,
-): Promise<Finished> => {
+): Promise<Finished | Later> => {
   const beganAt = tools.now();
   const running = tools.running.begin({
     task_id: order.task_id,
@@ -95,7 +103,8 @@ export const runAttempt = async (
     const context = contextOf(attempt);
     const runtime = await runtimeFor(attempt, context);
     if ('code' in runtime) return failedBefore(attempt, { code: runtime.code, says: runtime.message }, '');
-    return { ...(await work(attempt, runtime, context)), runtime: runtime.name };
+    const ended = await work(attempt, runtime, context);
+    return 'later' in ended ? ended : { ...ended, runtime: runtime.name };
   } finally {
     running.end();
   }
@@ -129,6 +138,7 @@ const openAttempt = async (
     beganAt,
     notes,
     leftOut: [],
+    sofar: { runtime: null, prepared: null, transcript: null },
     note: (says) => {
       notes.push(says);
       tools.tell({ ...idsOf(order), event: 'agent.note', text: tools.redactor.text(says).slice(0, 1500) });
@@ -157,8 +167,9 @@ const runtimeFor = async ({ order, request, agent, tools }: Attempt, context: Ru
   }
 };
 
-const work = async (attempt: Attempt, runtime: Runtime, context: RuntimeContext): Promise<Finished> => {
-  const { tools, doing } = attempt;
+const work = async (attempt: Attempt, runtime: Runtime, context: RuntimeContext): Promise<Finished | Later> => {
+  const { tools, doing, sofar } = attempt;
+  sofar.runtime = runtime.name;
   let workspace: Workspace | null = null;
   let checkpoints: Checkpoints | null = null;
   try {
@@ -166,7 +177,10 @@ const work = async (attempt: Attempt, runtime: Runtime, context: RuntimeContext)
     workspace = await makeWorkspace(attempt);
     checkpoints = checkpointsOf(attempt, workspace);
     const prepared = await prepare(attempt, workspace);
+    sofar.prepared = prepared;
     if (prepared.failure !== null) {
+      const full = await whyFull(new Error(prepared.setupLog.slice(-2000)), tools.config);
+      if (full !== null && (await mayWait(attempt))) return await putOff(attempt, workspace, full.says);
       await markSaved(workspace);
       return failedBefore(attempt, prepared.failure, prepared.setupLog);
     }
@@ -187,10 +201,19 @@ const work = async (attempt: Attempt, runtime: Runtime, context: RuntimeContext)
     }
     const full = await whyFull(thrown, tools.config);
     if (full === null) throw thrown;
+    if (sofar.transcript === null && (await mayWait(attempt))) return await putOff(attempt, workspace, full.says);
     // This attempt fails, and the worker goes on; what it has stays where it is, to be saved when there is room.
     await endMarked(attempt.mark, { graceMs: 500, folder: workspace?.folder });
     return failedBefore(attempt, full, '');
   }
+};
+
+/** No agent has worked in its workspace: what was brought in lies in the hub, and all else is made anew. */
+const putOff = async (attempt: Attempt, workspace: Workspace | null, later: string): Promise<Later> => {
+  await endMarked(attempt.mark, { graceMs: 500, folder: workspace?.folder });
+  if (workspace !== null) await removeWorkspace({ ...workspace, note: { ...workspace.note, saved: true, left: [] } });
+  attempt.note(`has not begun, and is tried again soon: ${later}`);
+  return { later };
 };
 
 const checkpointsOf = (attempt: Attempt, workspace: Workspace): Checkpoints =>
@@ -200,6 +223,7 @@ const checkpointsOf = (attempt: Attempt, workspace: Workspace): Checkpoints =>
     message: `${attempt.message}\nCheckpoint: true`,
     fileBytesMax: attempt.tools.config.checkpointFileMax,
     record: attempt.record,
+    isOver: () => isFailure(attempt.tools.signal.reason, 'TASK_ENDED'),
     state: () => {
       const { step, session, spentMs } = attempt.progress;
       return { step, session, spent_ms: spentMs() };
@@ -226,6 +250,7 @@ const runAgent = async (
       doing(text.trim().split('\n').at(-1) ?? '');
     },
   });
+  attempt.sofar.transcript = transcript;
   const request: Omit<RunRequest, 'signal' | 'onOutput'> = {
     ids: {
       taskId: order.task_id,
@@ -260,8 +285,8 @@ const runAgent = async (
     const session = runtime.capabilities.resume ? (record.before?.session ?? null) : null;
     if (session !== null) attempt.note(`goes on with the conversation ${session}`);
     const asked = { ...request, session, signal: watch.signal, onOutput };
-    const result = session === null ? await runtime.run(asked) : await runtime.resume(session, asked);
-    transcript.end();
+    const runs = session === null ? runtime.run(asked) : runtime.resume(session, asked);
+    const result = await runs.finally(transcript.end);
     await endLeftovers(attempt, workspace, result.leftBehind);
     return { result, transcript };
   } finally {
@@ -314,6 +339,7 @@ const interrupted = async (
   const { tools, mark } = attempt;
   // The agent itself has had its time after TERM: what is left now hid from that.
   attempt.dead(await endMarked(mark, { graceMs: 200, folder: workspace?.folder }));
+  if (isFailure(tools.signal.reason, 'TASK_ENDED')) await keepEnded(attempt, workspace, checkpoints);
   const claimCounts = !isFailure(tools.signal.reason, 'CLAIM_LOST', 'TASK_ENDED');
   if (!claimCounts || workspace === null || checkpoints === null) return;
   const { step } = attempt.progress;

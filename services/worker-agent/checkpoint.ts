@@ -32,6 +32,8 @@ export const openCheckpoints = (options: {
   message: string;
   fileBytesMax: number;
   record: Pick<AttemptRecord, 'save'>;
+  /** Whether nobody goes on from here any more: then the ledger is told nothing, and may be gone. */
+  isOver?(): boolean;
   state(): Pick<Saved, 'step' | 'spent_ms' | 'session'>;
 }): Checkpoints => {
   const { workspace, author, message, fileBytesMax, record } = options;
@@ -51,7 +53,7 @@ export const openCheckpoints = (options: {
       await pushRef({ folder, hub: note.hub, commit, ref, lease: last });
       last = commit;
     }
-    await record.save({ commit: last, left: left.slice(0, leftMax), ...options.state() });
+    if (!options.isOver?.()) await record.save({ commit: last, left: left.slice(0, leftMax), ...options.state() });
     return last;
   };
   const save = (): Promise<string | null> => {

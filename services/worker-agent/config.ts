@@ -93,6 +93,12 @@ export const config = defineConfig({
     'A worker takes no attempt while less memory than this is free, on the machine or in its container.',
     { default: '256MB' },
   ),
+  diskWait: setting(
+    'NEXUS_DISK_WAIT',
+    is.duration,
+    'An attempt that meets a full disk before its agent begins is tried again for so long, then it fails; 0: at once.',
+    { default: '5m' },
+  ),
   cleanEvery: setting('NEXUS_CLEAN_EVERY', is.duration, 'How often a worker removes old workspaces from its machine.', {
     default: '1h',
   }),

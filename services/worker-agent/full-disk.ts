@@ -1,7 +1,19 @@
-/** Telling a full disk from every other failure: it fails an attempt under its own code, and nothing else. */
+/**
+ * Telling a full disk from every other failure: it fails an attempt under its own code, and nothing else. One that has
+ * not begun its agent waits first, for a while: a disk may be full for seconds only.
+ */
 import { statfs } from 'node:fs/promises';
 import { type ErrorCode, fail, isFailure, toAppError } from '@nexus/shared/errors';
+import { readBoardParts } from '@nexus/shared/ledger';
 import { groundOf } from './admission.ts';
+import type { Attempt } from './attempt.ts';
+
+/** Whether an attempt that meets a full disk may come again later: counted from when its board saw it begin first. */
+export const mayWait = async ({ order, tools, beganAt }: Attempt): Promise<boolean> => {
+  const board = await readBoardParts(tools.store, tools.keys, order.task_id, [order.subtask_id]);
+  const first = Date.parse(board?.subtasks.get(order.subtask_id)?.began_at ?? '') || beganAt;
+  return tools.now() - first < tools.config.diskWait;
+};
 
 /** Why this failure is one of a full disk; null if it is not. */
 export const whyFull = async (

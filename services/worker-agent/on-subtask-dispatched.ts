@@ -1,8 +1,11 @@
 /** An attempt is to be run: begin, run it, tell how it ended. A stopped one is given back with its work saved. */
-import { done, followUp, giveBack, type Handler } from '@nexus/shared/bus';
+import { done, followUp, giveBack, type Handler, postpone } from '@nexus/shared/bus';
 import { isFailure } from '@nexus/shared/errors';
 import { runAttempt, type WorkerTools } from './attempt.ts';
 import { takeAttempt } from './record.ts';
+
+/** How soon an attempt that could not begin is tried again, by whichever worker has room. */
+const laterMs = 5000;
 
 export const onSubtaskDispatched: Handler<'subtask.dispatched', WorkerTools> = async ({ payload: order }, tools) => {
   const { task_id, subtask_id, attempt, agent_id } = order;
@@ -26,6 +29,10 @@ export const onSubtaskDispatched: Handler<'subtask.dispatched', WorkerTools> = a
   await tools.begin([followUp('attempt.begun', begun, { key: tools.claim.token })]);
   try {
     const finished = await runAttempt(order, record, tools);
+    if ('later' in finished) {
+      tools.count('postponed');
+      return postpone(tools.now() + laterMs, finished.later);
+    }
     tools.count(finished.outcome);
     // What the ledger remembered for a next delivery is told by the message from now on.
     return done({ publish: [followUp('attempt.finished', finished)], write: await record.end() });
