@@ -14,12 +14,12 @@
  * started is ended. What was built lies in a folder of its own in NEXUS_HOME, which it names.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { eraseFabric } from '@nexus/shared/bus';
 import { type Client, openClient, type TaskDetail } from '@nexus/shared/client';
-import { makeshiftWarning } from '@nexus/shared/config';
+import { demandApart, makeshiftWarning } from '@nexus/shared/config';
 import { readConfig } from '../services/cli/config.ts';
 import { builtLines, endLines, localPath, summaryOf } from '../services/cli/end-state.ts';
 import { exitCodes, toFailure } from '../services/cli/exit-codes.ts';
@@ -56,6 +56,7 @@ const say = (...lines: string[]) => {
 const main = async (signal: AbortSignal): Promise<number> => {
   const name = `demo-${randomBytes(3).toString('hex')}`;
   const homes = readConfig().home;
+  demandApart(homes);
   const home = join(homes, name);
   const warning = makeshiftWarning(home);
   if (warning) say(warning);
@@ -109,11 +110,12 @@ const end = async (fleet: Fleet, name: string): Promise<void> => {
   if (redisUrl) await eraseFabric({ url: redisUrl, password: process.env.REDIS_PASSWORD }, `{${name}}`);
 };
 
-/** Homes of earlier demos hold their results; only the newest few are kept. */
+/** Homes of earlier demos hold their results; only the newest few are kept. Nothing else that lies beside them goes. */
 const tidyUp = (homes: string, kept: number): void => {
   mkdirSync(homes, { recursive: true });
   const old = readdirSync(homes, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && entry.name.startsWith('demo-'))
+    .filter((entry) => entry.isDirectory() && /^demo-[0-9a-f]{6}$/.test(entry.name))
+    .filter(({ name }) => existsSync(join(homes, name, 'logs')))
     .map(({ name }) => ({ name, at: statSync(join(homes, name)).mtimeMs }))
     .sort((a, b) => b.at - a.at);
   for (const { name } of old.slice(kept - 1)) rmSync(join(homes, name), { recursive: true, force: true });

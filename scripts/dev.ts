@@ -10,8 +10,9 @@
  */
 import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { makeshiftWarning } from '@nexus/shared/config';
 import { readConfig } from '../services/cli/config.ts';
-import { toFailure } from '../services/cli/exit-codes.ts';
+import { exitCodes, toFailure } from '../services/cli/exit-codes.ts';
 import { howEnded, launchFleet } from '../services/cli/fleet.ts';
 import { forgetFleet, lives, readFleet, writeFleet } from '../services/cli/fleet-state.ts';
 import { readableLine } from '../services/cli/log-lines.ts';
@@ -47,7 +48,7 @@ const main = async (signal: AbortSignal): Promise<void> => {
     writeFleet(config.home, fleet.state);
     fleet.onDeath((ended) => console.log(paint('red', `${ended.name} ended ${howEnded(ended)}`)));
     console.log(paint('green', `up: ${fleet.state.url}, documentation at ${fleet.state.url}/api/docs; Ctrl-C ends it`));
-    console.log(`everything is kept in ${config.home}`);
+    console.log(makeshiftWarning(config.home) ?? `everything is kept in ${config.home}`);
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     const killed = await fleet.stop();
     if (killed.length > 0) console.log(paint('red', `killed, because they did not drain: ${killed.join(', ')}`));
@@ -100,5 +101,5 @@ try {
 } catch (error) {
   const failure = toFailure(error);
   if (!ending.signal.aborted) console.error(`dev: ${failure.message}\n${failure.advice.join('\n')}`);
-  process.exitCode = 1;
+  process.exitCode = failure.exit === 'config' ? exitCodes.config.code : 1;
 }

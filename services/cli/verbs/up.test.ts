@@ -1,4 +1,8 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { openHome, runNexus } from '../../../test/tools/cli.ts';
+import { exitCodes } from '../exit-codes.ts';
 import type { FleetState } from '../fleet-state.ts';
 import { differences } from './up.ts';
 
@@ -22,4 +26,19 @@ test('what a running fleet was asked for and is not is named; the same, or nothi
     'it was started with another agent command',
     'it was started without --rehearsal',
   ]);
+});
+
+test('HOME_BELOW_MODULES: no fleet starts in a home below a node_modules, and `down` still looks there', async () => {
+  const above = openHome();
+  const home = join(above, 'state');
+  mkdirSync(join(above, 'node_modules'));
+  const { code, err } = await runNexus(home, ['up'], 'http://127.0.0.1:1');
+  expect(code).toBe(exitCodes.config.code);
+  expect(err).toContain(`The home ${home} lies below`);
+  expect(err).toContain('Set NEXUS_HOME');
+  expect(existsSync(home)).toBe(false);
+  expect(await runNexus(home, ['down'], 'http://127.0.0.1:1')).toMatchObject({
+    code: 0,
+    out: expect.stringContaining(`No fleet was started here (${home})`),
+  });
 });

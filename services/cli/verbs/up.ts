@@ -1,6 +1,6 @@
 /** `nexus up`: a whole fleet on this machine, each service as a process of its own. */
 import { openClient } from '@nexus/shared/client';
-import { makeshiftWarning } from '@nexus/shared/config';
+import { demandApart, makeshiftWarning } from '@nexus/shared/config';
 import { type Command, InvalidArgumentError } from 'commander';
 import { fullCommand } from '../command-word.ts';
 import { CommandFailure, type Exit } from '../exit-codes.ts';
@@ -40,6 +40,8 @@ const up = async (tools: Tools, options: Options): Promise<Exit | undefined> => 
   const { config, output } = tools;
   const before = readFleet(config.home);
   if (before?.processes.some(lives)) return tellRunning(tools, before, options);
+  // Before a Redis is started for it.
+  demandApart(config.home);
   const warning = makeshiftWarning(config.home);
   if (warning) output.note(warning);
   const redis = await provideRedis(config);
