@@ -83,5 +83,4 @@ const advice: Record<string, string[]> = {
     'Set NEXUS_TOKEN, or REDIS_URL to the Redis of that fleet: `nexus token` reads it from there.',
     '`nexus doctor` tells whether that Redis answers.',
   ],
-  NO_WORKER: ['Start one with `nexus up`, or `docker compose up -d worker-agent`.'],
 };

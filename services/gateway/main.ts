@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { foldersOf, openCatalog } from '@nexus/shared/catalog';
 import { fail } from '@nexus/shared/errors';
+import { sweepScratch } from '@nexus/shared/git';
 import { defineService, serve } from '@nexus/shared/service';
 import { authProblems } from './auth.ts';
 import { gatewayConfig } from './config.ts';
@@ -22,6 +23,10 @@ export const service = defineService({
   slots: () => 0,
   open: async ({ config, bus, log, meters }) => {
     const closing = new AbortController();
+    // Looking at repositories needs files with credentials, which a killed gateway leaves behind.
+    void sweepScratch()
+      .then((removed) => removed.length > 0 && log.info({ removed }, 'Files of a killed process were removed'))
+      .catch((err: unknown) => log.warn({ err }, 'Files of a killed process could not be removed'));
     const catalog = await openCatalog(foldersOf(config));
     const app = await composeServer({ bus, catalog, config, version, log, meters, closing: closing.signal });
     const address = await listen(app, config);

@@ -142,6 +142,7 @@ const fields: Partial<Record<ErrorCode, string>> = {
   REHEARSAL_OFF: 'scenario',
   SCENARIO_INVALID: 'scenario',
   REPOSITORY_MISSING: 'repository',
+  REPOSITORY_UNREACHED: 'repository',
   REPOSITORY_UNSEEN: 'repository',
   REPOSITORY_LOCKED: 'repository',
   BRANCH_OCCUPIED: 'repository',

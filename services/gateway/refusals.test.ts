@@ -1,7 +1,9 @@
 /** How the gateway says no: to bodies, to fields, and to what is no HTTP. */
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { bearer, problemIn, serve } from '../../test/tools/gateway.ts';
 
 test.each([
@@ -46,6 +48,27 @@ test.each([
   expect(head).toContain(`HTTP/1.1 ${status} `);
   expect(head).toContain('application/problem+json');
   expect(JSON.parse(body)).toMatchObject({ status, code });
+});
+
+test.each([
+  ['a host that nobody knows', 'https://host.invalid/shop.git'],
+  ['a host that takes no connection', 'https://127.0.0.1:1/shop.git'],
+])('%s is not called a missing repository', async (_what, repository) => {
+  const { ask } = await serve();
+  const refused = problemIn(await ask('POST', '/api/tasks', { request: 'a', repository }));
+  expect(refused).toMatchObject({ status: 422, code: 'REPOSITORY_UNREACHED', problems: [{ field: 'repository' }] });
+  expect(refused.detail).toContain(`The host of ${repository} could not be reached`);
+});
+
+test('a repository that a host does not have is called missing', async () => {
+  const host = createServer((_request, response) => response.writeHead(404).end()).listen(0, '127.0.0.1');
+  await once(host, 'listening');
+  onTestFinished(() => {
+    host.close();
+  });
+  const repository = `http://127.0.0.1:${(host.address() as AddressInfo).port}/shop.git`;
+  const { ask } = await serve();
+  expect(problemIn(await ask('POST', '/api/tasks', { request: 'a', repository })).code).toBe('REPOSITORY_MISSING');
 });
 
 test('a budget is taken, with the word that nothing enforces it yet', async () => {

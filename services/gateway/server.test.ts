@@ -127,7 +127,8 @@ describe('submitting', () => {
     const { ask } = await serve({ presences: [] });
     const response = await ask('POST', '/api/tasks', { request: 'a' });
     expect([response.statusCode, response.headers['retry-after']]).toEqual([503, '10']);
-    expect(problemIn(response).code).toBe('NO_WORKER');
+    // Who asks by HTTP is told what mends it, as who types `nexus run` is.
+    expect(problemIn(response)).toMatchObject({ code: 'NO_WORKER', detail: expect.stringContaining('`nexus up`') });
   });
 
   test('no usable runtime is 422 with what was looked for and the one mend; a command given mends it', async () => {

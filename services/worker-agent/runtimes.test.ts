@@ -114,6 +114,10 @@ describe('an agent command', () => {
       usable: false,
       mend: expect.stringContaining('no-such-agent'),
     });
+    expect(await look('/no/such/agent')).toMatchObject({
+      usable: false,
+      mend: expect.stringMatching(/correct the path$/),
+    });
     expect(await look(null)).toMatchObject({ usable: false, mend: expect.stringContaining('NEXUS_AGENT_COMMAND') });
   });
 

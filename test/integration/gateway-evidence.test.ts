@@ -6,7 +6,7 @@ import { done } from '@nexus/shared/bus';
 import { openCatalog } from '@nexus/shared/catalog';
 import { openClient } from '@nexus/shared/client';
 import { loadConfig } from '@nexus/shared/config';
-import { commitEvidence, createHub, hubPath, refs } from '@nexus/shared/git';
+import { commitEvidence, createHub, hubPath, refs, removeHub } from '@nexus/shared/git';
 import { writeBoard } from '@nexus/shared/ledger/write';
 import { type BoardHead, type Subtask, subtask } from '@nexus/shared/messages/domain';
 import { openMeters, silentLog } from '@nexus/shared/telemetry';
@@ -97,4 +97,15 @@ test('logs of attempts and gates are shown from their end, all other evidence wh
   await expect(client.logs(task, { subtask: 'nothing' })).rejects.toMatchObject({ code: 'SUBTASK_UNKNOWN' });
   expect((await client.subtask(task, 'store')).evidence).toEqual([{ ref, path: 'output.log' }]);
   await expect(client.subtask(task, 'nothing')).rejects.toMatchObject({ status: 404, code: 'SUBTASK_UNKNOWN' });
+
+  // What the finalizer leaves of a task that ended long ago.
+  await removeHub(hub, task);
+  const json = JSON.stringify({ evidence_expired_at: '2027-02-01T00:00:00.000Z' });
+  await fabric.redis.hset(bus.keys.report(task), { revision: 2, markdown: '# x', json });
+  const late = (await client.logs(task)).logs.map(({ subtask_id, text, says }) => [subtask_id, text, says]);
+  const says = expect.stringContaining('expired: the evidence of this task was removed at 2027-02-01');
+  expect(late).toEqual([
+    ['store', null, says],
+    ['serve', null, says],
+  ]);
 });

@@ -1,8 +1,11 @@
 /** The gateway as its own process: start, token, control, the first words of a bad start, and the end. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ClientProblem, openClient } from '@nexus/shared/client';
 import { expect, onTestFinished, test } from 'vitest';
@@ -58,6 +61,16 @@ test('two gateways of one fabric make one token, and both take it', async () => 
     await expect(openClient({ url, token: 'another' }).agents()).rejects.toBeInstanceOf(ClientProblem);
   }
   expect(both.map(({ said }) => said()).join()).not.toContain(token);
+});
+
+test('a gateway that starts removes the files with credentials that a killed one left', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'nexus-gateway-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const left = join(folder, 'nexus-secret-elsewhere-1-abcdef');
+  mkdirSync(left);
+  utimesSync(left, 0, 0);
+  await serving(start(testFabric(), { NEXUS_PORT: '0', TMPDIR: folder }));
+  await eventually('it is gone', () => !existsSync(left));
 });
 
 test('a stop is told to every instance, confirmed by it, and taken back', async () => {

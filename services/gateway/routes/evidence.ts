@@ -87,24 +87,44 @@ const readLogs = async (fleet: Fleet, id: string, asked: Asked) => {
   if (asked.subtask !== undefined && subtasks.length === 0) {
     throw fail('SUBTASK_UNKNOWN', { task: id, subtask: asked.subtask });
   }
+  const expiredAt = await expiryOf(fleet, id);
   const logs = [];
   // One after the other: each file is a git process.
   for (const subtask of subtasks) {
     const { id: subtask_id, title, agent_id } = subtask;
-    for (const evidence of await filesOf(fleet, id, subtask, asked.all)) {
+    const files = expiredAt === null ? await filesOf(fleet, id, subtask, asked.all) : namedOf(subtask);
+    for (const evidence of files) {
       if (logs.length === filesMax) return { task_id: id, logs };
-      logs.push({ subtask_id, title, agent_id, evidence, ...(await readEnd(fleet, id, evidence, asked.bytes_max)) });
+      const read = expiredAt === null ? await readEnd(fleet, id, evidence, asked.bytes_max) : expired(expiredAt);
+      logs.push({ subtask_id, title, agent_id, evidence, ...read });
     }
   }
   return { task_id: id, logs };
 };
+
+/** When the hub of a task was removed with all evidence; null while there is one. Its report says so. */
+const expiryOf = async ({ bus }: Fleet, id: string): Promise<string | null> => {
+  const report = await readReport(bus.store, bus.keys, id);
+  return z.object({ evidence_expired_at: z.string() }).safeParse(report?.json).data?.evidence_expired_at ?? null;
+};
+
+const expired = (at: string) => ({
+  text: null,
+  truncated: false,
+  says: `It has expired: the evidence of this task was removed at ${at} (NEXUS_RETENTION).`,
+});
+
+const namedOf = ({ evidence, checks }: Subtask): EvidenceRef[] => [
+  ...evidence,
+  ...checks.flatMap(({ log }) => (log === null ? [] : [log])),
+];
 
 /**
  * What each attempt left, and what the gate said to it, oldest first: what is a log, or named, or all. Of the commit
  * before a candidate only the latest checks are named; they are the same for many.
  */
 const filesOf = async (fleet: Fleet, id: string, subtask: Subtask, all: boolean): Promise<EvidenceRef[]> => {
-  const named = [...subtask.evidence, ...subtask.checks.flatMap(({ log }) => (log === null ? [] : [log]))];
+  const named = namedOf(subtask);
   const found = new Map<string, EvidenceRef>();
   const keep = (evidence: EvidenceRef) => found.set(`${evidence.ref} ${evidence.path}`, evidence);
   for (const ref of refsOf(id, subtask)) {
@@ -126,7 +146,9 @@ const refsOf = (id: string, subtask: Subtask): Set<string> => {
     gates.set(refs(id).evidence(key), refs(id).evidence(`gate-${key}`));
   }
   const known = subtask.evidence.flatMap(({ ref }) => [ref, gates.get(ref)]);
-  return new Set([...known, ...gates.values()].filter((ref) => ref !== undefined));
+  // No message tells of an attempt whose task ended while it ran; what it left bears its name.
+  const last = subtask.attempt > 0 ? refs(id).evidence(`${subtask.id}-${subtask.attempt}`) : undefined;
+  return new Set([...known, last, ...gates.values()].filter((ref) => ref !== undefined));
 };
 
 /** The end of a file of evidence. One that cannot be read says why, and the others are still shown. */

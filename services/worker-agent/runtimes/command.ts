@@ -6,6 +6,7 @@
  * It is run by `sh -c`, so it may have arguments, quotes and pipes. It keeps no conversation: going on
  * means running it again, with the hand-over in its prompt.
  */
+import { isAbsolute } from 'node:path';
 import { allowedEnv, findProgram } from '@nexus/shared/process';
 import { missing, runProgram } from '../run-program.ts';
 import { defineRuntime, type RuntimeContext } from '../runtimes.ts';
@@ -26,11 +27,12 @@ export const runtime = defineRuntime({
     if (program === null) return { usable: true, looked: `${from} is a shell script`, mend: '' };
     if (isRelative(program)) return { usable: true, looked: `${from} lies in the workspace: ${program}`, mend: '' };
     const path = await findProgram(program, { env: allowedEnv() });
+    const mended = isAbsolute(program) ? 'correct the path' : 'give its full path';
     return path === null
       ? {
           usable: false,
           looked: `${from} is \`${command.slice(0, 200)}\`, and there is no program "${program}" on the path`,
-          mend: `install ${program} where the workers run, or give its full path`,
+          mend: `install ${program} where the workers run, or ${mended}`,
         }
       : { usable: true, looked: `${from} is ${path}`, mend: '' };
   },

@@ -334,7 +334,7 @@ export const registry = {
   NO_WORKER: {
     outcome: 'postpone',
     http: 503,
-    says: 'No worker is alive, so nobody could do this.',
+    says: 'No worker is alive, so nobody could do this. Start one: `nexus up`, or `docker compose up -d worker-agent`.',
     operator: 'Start one: `nexus up`, or `docker compose up -d worker-agent`.',
   },
   NO_RUNTIME: {
@@ -426,6 +426,12 @@ export const registry = {
     says: 'There is no git repository at {repository}: {problem}',
     operator: 'Give a path or URL that `git ls-remote` can read.',
   },
+  REPOSITORY_UNREACHED: {
+    outcome: 'retry',
+    http: 422,
+    says: 'The host of {repository} could not be reached, so nobody knows what is there: {problem}',
+    operator: 'Check the address, and from where the gateway runs the network and its name server; then ask again.',
+  },
   REPOSITORY_UNSEEN: {
     outcome: 'dead',
     http: 422,
@@ -506,7 +512,7 @@ export const registry = {
     outcome: 'dead',
     http: 422,
     says: 'The command "{command}" does not exist on this machine.',
-    operator: 'Install it where the workers run, or give its full path.',
+    operator: 'Install it where the workers run, or correct its path.',
   },
   COMMAND_TIMEOUT: {
     outcome: 'retry',
