@@ -58,9 +58,9 @@ export const climbHigher = (draft: Draft, part: Subtask, failure: Failure): void
   const other = part.ladder.agents < draft.rules.otherAgentsMax ? anotherWay(draft, part, tried, failure.code) : null;
   draft.change(part.id, { tried });
   if (other === null) {
+    const mayPlan = !part.grows && !permanent.has(failure.code ?? '');
     // Smaller subtasks would meet the same.
-    const mayPlan = !part.grows && !permanent.has(failure.code ?? '') && !mendedBy.has(failure.code ?? '');
-    escalate(draft, part, failure, mayPlan);
+    escalate(draft, part, failure, mayPlan && !mendedBy.has(failure.code ?? ''));
     return;
   }
   const ladder = { ...part.ladder, agents: part.ladder.agents + 1 };
