@@ -191,7 +191,7 @@ describe('an attempt that fails', () => {
     expect(finished.log_tail).toContain('no such tool');
   });
 
-  test('DISK_FULL: nothing begins without a reserve, and where nobody waits the attempt fails by that name', async () => {
+  test('DISK_FULL: nothing begins without a reserve, and the attempt fails by that name', async () => {
     const { finished } = await runShell('true', {}, { NEXUS_DISK_RESERVE: '999999GB', NEXUS_DISK_WAIT: '0s' });
     expect(finished).toMatchObject({ outcome: 'failed', code: 'DISK_FULL' });
     expect(workspaces()).toEqual([]);
