@@ -2,6 +2,7 @@
 import { errorTable } from '@nexus/shared/errors';
 import type { Subtask, TaskHead } from '@nexus/shared/messages/domain';
 import { shellWord } from '@nexus/shared/process';
+import type { CutOff } from './cut-off.ts';
 import type { SavedWork } from './saved-work.ts';
 
 export const adviceFor = (of: {
@@ -10,10 +11,12 @@ export const adviceFor = (of: {
   says: string;
   saved: SavedWork | null;
   subtasks: readonly Subtask[];
+  cutOff: readonly CutOff[];
 }): string[] => {
   const { head, outcome, saved, subtasks } = of;
   const task = shellWord(head.task_id);
-  const seen = subtasks.some(({ history }) => history.length > 0);
+  const seen =
+    subtasks.some(({ history }) => history.length > 0) || of.cutOff.some(({ evidence }) => evidence !== null);
   return [
     ...(outcome === 'cancelled' ? [] : operatorOf(of.says)),
     ...(saved?.fetch ? ['Take what was merged so far: the command above makes a branch of it.'] : []),

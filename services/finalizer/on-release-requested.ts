@@ -6,6 +6,8 @@ import { done, followUp, type Handler, postpone } from '@nexus/shared/bus';
 import { commitEvidence, hubExists, hubLocation, readRef, refs } from '@nexus/shared/git';
 import { readBoard, readReport, readTask } from '@nexus/shared/ledger';
 import { writeReport } from '@nexus/shared/ledger/write';
+import { isInContainer } from './container.ts';
+import { isSaving, nothingLeft, readLeftover } from './cut-off.ts';
 import { gatherProof } from './proof.ts';
 import { release } from './release.ts';
 import { makeReport } from './report.ts';
@@ -14,6 +16,8 @@ import type { FinalizerTools } from './tools.ts';
 /** How often, and how long after the end of its task, a board is looked at that has not been closed yet. */
 const boardEveryMs = 1000;
 const boardWithinMs = 30_000;
+/** So long, after the end of a task, its workers may take to notice it and to save what their agents did. */
+const savingWithinMs = 20_000;
 
 export const onReleaseRequested: Handler<'release.requested', FinalizerTools> = async (message, tools) => {
   const { store, keys, signal } = tools;
@@ -28,18 +32,24 @@ export const onReleaseRequested: Handler<'release.requested', FinalizerTools> = 
   const ended = payload.outcome !== 'completed';
   // What its agents did last is booked when the board closes.
   const isOpen = ended && board !== null && board.head.outcome === null;
-  if (isOpen && tools.now() - Date.parse(message.timestamp) < boardWithinMs) {
-    return postpone(tools.now() + boardEveryMs, 'its board is not closed yet');
+  const since = tools.now() - Date.parse(message.timestamp);
+  if (isOpen && since < boardWithinMs) return postpone(tools.now() + boardEveryMs, 'its board is not closed yet');
+  const location = hubLocation(tools.config, taskId);
+  const hub = !ended || (await hubExists(location, taskId, signal)) ? location : null;
+  const left = hub && ended ? await readLeftover(hub, taskId, signal) : nothingLeft;
+  const subtasks = [...(board?.subtasks.values() ?? [])];
+  if (hub && ended && since < savingWithinMs && isSaving(taskId, subtasks, left)) {
+    return postpone(tools.now() + boardEveryMs, 'what its agents did last is being saved');
   }
   await tools.begin();
   const released = await release(payload, tools);
   signal.throwIfAborted();
-  const location = hubLocation(tools.config, taskId);
-  const hub = !ended || (await hubExists(location, taskId, signal)) ? location : null;
   const merged = hub && ended ? await readRef(hub, refs(taskId).integration, signal) : payload.commit;
   const proof = hub ? await gatherProof(hub, board, signal) : { alarms: [], documents: [] };
   const { outcome } = payload;
-  const report = makeReport({ task, board, outcome, released, hub, merged, ...proof, now: tools.now() });
+  const inContainer = (tools.isInContainer ?? isInContainer)();
+  const shown = { task, board, outcome, released, hub, merged, left, inContainer };
+  const report = makeReport({ ...shown, ...proof, now: tools.now() });
   if (hub) {
     const files = { 'report.md': report.markdown, 'report.json': `${JSON.stringify(report.json, null, 2)}\n` };
     const message = `Report of ${taskId}`;

@@ -1,4 +1,5 @@
 /** The report as a page of Markdown, for a person. */
+import { copyOut, inside } from './container.ts';
 import type { Report } from './report.ts';
 
 type Subtask = Report['subtasks'][number];
@@ -14,7 +15,8 @@ export const renderReport = (report: Report): string =>
     chapter('What you can do', list(report.advice)),
     chapter('Who did what', whoOf(report.subtasks)),
     chapter('Sent back, and why', sentBackOf(report.subtasks)),
-    chapter('What was checked', checksOf(report.subtasks)),
+    chapter('Still running when it ended', cutOffOf(report)),
+    chapter('What was checked', checksOf(report)),
     chapter('What is not proven', list(report.not_proven)),
     chapter('Alarms', list(report.alarms.map(({ subtask_id, says }) => `${subtask_id}: ${says}`))),
     chapter('Warnings', list(report.warnings)),
@@ -35,7 +37,7 @@ const ended = { completed: 'was completed', failed: 'failed', cancelled: 'was ca
 
 const outcomeOf = ({ task_id, outcome, result, numbers }: Report): string => {
   const { subtasks, attempts, sent_back, merged } = numbers;
-  const work = `${subtasks} subtasks, ${attempts} attempts, ${sent_back} sent back, ${merged} merged`;
+  const work = `${many(subtasks, 'subtask')}, ${many(attempts, 'attempt')}, ${sent_back} sent back, ${merged} merged`;
   const proof =
     result === null ? '' : result.proven ? ' The checks of the result ran.' : ' **Nothing was proven by a check.**';
   return `Task \`${task_id}\`: **${outcome}**. ${work}.${proof}`;
@@ -50,23 +52,27 @@ const whyOf = ({ outcome, says, subtasks }: Report): string => {
     .join('\n\n');
 };
 
-const savedOf = ({ saved, numbers }: Report): string => {
+const savedOf = ({ saved, numbers, in_container }: Report): string => {
   if (saved === null) return '';
   const { hub, commit, fetch, look, unmerged } = saved;
   const merged =
     commit === null
       ? 'Nothing was merged.'
-      : `${numbers.merged} subtasks were merged, up to ${code(commit)}, in the hub ${code(hub)}.`;
+      : `${many(numbers.merged, 'subtask')} ${numbers.merged === 1 ? 'was' : 'were'} merged, up to ${code(commit)}, in the hub ${code(hub)}.`;
   const commands = [
     ['Get it as a branch', fetch],
     ['Look at it', look],
   ].map(([name, command]) => (command ? `${name}:\n\n${fenced(command)}` : ''));
-  const rest = unmerged.map((one) => `Not merged: ${one.title} (${one.subtask_id}), ${code(one.commit)}.`);
+  const rest = unmerged.map(
+    ({ title, subtask_id, commit: one, ref }) =>
+      `${ref === null ? 'Not merged' : 'In progress'}: ${title} (${subtask_id}), ${code(one)}${ref === null ? '' : ` at ${code(ref)}`}.`,
+  );
   const get = unmerged[0]?.fetch ? `Get such a commit:\n\n${fenced(unmerged[0].fetch)}` : '';
-  return [merged, ...commands, list(rest), get].filter((part) => part !== '').join('\n\n');
+  const outside = in_container ? outsideOf(fetch ?? unmerged[0]?.fetch ?? null, hub) : '';
+  return [merged, ...commands, list(rest), get, outside].filter((part) => part !== '').join('\n\n');
 };
 
-const resultOf = ({ outcome, result, base_commit, documents }: Report): string => {
+const resultOf = ({ outcome, result, base_commit, documents, in_container }: Report): string => {
   if (result === null) {
     return outcome === 'not released' ? 'It was not released.' : `Nothing was released, since it ${ended[outcome]}.`;
   }
@@ -88,9 +94,17 @@ const resultOf = ({ outcome, result, base_commit, documents }: Report): string =
     ['Undo it', result.undo],
   ];
   const shown = commands.map(([name, command]) => (command === null ? '' : `${name}:\n\n${fenced(command)}`));
-  return [list(rows.filter(([, value]) => value).map(([name, value]) => `${name}: ${value}`)), ...shown]
+  const outside = in_container && result.repository?.startsWith('/') ? outsideOf(result.look, result.repository) : '';
+  return [list(rows.filter(([, value]) => value).map(([name, value]) => `${name}: ${value}`)), ...shown, outside]
     .filter((part) => part !== '')
     .join('\n\n');
+};
+
+/** The fleet runs in containers: its paths mean nothing to the person's shell. */
+const outsideOf = (command: string | null, folder: string): string => {
+  if (!folder.startsWith('/')) return '';
+  const run = command === null ? '' : `${inside(command)}\n`;
+  return `These paths lie in the finalizer's container. Run a command there, or copy the folder here:\n\n${fenced(`${run}${copyOut(folder)}`)}`;
 };
 
 const whoOf = (subtasks: readonly Subtask[]): string =>
@@ -116,7 +130,26 @@ const sentBackOf = (subtasks: readonly Subtask[]): string =>
     ),
   );
 
-const checksOf = (subtasks: readonly Subtask[]): string =>
+const cutOffOf = ({ task_id, cut_off, hub }: Report): string => {
+  const lines = cut_off.map(({ subtask_id, attempt, agent_id, duration_ms, evidence }) => {
+    const kept =
+      evidence === null || hub === null
+        ? 'Nothing of it had been kept when this was written.'
+        : `See ${code(`nexus logs ${task_id} --subtask ${subtask_id}`)}, or ${code(evidence)} in the hub ${code(hub)}.`;
+    return `${subtask_id}, attempt ${attempt} by ${agent_id}: cut off after ${duration(duration_ms)}. ${kept}`;
+  });
+  return list(lines);
+};
+
+/** The refs of evidence lie in no repository of the person's: that must be said, or be guessed. */
+const checksOf = ({ task_id, subtasks, hub }: Report): string => {
+  const some = subtasks.some(({ checks }) => checks.some(({ log }) => log !== null));
+  const where =
+    hub === null || !some ? '' : `The logs lie in the hub ${code(hub)}; show them: ${code(`nexus logs ${task_id}`)}`;
+  return [tableOfChecks(subtasks), where].filter((part) => part !== '').join('\n\n');
+};
+
+const tableOfChecks = (subtasks: readonly Subtask[]): string =>
   table(
     ['Subtask', 'Check', 'State', 'Command', 'Exit code', 'Time', 'Tests', 'Log'],
     subtasks.flatMap(({ id, checks }) =>
@@ -141,6 +174,8 @@ const timeOf = ({ time, cost }: Report): string =>
     `Agents worked ${duration(time.agents_ms)} in sum.`,
     `Cost: ${cost.usd === null ? 'unknown' : `${cost.usd.toFixed(2)} USD`}; tokens: ${cost.tokens ?? 'unknown'}.`,
   ]);
+
+const many = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
 
 const chapter = (title: string, text: string): string => (text === '' ? '' : `## ${title}\n\n${text}`);
 

@@ -6,9 +6,11 @@
 import type { BoardView, TaskView } from '@nexus/shared/ledger';
 import type { AttemptEntry, Check, Cost, Subtask } from '@nexus/shared/messages/domain';
 import { adviceFor } from './advice.ts';
+import { type CutOff, cutOffLines, type Leftover } from './cut-off.ts';
 import type { Proof } from './proof.ts';
 import type { Outcome } from './release.ts';
 import { renderReport } from './report-page.ts';
+import { withoutSecrets } from './repository.ts';
 import { savedWork } from './saved-work.ts';
 
 export type ReportOf = Proof & {
@@ -21,6 +23,9 @@ export type ReportOf = Proof & {
   hub: string | null;
   /** The head of what was merged; null where there is no hub. */
   merged: string | null;
+  left: Leftover;
+  /** The finalizer's paths are those of a container. */
+  inContainer: boolean;
   now: number;
 };
 
@@ -42,7 +47,9 @@ const reportOf = (of: ReportOf) => {
     released.code === null || released.says.startsWith(released.code)
       ? released.says
       : `${released.code}: ${released.says}`;
-  const saved = result === null && of.hub !== null ? savedWork({ ...of, head, hub: of.hub, subtasks }) : null;
+  const saved =
+    result === null && of.hub !== null ? savedWork({ ...of, head, hub: of.hub, subtasks, wips: of.left.wips }) : null;
+  const cutOff: CutOff[] = cutOffLines(head.task_id, subtasks, of.left, now);
   return {
     task_id: head.task_id,
     title: head.title,
@@ -51,9 +58,12 @@ const reportOf = (of: ReportOf) => {
     /** What the fleet has of a task that was not released, and how to get it; null where there is nothing. */
     saved,
     /** What a person can do now; empty where all went well. */
-    advice: outcome === 'completed' ? [] : adviceFor({ head, outcome, says, saved, subtasks }),
+    advice: outcome === 'completed' ? [] : adviceFor({ head, outcome, says, saved, subtasks, cutOff }),
     request: request.request,
     repository: result?.repository ?? null,
+    /** Where every `refs/nexus/…` of this report lies; null: there is none. */
+    hub: of.hub === null ? null : withoutSecrets(of.hub),
+    in_container: of.inContainer,
     base: head.base,
     base_commit: head.base_commit,
     workflow: head.workflow,
@@ -64,7 +74,10 @@ const reportOf = (of: ReportOf) => {
       created_at: head.created_at,
       released_at: new Date(now).toISOString(),
       duration_ms: Math.max(0, now - Date.parse(head.created_at)),
-      agents_ms: subtasks.flatMap(({ history }) => history).reduce((total, { duration_ms }) => total + duration_ms, 0),
+      agents_ms: [...subtasks.flatMap(({ history }) => history), ...cutOff].reduce(
+        (total, { duration_ms }) => total + duration_ms,
+        0,
+      ),
     },
     cost: board?.head.cost ?? ({ usd: null, tokens: null } satisfies Cost),
     numbers: {
@@ -75,6 +88,8 @@ const reportOf = (of: ReportOf) => {
       gate_runs: board?.head.gate_runs ?? 0,
     },
     subtasks: subtasks.map(subtaskOf),
+    /** Attempts that ran when the task ended. */
+    cut_off: cutOff,
     evidence_expired_at: null as string | null,
     not_proven: notProven(subtasks, result?.proven ?? board?.head.proven ?? false, board !== null),
     alarms,

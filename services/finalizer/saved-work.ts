@@ -1,7 +1,10 @@
 /** The work of a task that was not released: where it lies, and the commands that get it. */
+
+import type { RefEntry } from '@nexus/shared/git';
 import { refs } from '@nexus/shared/git';
 import type { Subtask, TaskHead } from '@nexus/shared/messages/domain';
 import { shellWord } from '@nexus/shared/process';
+import { lastWips } from './cut-off.ts';
 import { isLocal, withoutSecrets } from './repository.ts';
 
 export type SavedWork = {
@@ -12,8 +15,8 @@ export type SavedWork = {
   /** Shell commands: one that makes a branch of it, one that shows it. */
   fetch: string | null;
   look: string | null;
-  /** Commits in which attempts ended and that no gate has let through. */
-  unmerged: { subtask_id: string; title: string; commit: string; fetch: string }[];
+  /** Commits in which attempts ended and that no gate has let through; with a `ref`, work that was in progress. */
+  unmerged: { subtask_id: string; title: string; commit: string; ref: string | null; fetch: string }[];
 };
 
 /** What the hub holds of it; null where that is nothing beyond what the task began with. */
@@ -22,6 +25,7 @@ export const savedWork = (of: {
   hub: string;
   merged: string | null;
   subtasks: readonly Subtask[];
+  wips: readonly RefEntry[];
 }): SavedWork | null => {
   const { head, subtasks } = of;
   const { integration, result } = refs(head.task_id);
@@ -29,16 +33,16 @@ export const savedWork = (of: {
   const branch = result.replace('refs/heads/', '');
   const commit = of.merged === head.base_commit ? null : of.merged;
   const at = `git${placeOf(head)}`;
-  const unmerged = subtasks.flatMap((one) =>
-    one.commit === null || one.merged_commit !== null
-      ? []
-      : [
-          {
-            ...{ subtask_id: one.id, title: one.title, commit: one.commit },
-            fetch: `${at} fetch ${shellWord(hub)} ${one.commit}`,
-          },
-        ],
-  );
+  const unmerged = subtasks
+    .filter(({ merged_commit, state }) => merged_commit === null && state !== 'reported')
+    .flatMap((one) => {
+      const entry = (commit: string, ref: string | null) => ({
+        ...{ subtask_id: one.id, title: one.title, commit, ref },
+        fetch: `${at} fetch ${shellWord(hub)} ${ref ?? commit}`,
+      });
+      const begun = lastWips(head.task_id, one, of.wips).map(({ ref, commit }) => entry(commit, ref));
+      return one.commit === null ? begun : [entry(one.commit, null), ...begun];
+    });
   if (commit === null && unmerged.length === 0) return null;
   const range = head.base_commit === null ? branch : `${head.base_commit.slice(0, 12)}..${branch}`;
   return {

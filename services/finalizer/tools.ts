@@ -7,4 +7,6 @@ export type FinalizerTools = ServiceTools & {
   config: FinalizerConfig;
   targets: readonly ReleaseTarget[];
   redact(text: string): string;
+  /** Whether the paths here are those of a container; by default this process looks. */
+  isInContainer?: () => boolean;
 };
