@@ -63,10 +63,10 @@ const savedOf = ({ saved, numbers, in_container }: Report): string => {
     ['Get it as a branch', fetch],
     ['Look at it', look],
   ].map(([name, command]) => (command ? `${name}:\n\n${fenced(command)}` : ''));
-  const rest = unmerged.map(
-    ({ title, subtask_id, commit: one, ref }) =>
-      `${ref === null ? 'Not merged' : 'In progress'}: ${title} (${subtask_id}), ${code(one)}${ref === null ? '' : ` at ${code(ref)}`}.`,
-  );
+  const rest = unmerged.map((one) => {
+    const [state, at] = one.ref === null ? ['Not merged', ''] : ['In progress', ` at ${code(one.ref)}`];
+    return `${state}: ${one.title} (${one.subtask_id}), ${code(one.commit)}${at}.`;
+  });
   const get = unmerged[0]?.fetch ? `Get such a commit:\n\n${fenced(unmerged[0].fetch)}` : '';
   const outside = in_container ? outsideOf(fetch ?? unmerged[0]?.fetch ?? null, hub) : '';
   return [merged, ...commands, list(rest), get, outside].filter((part) => part !== '').join('\n\n');
@@ -104,7 +104,8 @@ const resultOf = ({ outcome, result, base_commit, documents, in_container }: Rep
 const outsideOf = (command: string | null, folder: string): string => {
   if (!folder.startsWith('/')) return '';
   const run = command === null ? '' : `${inside(command)}\n`;
-  return `These paths lie in the finalizer's container. Run a command there, or copy the folder here:\n\n${fenced(`${run}${copyOut(folder)}`)}`;
+  const commands = fenced(`${run}${copyOut(folder)}`);
+  return `These paths lie in the finalizer's container. Run a command there, or copy the folder here:\n\n${commands}`;
 };
 
 const whoOf = (subtasks: readonly Subtask[]): string =>
