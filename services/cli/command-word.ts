@@ -1,6 +1,29 @@
-/** Commands as people type them, for processes that run elsewhere. */
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+/** Commands as people type them: ours in what we advise, and theirs for processes that run elsewhere. */
+import { existsSync, realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve, sep } from 'node:path';
+
+/**
+ * What people type for `nexus`, by the file that Node was started with: one within the installation is reached by
+ * `npx nexus`; a link to it on the PATH, as in our containers, by its name.
+ */
+export const wordFor = (script: string | undefined, installation: string): 'nexus' | 'npx nexus' => {
+  if (script === undefined || !existsSync(script)) return 'nexus';
+  const file = join(realpathSync(dirname(script)), basename(script));
+  const inside = file.startsWith(installation + sep) || file.includes(`${sep}node_modules${sep}`);
+  // What others bring along, a test runner for example, says nothing of how we are started.
+  const foreign = file.includes(`${sep}node_modules${sep}`) && basename(file) !== 'nexus';
+  return inside && !foreign ? 'npx nexus' : 'nexus';
+};
+
+/** The word that works where this process was started. */
+export const nexus = wordFor(process.argv[1], resolve(import.meta.dirname, '..', '..'));
+
+/** A text of ours (never one of an agent or a person) with that word wherever it names one of our commands. */
+export const asTyped = (text: string, word = nexus): string => text.replaceAll(commands, `${word} `);
+const verbs =
+  'run|up|down|status|tasks|task|logs|agents|stop|pause|drain|resume|retry|cancel|dlq|token|doctor|<command>|--help';
+// In `docker compose exec gateway nexus …` it is the container's word.
+const commands = new RegExp(`(?<![\\w./-]|npx |exec \\S+ )nexus (?=(?:${verbs})(?![\\w-]))`, 'g');
 
 /**
  * A command whose program is named relative to where one stands (`./my-agent --quiet`) names it in full afterwards:

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { TaskDetail } from '@nexus/shared/client';
 import { shellWord } from '@nexus/shared/process';
+import { nexus } from './command-word.ts';
 import { cut, duration, oneLine, type Paint, table } from './output.ts';
 import { inOrder, words } from './progress.ts';
 
@@ -92,6 +93,6 @@ const keptLines = ({ kept, merged, subtasks, task_id, repository }: TaskDetail):
 };
 
 const moreLines = ({ task_id, report_url, status }: TaskDetail): string[] => [
-  ...(report_url === null ? [] : [`  report   nexus task ${task_id} --report`]),
-  ...(status === 'completed' ? [] : [`  logs     nexus logs ${task_id}`]),
+  ...(report_url === null ? [] : [`  report   ${nexus} task ${task_id} --report`]),
+  ...(status === 'completed' ? [] : [`  logs     ${nexus} logs ${task_id}`]),
 ];

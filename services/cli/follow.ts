@@ -14,6 +14,7 @@ import {
   type TaskDetail,
 } from '@nexus/shared/client';
 import { type TaskStatus, taskTransitions } from '@nexus/shared/messages/domain';
+import { nexus } from './command-word.ts';
 import { CommandFailure } from './exit-codes.ts';
 
 export type Following = {
@@ -98,7 +99,7 @@ const readTask = async (
       if (Date.now() - since > patienceMs) {
         throw new CommandFailure('unavailable', `${error.detail} The task ${taskId} goes on without it.`, {
           code: error.code,
-          advice: [`\`nexus task ${taskId}\` shows it when the gateway is back.`],
+          advice: [`\`${nexus} task ${taskId}\` shows it when the gateway is back.`],
           cause: error,
         });
       }

@@ -1,5 +1,6 @@
 /** A dead letter as a person reads it: cause first, then what to do, then its tries, then the message itself. */
 import type { DeadLetterDetail } from '@nexus/shared/client';
+import { nexus } from './command-word.ts';
 import { duration, oneLine, table } from './output.ts';
 
 export const letterText = (letter: DeadLetterDetail): string[] => [
@@ -29,16 +30,16 @@ export const letterText = (letter: DeadLetterDetail): string[] => [
   ...section('message', indented(letter.envelope)),
   '',
   letter.replayable
-    ? `  nexus dlq replay ${letter.id}   puts it back`
+    ? `  ${nexus} dlq replay ${letter.id}   puts it back`
     : `  ${oneLine(letter.why_not ?? 'It cannot be replayed.')}`,
   ...(letter.replayable ? [] : wayOut(letter)),
-  `  nexus dlq drop ${letter.id}     deletes it`,
+  `  ${nexus} dlq drop ${letter.id}     deletes it`,
 ];
 
 /** A message that is wrong itself can be mended; one that comes too late cannot. */
 const wayOut = ({ id, code }: DeadLetterDetail): string[] => {
   const unreadable = ['MESSAGE_MALFORMED', 'MESSAGE_INVALID', 'MESSAGE_UNKNOWN', 'PROTOCOL_UNKNOWN'].includes(code);
-  return unreadable ? [`  nexus dlq edit ${id}     mends it`] : [];
+  return unreadable ? [`  ${nexus} dlq edit ${id}     mends it`] : [];
 };
 
 const section = (title: string, lines: string[]): string[] => (lines.length === 0 ? [] : ['', `${title}:`, ...lines]);

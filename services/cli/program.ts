@@ -6,6 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { asTyped } from './command-word.ts';
 import type { CliConfig } from './config.ts';
 import { type CommandFailure, type Exit, exitCodes, toFailure } from './exit-codes.ts';
 import { openOutput, painter, type Sink } from './output.ts';
@@ -90,8 +91,8 @@ export const makeProgram = ({ stdout, stderr }: Pick<Surroundings, 'stdout' | 's
     .version(version, '--version', 'print the version')
     .exitOverride()
     .configureOutput({
-      writeOut: (text) => stdout.write(text),
-      writeErr: (text) => stderr.write(text),
+      writeOut: (text) => stdout.write(asTyped(text)),
+      writeErr: (text) => stderr.write(asTyped(text)),
       outputError: (text, write) => write(`nexus: ${text.replace(/^error: /, '')}`),
     })
     .configureHelp({ showGlobalOptions: false })
@@ -132,7 +133,9 @@ const toolsOf = (command: Command, around: Surroundings): Tools => {
 };
 
 const tell = (failure: CommandFailure, json: boolean, { stdout, stderr }: Surroundings): void => {
-  const { code, message, advice } = failure;
+  const { code } = failure;
+  const message = asTyped(failure.message);
+  const advice = failure.advice.map((line) => asTyped(line));
   if (json) stdout.write(`${JSON.stringify({ error: { code, says: message, advice } })}\n`);
   const paint = painter(stderr.isTTY === true && !json);
   stderr.write(`${paint('red', 'nexus:')} ${message}\n`);

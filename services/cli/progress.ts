@@ -6,6 +6,7 @@
  */
 import type { SubtaskShort, TaskDetail } from '@nexus/shared/client';
 import type { SubtaskState } from '@nexus/shared/messages/domain';
+import { nexus } from './command-word.ts';
 import { checkNote, hasEnded } from './follow.ts';
 import { type Colour, cut, duration, oneLine, type Paint, widthOf } from './output.ts';
 
@@ -153,7 +154,7 @@ const doingNow = (subtask: SubtaskShort, { task, notes }: ProgressView): string 
     failed: () => subtask.reason,
     cancelled: () => subtask.reason,
     parked: () => `${parkedUntil(subtask)}${subtask.reason ?? ''}`,
-    waiting_for_person: () => `nexus retry ${task.task_id} --subtask ${subtask.id}: ${subtask.reason ?? ''}`,
+    waiting_for_person: () => `${nexus} retry ${task.task_id} --subtask ${subtask.id}: ${subtask.reason ?? ''}`,
   };
   return oneLine(says[subtask.state]?.() ?? subtask.title);
 };
@@ -203,7 +204,8 @@ const subtaskChanges = (
   const until = subtask.state === 'parked' && subtask.resume_at ? ` until ${timeOfDay(subtask.resume_at)}` : '';
   const shown = telling && detail ? `: ${oneLine(detail)}` : '';
   const line = `${name}: ${stateText(subtask, task)}${until}${shown}`;
-  const way = `  nexus retry ${task.task_id} --subtask ${subtask.id} [--note "…"], or nexus cancel ${task.task_id}`;
+  const { task_id } = task;
+  const way = `  ${nexus} retry ${task_id} --subtask ${subtask.id} [--note "…"], or ${nexus} cancel ${task_id}`;
   return [...lines, line, ...(subtask.state === 'waiting_for_person' ? [way] : [])];
 };
 

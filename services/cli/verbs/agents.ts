@@ -1,6 +1,7 @@
 /** `nexus agents`: who there is, who works at what, and which workers run them. */
 import type { AgentList } from '@nexus/shared/client';
 import type { Command } from 'commander';
+import { asTyped, nexus } from '../command-word.ts';
 import { table } from '../output.ts';
 import type { Act } from '../program.ts';
 import type { Tools } from '../tools.ts';
@@ -38,15 +39,15 @@ const agentLines = ({ agents, workers, system_health, says, active_agents, total
     worker.runtimes
       .filter(({ usable }) => usable)
       .map(({ name }) => name)
-      .join(', ') || (worker.runtimes.some(({ name }) => name === 'command') ? lent : 'none usable: nexus doctor'),
+      .join(', ') || (worker.runtimes.some(({ name }) => name === 'command') ? lent : `none usable: ${nexus} doctor`),
   ]);
   return [
-    `${active_agents} of ${total_agents} agents at work; health ${system_health}: ${says}`,
+    `${active_agents} of ${total_agents} agents at work; health ${system_health}: ${asTyped(says)}`,
     '',
     ...table([['AGENT', 'NAME', 'ROLE', 'STATUS', 'TODAY', 'WORKS AT'], ...agentRows]),
     '',
     ...(workers.length === 0
-      ? ['No worker is alive. Start one: nexus up']
+      ? [`No worker is alive. Start one: ${nexus} up`]
       : table([['WORKER', 'HOST', 'STATE', 'SLOTS', 'RUNTIMES'], ...workerRows])),
   ];
 };

@@ -1,5 +1,6 @@
 /** `nexus cancel ID` */
 import type { Command } from 'commander';
+import { nexus } from '../command-word.ts';
 import type { Act } from '../program.ts';
 import type { Tools } from '../tools.ts';
 
@@ -16,5 +17,5 @@ export const addCancel = (program: Command, act: Act): void => {
 const cancel = async ({ client, output }: Tools, id: string, { reason }: { reason?: string }): Promise<undefined> => {
   const answer = await (await client()).cancel(id, reason);
   output.document(answer);
-  output.say(`${answer.task_id} is ${answer.status}. \`nexus task ${answer.task_id}\` tells when it is done.`);
+  output.say(`${answer.task_id} is ${answer.status}. \`${nexus} task ${answer.task_id}\` tells when it is done.`);
 };

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ClientProblem, type DeadLetterDetail, type LetterEdit } from '@nexus/shared/client';
 import type { Command } from 'commander';
+import { nexus } from '../command-word.ts';
 import { CommandFailure, toFailure } from '../exit-codes.ts';
 import { findLetter } from '../find-letter.ts';
 import type { Act } from '../program.ts';
@@ -49,7 +50,7 @@ const edit = async (tools: Tools, id: string, options: EditOptions): Promise<und
   tools.output.say(
     `${letter.id} is changed: ${changed.type} to ${changed.service}.`,
     changed.replayable
-      ? `  nexus dlq replay ${letter.id}   puts it back into the inbox`
+      ? `  ${nexus} dlq replay ${letter.id}   puts it back into the inbox`
       : `  ${changed.why_not ?? 'It cannot be replayed.'}`,
   );
 };

@@ -1,5 +1,6 @@
 /** `nexus doctor`: what is well, what is not, and what mends it. */
 import type { Command } from 'commander';
+import { asTyped } from '../command-word.ts';
 import { examine, type Finding } from '../doctor.ts';
 import type { Exit } from '../exit-codes.ts';
 import type { Colour, Paint } from '../output.ts';
@@ -27,6 +28,6 @@ export const findingLines = (findings: readonly Finding[], paint: Paint): string
   const width = Math.max(...findings.map(({ name }) => name.length));
   return findings.flatMap(({ name, state, says, mend }) => [
     `${paint(colours[state], state.padEnd(4))}  ${name.padEnd(width)}  ${says}`,
-    ...(mend === '' ? [] : [`${' '.repeat(width + 8)}→ ${mend}`]),
+    ...(mend === '' ? [] : [`${' '.repeat(width + 8)}→ ${asTyped(mend)}`]),
   ]);
 };

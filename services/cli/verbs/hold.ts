@@ -1,6 +1,7 @@
 /** `nexus pause`, `nexus drain` and `nexus resume`: the whole fleet, or a part of it. */
 import type { ControlScope, ControlWord } from '@nexus/shared/client';
 import type { Command } from 'commander';
+import { nexus } from '../command-word.ts';
 import { type HoldOptions, scopeOf, withScope } from '../control-scope.ts';
 import { resumeWords } from '../doctor.ts';
 import type { Act, Work } from '../program.ts';
@@ -59,7 +60,7 @@ const holdLines = (scope: ControlScope | null, { state, epoch, scopes }: Told): 
     const is = scopes[`${kind}:${id}`] ?? 'held';
     return [
       `${partWords(scope)} is ${is}: what runs of it ends, nothing new begins.`,
-      `  nexus resume --${kind} ${id}`,
+      `  ${nexus} resume --${kind} ${id}`,
     ];
   }
   // A stop holds more than a pause, and is not lifted by one.
@@ -68,7 +69,7 @@ const holdLines = (scope: ControlScope | null, { state, epoch, scopes }: Told): 
     paused: 'what runs goes on to its end, nothing new begins.',
     draining: 'it takes no new tasks, and finishes those it has.',
   };
-  return [`The fleet is ${state} (epoch ${epoch}): ${lines[state] ?? ''}`, '  nexus resume --all lets it go on.'];
+  return [`The fleet is ${state} (epoch ${epoch}): ${lines[state] ?? ''}`, `  ${nexus} resume --all lets it go on.`];
 };
 
 /** What goes on, and what still does not. */
@@ -77,7 +78,7 @@ const resumeLines = (scope: ControlScope | null, { state, epoch, scopes }: Told)
   return [
     ...(scope === null ? [] : [`${partWords(scope)} is no longer held by itself.`]),
     ...(scope === null || state !== 'running' ? [`The fleet is ${state} (epoch ${epoch}).`] : []),
-    ...held.map(([part, is]) => `  ${part} is still ${is}: nexus resume ${resumeWords(part)}`),
-    ...(scope !== null && state !== 'running' ? ['  nexus resume --all lets the fleet go on.'] : []),
+    ...held.map(([part, is]) => `  ${part} is still ${is}: ${nexus} resume ${resumeWords(part)}`),
+    ...(scope !== null && state !== 'running' ? [`  ${nexus} resume --all lets the fleet go on.`] : []),
   ];
 };

@@ -1,6 +1,7 @@
 /** `nexus logs ID`: what agents said; with -f as they say it. */
 import type { TaskDetail, TaskLogs } from '@nexus/shared/client';
 import type { Command } from 'commander';
+import { nexus } from '../command-word.ts';
 import { followTask, hasEnded, type LiveEvent } from '../follow.ts';
 import type { Paint } from '../output.ts';
 import type { Act } from '../program.ts';
@@ -81,7 +82,7 @@ const outputLines = ({ subtask_id = '', text = '' }: LiveEvent, paint: Paint): s
 export const logLines = ({ task_id, logs }: TaskLogs, paint: Paint, ended = false): string[] => {
   if (logs.length === 0) {
     if (ended) return [`No agent of ${task_id} has left a log.`];
-    return [`No agent of ${task_id} has left a log yet. While it runs: nexus logs ${task_id} -f`];
+    return [`No agent of ${task_id} has left a log yet. While it runs: ${nexus} logs ${task_id} -f`];
   }
   return logs.flatMap(({ subtask_id, title, agent_id, evidence, text, truncated, says }) => [
     paint('bold', `— ${subtask_id}: ${title} (${agent_id}), ${placeOf(evidence)}`),

@@ -1,5 +1,6 @@
 /** `nexus retry ID`: a person's answer to a task that waits for one. */
 import type { Command } from 'commander';
+import { nexus } from '../command-word.ts';
 import type { Act } from '../program.ts';
 import type { Tools } from '../tools.ts';
 
@@ -29,6 +30,6 @@ const retry = async ({ client, output }: Tools, id: string, { subtask, note }: R
   const answer = await (await client()).retry(id, asked);
   output.document(answer);
   output.say(
-    `Tried again: ${answer.subtasks.join(', ')} of ${answer.task_id}. \`nexus task ${id}\` shows how it goes.`,
+    `Tried again: ${answer.subtasks.join(', ')} of ${answer.task_id}. \`${nexus} task ${id}\` shows how it goes.`,
   );
 };

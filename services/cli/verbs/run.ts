@@ -6,7 +6,7 @@ import type { TaskDetail } from '@nexus/shared/client';
 import { is } from '@nexus/shared/config';
 import type { CheckRequest, TaskRequest } from '@nexus/shared/messages/domain';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { fullCommand } from '../command-word.ts';
+import { asTyped, fullCommand, nexus } from '../command-word.ts';
 import { builtLines, endLines } from '../end-state.ts';
 import { CommandFailure, type Exit } from '../exit-codes.ts';
 import { failureLog } from '../failure-log.ts';
@@ -80,7 +80,7 @@ const run = async (tools: Tools, words: string, options: RunOptions): Promise<Ex
   const request = requestOf(words === '-' ? await text(process.stdin) : words, options);
   const client = await tools.client();
   const accepted = await client.submit(request, { signal });
-  const warnings = accepted.warnings.map((line) => `warning: ${line}`);
+  const warnings = accepted.warnings.map((line) => `warning: ${asTyped(line)}`);
   if (options.detach) {
     output.note(...warnings);
     output.say(accepted.task_id);
@@ -91,7 +91,7 @@ const run = async (tools: Tools, words: string, options: RunOptions): Promise<Ex
   const progress = openProgress(progressOptions(tools));
   const leaving = () => {
     progress.close();
-    output.note(`The task goes on: nexus task ${accepted.task_id}, or nexus cancel ${accepted.task_id}`);
+    output.note(`The task goes on: ${nexus} task ${accepted.task_id}, or ${nexus} cancel ${accepted.task_id}`);
   };
   signal.addEventListener('abort', leaving, { once: true });
   try {

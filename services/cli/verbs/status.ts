@@ -2,6 +2,7 @@
 import type { Bus } from '@nexus/shared/bus';
 import { ClientProblem, type System } from '@nexus/shared/client';
 import type { Command } from 'commander';
+import { nexus } from '../command-word.ts';
 import { resumeWords } from '../doctor.ts';
 import type { Exit } from '../exit-codes.ts';
 import { type FleetProcess, lives, readFleet } from '../fleet-state.ts';
@@ -78,11 +79,11 @@ const byWhom = ({ state, by, at }: Control, now: number): string =>
 
 /** What is held, by whom and since when, and what lifts it. */
 const scopeLines = ({ state, scopes, said }: Control, now: number): string[] => [
-  ...(state === 'running' ? [] : ['  nexus resume --all lets it go on']),
+  ...(state === 'running' ? [] : [`  ${nexus} resume --all lets it go on`]),
   ...Object.entries(scopes).map(([scope, is]) => {
     const last = said[scope];
     const who = last === undefined ? '' : ` by ${last.by}, ${ago(last.at, now)}`;
-    return `  ${scope} is ${is}${who}: nexus resume ${resumeWords(scope)}`;
+    return `  ${scope} is ${is}${who}: ${nexus} resume ${resumeWords(scope)}`;
   }),
 ];
 
@@ -107,7 +108,7 @@ const backlogLines = ({ backlog }: Pick<System, 'backlog'>, now: number): string
   const lines = waiting.map(([service, inbox]) => `${inbox.waiting} waiting for ${service}, ${inbox.held} held`);
   if (backlog.dead > 0) {
     const letters = backlog.dead === 1 ? 'letter' : 'letters';
-    lines.push(`${backlog.dead} dead ${letters}, the oldest died ${ago(backlog.oldest_dead_at, now)}: nexus dlq ls`);
+    lines.push(`${backlog.dead} dead ${letters}, the oldest died ${ago(backlog.oldest_dead_at, now)}: ${nexus} dlq ls`);
   }
   return lines;
 };

@@ -1,5 +1,6 @@
 /** `nexus stop`: the whole fleet, or a part of it. */
 import type { Command } from 'commander';
+import { nexus } from '../command-word.ts';
 import { type HoldOptions, scopeOf, withScope } from '../control-scope.ts';
 import { CommandFailure, type Exit, toFailure } from '../exit-codes.ts';
 import type { Act } from '../program.ts';
@@ -72,7 +73,7 @@ const stopLines = (confirmation: Confirmation): string[] => {
     ...survivors.map(
       ({ instance_id, host, pid }) => `  survived: process ${pid} of ${instance_id} on ${host}; there: kill -9 ${pid}`,
     ),
-    `  nexus resume ${scope === null ? '--all' : partOption(scope)} lets the work go on.`,
+    `  ${nexus} resume ${scope === null ? '--all' : partOption(scope)} lets the work go on.`,
   ];
 };
 
@@ -87,7 +88,7 @@ const fleetLines = (confirmed: string[], silent: Confirmation['silent']): string
     : `  confirmed by ${confirmed.length} of ${confirmed.length + silent.length}: ${confirmed.join(', ') || 'nobody'}`,
   ...silent.map(
     ({ instance_id, host, pid }) =>
-      `  silent: ${instance_id} (process ${pid} on ${host}); on that machine: nexus stop --all --local`,
+      `  silent: ${instance_id} (process ${pid} on ${host}); on that machine: ${nexus} stop --all --local`,
   ),
 ];
 
@@ -100,6 +101,6 @@ const stopHere = async ({ config, output }: Tools): Promise<Exit> => {
     ...survivors.map((pid) => `  survived: process ${pid}; kill -9 ${pid}`),
   );
   if (ended.length > 0)
-    output.say('  A worker that is alive takes up its work again: nexus stop --all, or nexus down.');
+    output.say(`  A worker that is alive takes up its work again: ${nexus} stop --all, or ${nexus} down.`);
   return survivors.length === 0 ? 'ok' : 'failed';
 };

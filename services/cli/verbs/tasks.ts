@@ -1,6 +1,7 @@
 /** `nexus tasks`: what was asked for, newest first. */
 import type { ShownStatus, TaskList } from '@nexus/shared/client';
 import { type Command, InvalidArgumentError } from 'commander';
+import { nexus } from '../command-word.ts';
 import { ago, cut, oneLine, table } from '../output.ts';
 import type { Act } from '../program.ts';
 import { words } from '../progress.ts';
@@ -32,7 +33,7 @@ const listTasks = async ({ client, output }: Tools, { limit, status, waiting }: 
 };
 
 const taskLines = ({ tasks, next_offset }: TaskList, now: number): string[] => {
-  if (tasks.length === 0) return ['No tasks. Begin one: nexus run "what you want done"'];
+  if (tasks.length === 0) return [`No tasks. Begin one: ${nexus} run "what you want done"`];
   const rows = tasks.map((task) => [
     task.task_id,
     words(task.status),
@@ -40,7 +41,7 @@ const taskLines = ({ tasks, next_offset }: TaskList, now: number): string[] => {
     ago(task.created_at, now),
     cut(oneLine(task.title), 60),
   ]);
-  const more = next_offset === null ? [] : [`… and older ones: nexus tasks --limit ${next_offset * 2}`];
+  const more = next_offset === null ? [] : [`… and older ones: ${nexus} tasks --limit ${next_offset * 2}`];
   return [...table([['TASK', 'STATUS', 'DONE', 'ASKED', 'REQUEST'], ...rows]), ...more];
 };
 

@@ -2,7 +2,7 @@
 import { openClient } from '@nexus/shared/client';
 import { demandApart, makeshiftWarning } from '@nexus/shared/config';
 import { type Command, InvalidArgumentError } from 'commander';
-import { fullCommand } from '../command-word.ts';
+import { fullCommand, nexus } from '../command-word.ts';
 import { CommandFailure, type Exit } from '../exit-codes.ts';
 import { endProcesses, type Fleet, howEnded, launchFleet, waitForWorkers } from '../fleet.ts';
 import { type FleetProcess, type FleetState, forgetFleet, lives, readFleet, writeFleet } from '../fleet-state.ts';
@@ -88,7 +88,7 @@ const upLines = ({ url, processes }: FleetState, home: string): string[] => [
   `The fleet is up: ${processes.map(({ name }) => name).join(', ')}`,
   `  API   ${url}   (documentation: ${url}/api/docs)`,
   `  home  ${home}   (hubs, clones, caches, logs)`,
-  '  next  nexus run "what you want done", nexus doctor, nexus down',
+  `  next  ${nexus} run "what you want done", ${nexus} doctor, ${nexus} down`,
 ];
 
 /**
