@@ -55,10 +55,11 @@ const whyOf = ({ outcome, says, subtasks }: Report): string => {
 const savedOf = ({ saved, numbers, in_container }: Report): string => {
   if (saved === null) return '';
   const { hub, commit, fetch, look, unmerged } = saved;
+  const were = numbers.merged === 1 ? 'was' : 'were';
   const merged =
     commit === null
       ? 'Nothing was merged.'
-      : `${many(numbers.merged, 'subtask')} ${numbers.merged === 1 ? 'was' : 'were'} merged, up to ${code(commit)}, in the hub ${code(hub)}.`;
+      : `${many(numbers.merged, 'subtask')} ${were} merged, up to ${code(commit)}, in the hub ${code(hub)}.`;
   const commands = [
     ['Get it as a branch', fetch],
     ['Look at it', look],
