@@ -102,7 +102,7 @@ export const judge = (
   );
   // An epoch is the fleet's: of a part only what runs can be told.
   const silent = scope === null ? asked.filter((one) => one.confirmed_epoch < epoch) : [];
-  const late = new Set([...silent, ...running].map(({ instance_id }) => instance_id));
+  const late = new Set([...silent, ...(scope === null ? [] : running)].map(({ instance_id }) => instance_id));
   return {
     state,
     epoch,

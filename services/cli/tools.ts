@@ -56,14 +56,9 @@ const startedHere = (home: string): string | undefined => {
   return fleet?.processes.some((one) => one.name === 'gateway' && lives(one)) ? fleet.url : undefined;
 };
 
-/** The token that the gateway made once. Without Redis there is none: then the gateway says what is missing. */
-const storedToken = async (withBus: Tools['withBus']): Promise<string | undefined> => {
-  try {
-    return (await withBus(({ store, keys }) => store.readText(keys.token))) ?? undefined;
-  } catch {
-    return undefined;
-  }
-};
+/** The token that the gateway made once. Throws what is wrong with Redis: "a token is needed" would hide it. */
+const storedToken = async (withBus: Tools['withBus']): Promise<string | undefined> =>
+  (await withBus(({ store, keys }) => store.readText(keys.token))) ?? undefined;
 
 const useBus = async <T>({ fabric }: CliConfig, use: (bus: Bus) => Promise<T>): Promise<T> => {
   await knock(fabric.redisUrl);

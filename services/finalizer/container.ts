@@ -2,8 +2,11 @@
 import { existsSync } from 'node:fs';
 import { shellWord } from '@nexus/shared/process';
 
-/** Docker puts this file into every container. */
-export const isInContainer = (): boolean => existsSync('/.dockerenv');
+/** The home that docker-compose.yml gives its services: a volume. */
+const homeInVolume = '/var/lib/nexus';
+
+/** Docker puts this file into every container; a fleet that a person started inside one has a home of theirs. */
+export const isInContainer = (home: string): boolean => home === homeInVolume && existsSync('/.dockerenv');
 
 /** How a command is run where its paths are. */
 export const inside = (command: string): string => `docker compose exec finalizer sh -c ${shellWord(command)}`;

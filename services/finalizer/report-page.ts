@@ -104,7 +104,8 @@ const resultOf = ({ outcome, result, base_commit, documents, in_container }: Rep
 /** The fleet runs in containers: its paths mean nothing to the person's shell. */
 const outsideOf = (command: string | null, folder: string): string => {
   if (!folder.startsWith('/')) return '';
-  const run = command === null ? '' : `${inside(command)}\n`;
+  // A command for whichever clone the person stands in has none in there.
+  const run = !command?.startsWith('git -C') ? '' : `${inside(command)}\n`;
   const commands = fenced(`${run}${copyOut(folder)}`);
   return `These paths lie in the finalizer's container. Run a command there, or copy the folder here:\n\n${commands}`;
 };

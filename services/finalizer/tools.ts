@@ -8,5 +8,5 @@ export type FinalizerTools = ServiceTools & {
   targets: readonly ReleaseTarget[];
   redact(text: string): string;
   /** Whether the paths here are those of a container; by default this process looks. */
-  isInContainer?: () => boolean;
+  isInContainer?: (home: string) => boolean;
 };

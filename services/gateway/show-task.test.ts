@@ -76,7 +76,10 @@ describe('a task as people see it', () => {
     const status = (stored: TaskView['head']['status'], held: Parameters<typeof showTask>[2]) =>
       showTask(taskOf(stored), null, held, [], left).status;
     expect(status('in_progress', { state: 'stopped', scopes: {} })).toBe('stopped');
-    expect(status('in_progress', { state: 'running', scopes: { 'task:do-it-abcdef': 'paused' } })).toBe('stopped');
+    expect(status('in_progress', { state: 'running', scopes: { 'task:do-it-abcdef': 'stopped' } })).toBe('stopped');
+    // What runs goes on.
+    expect(status('in_progress', { state: 'paused', scopes: {} })).toBe('in_progress');
+    expect(status('in_progress', { state: 'running', scopes: { 'task:do-it-abcdef': 'paused' } })).toBe('in_progress');
     expect(status('in_progress', { state: 'running', scopes: { 'task:other': 'stopped' } })).toBe('in_progress');
     expect(status('in_progress', { state: 'draining', scopes: {} })).toBe('in_progress');
     expect(status('completed', { state: 'stopped', scopes: {} })).toBe('completed');

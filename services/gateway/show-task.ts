@@ -120,9 +120,9 @@ export const trackingUrl = (taskId: string): string => `/api/tasks/${taskId}`;
 export const shownStatus = (head: Pick<TaskHead, 'task_id' | 'status'>, held: Held): ShownStatus =>
   !endedTask(head.status) && isHeld(head.task_id, held) ? 'stopped' : head.status;
 
-const holding = ['stopped', 'paused'];
+/** Under PAUSE what runs goes on, so its task is shown as it is. */
 const isHeld = (taskId: string, { state, scopes }: Held): boolean =>
-  holding.includes(state) || holding.includes(scopes[`task:${taskId}`] ?? '');
+  state === 'stopped' || scopes[`task:${taskId}`] === 'stopped';
 
 /** What was merged has passed its gate: worth having, though the task did not come to its end. */
 const keptOf = ({ task_id, status }: TaskHead, board: BoardView | null, hub: string): TaskDetail['kept'] => {

@@ -21,7 +21,7 @@ import { failSubtask, short } from './ending.ts';
 export type Failure = { code: string | null; says: string; handOver: HandOver };
 
 /** Codes that say how a delivery died, not what was wrong with the work: another attempt may well succeed. */
-const deathsOfDeliveries = new Set(['RETRIES_EXHAUSTED', 'POISON']);
+const deathsOfDeliveries = new Set(['RETRIES_EXHAUSTED']);
 const permanent = new Set<string>(
   errorTable().flatMap(([code, entry]) => (entry.outcome === 'dead' && !deathsOfDeliveries.has(code) ? [code] : [])),
 );
@@ -34,6 +34,8 @@ const mendedBy = new Map<string, 'another runtime' | 'a person'>([
   ['RUNTIME_UNKNOWN', 'another runtime'],
   ['AGENT_COMMAND_MISSING', 'another runtime'],
   ['COMMAND_MISSING', 'another runtime'],
+  // Each try costs three workers their lives, and their other attempts with them.
+  ['POISON', 'another runtime'],
   // It fails before there is an agent, and with every runtime.
   ['WORKSPACE_SETUP', 'a person'],
 ] satisfies [ErrorCode, 'another runtime' | 'a person'][]);

@@ -13,7 +13,7 @@ export const systemRoutes = (app: Api, fleet: Fleet): void => {
 
 const fabricHealth = ({ bus }: Fleet): Health => {
   const { ok, ...told } = bus.health();
-  return { status: ok ? ('ok' as const) : ('failing' as const), ...told };
+  return { status: ok && told.code === undefined ? ('ok' as const) : ('failing' as const), ...told };
 };
 
 const addHealth = (app: Api, fleet: Fleet): void => {
@@ -48,7 +48,8 @@ const addHealth = (app: Api, fleet: Fleet): void => {
       if (fleet.closing.aborted) {
         return reply.code(503).send({ ...state, status: 'failing' as const, says: 'It is shutting down.' });
       }
-      return reply.code(state.status === 'ok' ? 200 : 503).send(state);
+      // Redis may answer and yet be unfit: then requests are served, and health says what is wrong.
+      return reply.code(fleet.bus.health().ok ? 200 : 503).send(state);
     },
   );
 };

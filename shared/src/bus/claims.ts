@@ -55,6 +55,8 @@ export type Heart = {
   soon(): void;
   /** Milliseconds since Redis last answered a beat. */
   sinceBeatMs(): number;
+  /** For how long every beat was answered soon, on one connection. */
+  steadyMs(): number;
   /** Redis time minus ours, in ms, as the last beat saw it. */
   skewMs(): number;
   /** Beats no more and says goodbye, so that no peer has to find out. */
@@ -118,6 +120,7 @@ export const openHeart = async (options: Options): Promise<Heart> => {
   let [breaks, returned] = [0, 0];
   let dead: string[] = [];
   let answeredAt = performance.now();
+  let steadySince = answeredAt;
   let skew = 0;
   let beats = 0;
   let closed = false;
@@ -131,6 +134,7 @@ export const openHeart = async (options: Options): Promise<Heart> => {
   };
   redis.on('close', () => {
     breaks += 1;
+    steadySince = Number.POSITIVE_INFINITY;
     observer.reset();
     dead = [];
   });
@@ -141,7 +145,9 @@ export const openHeart = async (options: Options): Promise<Heart> => {
     const values = [instanceId, told ? JSON.stringify(told) : '', known.epoch, known.state];
     const reply = await callScript(redis, 'nexusBeat', [keys.beats(service), keys.presence, keys.control], values);
     const [time, epoch, state, flat] = reply as [number, number, string, string[]];
-    answeredAt = performance.now();
+    const asOf = performance.now();
+    if (asOf - answeredAt > rhythm.beatMs + rhythm.staleMs) steadySince = asOf;
+    answeredAt = asOf;
     skew = time - Date.now();
     beats += 1;
     control.learn(epoch, state);
@@ -153,6 +159,7 @@ export const openHeart = async (options: Options): Promise<Heart> => {
       for (const name of dead) void bury(name, observer.counterOf(name)).catch(() => undefined);
     if (returned !== breaks) {
       const meant = breaks;
+      steadySince = asOf;
       for (const listener of returns) await listener();
       returned = meant;
     }
@@ -196,6 +203,7 @@ export const openHeart = async (options: Options): Promise<Heart> => {
       const waitMs = Math.max(0, answeredAt + soonMs - performance.now());
       if (!closed && due > performance.now() + waitMs) schedule(waitMs);
     },
+    steadyMs: () => performance.now() - steadySince,
     sinceBeatMs: () => performance.now() - answeredAt,
     skewMs: () => skew,
     close: async () => {

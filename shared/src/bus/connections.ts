@@ -55,7 +55,7 @@ export const openGround = async (options: GroundOptions): Promise<Ground> => {
   const redis = connect();
   try {
     await reach(redis, connection, config.redisWait);
-    await checkServer(redis, config.redisUrl);
+    if (!options.observer) await checkServer(redis, config.redisUrl);
   } catch (error) {
     close();
     throw redisFailure(error, config.redisUrl) ?? error;

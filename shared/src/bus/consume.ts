@@ -197,10 +197,19 @@ export class Consumer {
     const dead = heart.dead();
     this.#turn += 1;
     const lowestFirst = this.#turn % lowestEvery === 0;
-    const idleMs = this.#lookForIdle ? rhythm.idleMs : null;
+    // Idle time passes while Redis answers nobody; whoever is well needs a while to renew again (rule 4).
+    const steady = heart.steadyMs() >= 2 * rhythm.renewMs;
+    const idleMs = this.#lookForIdle && steady ? rhythm.idleMs : null;
     this.#lookForIdle = false;
     const names: [string, string] = [context.keys.control, context.keys.deaths];
-    const taken = await take(redis, names, this.#reader, { free, lowestFirst, idleMs, fresh, dead });
+    const taken = await take(redis, names, this.#reader, {
+      free,
+      lowestFirst,
+      idleMs,
+      fresh,
+      dead,
+      sentAt: Date.now() + heart.skewMs(),
+    });
     // There may be more than there were free slots.
     if (taken.fromIdle > 0) this.#lookForIdle = true;
     const entries = taken.fromDead + taken.fromIdle;

@@ -19,6 +19,8 @@ export type Asked = {
   fresh: boolean;
   /** Peers whose entries may be taken over. */
   dead: readonly string[];
+  /** When this is asked, as Redis' clock says: what Redis reads much later takes nothing over from peers. */
+  sentAt: number;
 };
 
 /** `held`: the fleet, the service or this instance is stopped or paused. */
@@ -39,6 +41,7 @@ export const take = async (redis: Redis, names: [string, string], reader: Reader
     asked.idleMs === null ? 0 : 1,
     asked.idleMs ?? 0,
     asked.fresh ? 1 : 0,
+    Math.round(asked.sentAt),
     asked.dead.length,
     ...asked.dead,
   ];

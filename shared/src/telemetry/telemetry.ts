@@ -24,8 +24,12 @@ export const openLog = (service: string, level: string, fields: Record<string, u
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: secretKeys.flatMap((key) => [key, `*.${key}`]), censor: '(redacted)' },
     },
-    pino.destination({ dest: 2, sync: true }),
+    openDestination(),
   );
+
+/** A line that cannot be written, on a full disk, is lost: it must not end the process that it tells of. */
+const openDestination = () =>
+  pino.destination({ dest: 2, sync: true, maxLength: 1_000_000 }).on('error', () => undefined);
 
 /** A logger that says nothing: for tests of things that want one. */
 export const silentLog = (): Log => pino({ level: 'silent' });

@@ -52,7 +52,7 @@ export const openRealFabric = async (url: string): Promise<FabricPort & { close(
       ])) as string[];
     },
     take: async ({ group, consumer, free, lowestFirst, lookForIdle, idleMs, fresh, dead }) => {
-      const flags = [lowestFirst ? 1 : 0, lookForIdle ? 1 : 0, idleMs, fresh ? 1 : 0];
+      const flags = [lowestFirst ? 1 : 0, lookForIdle ? 1 : 0, idleMs, fresh ? 1 : 0, Date.now()];
       const inboxes = inboxesOf(group);
       const names = [keys.control, keys.deaths, ...inboxes];
       const values = [group, consumer, free, ...flags, dead.length, ...dead];

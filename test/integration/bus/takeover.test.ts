@@ -1,7 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { done } from '@nexus/shared/bus';
+import { done, prioritiesInOrder } from '@nexus/shared/bus';
 import { expect, test } from 'vitest';
 import { makeObserver } from '../../../shared/src/bus/claims.ts';
+import { openRedis } from '../../../shared/src/bus/redis.ts';
+import { take } from '../../../shared/src/bus/take.ts';
 import { deferred, eventually } from '../../tools/eventually.ts';
 import { consumeAll, deletion, discard, leaveBehind } from '../../tools/messages.ts';
 import { startRedis, type TestFabric, testFabric } from '../../tools/redis.ts';
@@ -140,4 +142,20 @@ test('rule 4: a dead peer that held more than there are free slots is taken over
   await eventually('all were taken over', () => handled.length === 300);
   // Thirty rounds of ten: not one round a beat.
   expect((await beats()) - began.beat).toBeLessThan(20);
+});
+
+test('rule 4: what was asked before Redis stood still takes nothing over from peers when it is read', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  const inboxes = prioritiesInOrder.map((priority) => bus.keys.inbox('finalizer', priority));
+  const inbox = bus.keys.inbox('finalizer', 'NORMAL');
+  await bus.publish(discard('held'));
+  await fabric.redis.xreadgroup('GROUP', 'finalizer', 'somebody', 'COUNT', 1, 'STREAMS', inbox, '>');
+  const redis = openRedis({ url: fabric.config.redisUrl, name: 'asking' });
+  const reader = { service: 'finalizer', instanceId: bus.instanceId, inboxes, control: bus.control };
+  const asked = { free: 1, lowestFirst: false, idleMs: 0, fresh: false, dead: [] };
+  const ask = (sentAt: number) => take(redis, [bus.keys.control, bus.keys.deaths], reader, { ...asked, sentAt });
+  expect((await ask(Date.now() - 20_000)).deliveries).toEqual([]);
+  expect((await ask(Date.now())).deliveries).toHaveLength(1);
+  redis.disconnect();
 });

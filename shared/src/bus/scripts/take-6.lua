@@ -3,7 +3,7 @@
 --   entries, highest priority first. Refuses while the fleet, the service or the instance is stopped or paused.
 -- KEYS: 1 control, 2 deaths, 3..6 the inboxes CRITICAL, HIGH, NORMAL, LOW.
 -- ARGV: group, consumer, free slots, '1' to begin at the lowest, '1' to look for idle entries, idle limit in ms,
---   '1' to read new entries, number of dead consumers, their names.
+--   '1' to read new entries, when it was asked (ms), number of dead consumers, their names.
 -- Returns: {epoch, state, {inbox number 1..4, id, deliveries, 'm', source, deaths, '1' if it died alone}*}
 -- Atomic: the look at the state and the claims. XCLAIM without JUSTID raises the delivery count, so the
 --   token of whoever held the entry before is worth nothing from here on (rule 1).
@@ -58,16 +58,19 @@ for number = 1, 4 do
     end
   end
 end
-for d = 1, tonumber(ARGV[8]) do
+for d = 1, tonumber(ARGV[9]) do
   for number = 1, 4 do
     if left > 0 then
-      for _, row in ipairs(redis.call('XPENDING', KEYS[number + 2], group, '-', '+', left, ARGV[8 + d])) do
+      for _, row in ipairs(redis.call('XPENDING', KEYS[number + 2], group, '-', '+', left, ARGV[9 + d])) do
         claim(number, row, 'dead')
       end
     end
   end
 end
-if ARGV[5] == '1' then
+-- Redis stood still meanwhile: everybody looks idle, and whoever asked may be gone.
+local now = redis.call('TIME')
+local late = tonumber(now[1]) * 1000 + tonumber(now[2]) / 1000 - tonumber(ARGV[8]) > 2000
+if ARGV[5] == '1' and not late then
   for number = 1, 4 do
     if left > 0 then
       local rows = redis.call('XPENDING', KEYS[number + 2], group, 'IDLE', ARGV[6], '-', '+', left + 64)
