@@ -228,7 +228,7 @@ test('rule 21: a worker that is cut off for too long saves and ends its agents, 
   expect(await shop.finished()).toHaveLength(1);
 }, 60_000);
 
-test('rule 6: an agent that costs its worker the life each time runs alone the third time, and then no more', async () => {
+test('rule 6: an agent that costs its worker its life each time runs alone at last, and then no more', async () => {
   const shop = await openShop();
   const hang = { ...settings, NEXUS_AGENT_COMMAND: 'echo here I am; sleep 300' };
   const workers: WorkerProcess[] = [];
