@@ -3,7 +3,9 @@
  *
  * Read on-subtask-dispatched.ts → attempt.ts → prepare.ts → runtimes.ts → conclude.ts; the rest serves these.
  */
+
 import { mkdir } from 'node:fs/promises';
+import { isConnectionError } from '@nexus/shared/bus';
 import { foldersOf, openCatalog } from '@nexus/shared/catalog';
 import { secretValues } from '@nexus/shared/config';
 import { fail, toAppError } from '@nexus/shared/errors';
@@ -101,7 +103,9 @@ const keepClean = ({ config: settings, bus, log }: Context): NodeJS.Timeout[] =>
     if (ended.length > 0) log.warn({ ended, survivors }, 'agents of an earlier life were ended');
   };
   const every = (work: () => Promise<void>, ms: number, what: string): NodeJS.Timeout => {
-    const once = () => void work().catch((thrown) => log.warn({ err: toAppError(thrown) }, `${what} failed`));
+    // An outage of Redis is told once, by whoever looks after the connections.
+    const level = (thrown: unknown) => (isConnectionError(thrown) ? 'debug' : 'warn');
+    const once = () => void work().catch((thrown) => log[level(thrown)]({ err: toAppError(thrown) }, `${what} failed`));
     once();
     return setInterval(once, ms);
   };
