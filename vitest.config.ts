@@ -1,4 +1,16 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
+
+/** Beside the code, but with real agents, gates and process trees that take their time: half of all unit tests' time. */
+const processes = [
+  'scripts/rehearsal/rehearsal.test.ts',
+  'services/quality-checker/gate.test.ts',
+  'services/worker-agent/attempt.test.ts',
+  'services/worker-agent/runtimes/conformance.test.ts',
+  'services/worker-agent/supervise.test.ts',
+  'shared/src/process/process.test.ts',
+];
+// They wait for git and for agents more than they reckon: one a core would leave the cores idle.
+const beside = { testTimeout: 20_000, maxWorkers: 3 };
 
 /** One file for every kind of test; `globalSetup` of a project runs only when that project runs. */
 export default defineConfig({
@@ -6,13 +18,13 @@ export default defineConfig({
     projects: [
       {
         test: {
+          ...beside,
           name: 'unit',
           include: ['{shared,services,scripts}/**/*.test.ts'],
-          testTimeout: 20_000,
-          // They wait for git and for agents more than they reckon: one a core would leave the cores idle.
-          maxWorkers: 3,
+          exclude: [...configDefaults.exclude, ...processes],
         },
       },
+      { test: { ...beside, name: 'processes', include: processes } },
       {
         test: {
           name: 'integration',

@@ -43,6 +43,7 @@ export const parts = {
   tidy: { name: 'tidy', words: script('tidy.ts') },
   docs: { name: 'pages fresh', words: script('docs.ts', '--check') },
   unit: vitest('unit'),
+  processes: vitest('processes'),
   simulation: vitest('simulation'),
   integration: vitest('integration'),
   chaos,
