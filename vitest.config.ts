@@ -1,6 +1,6 @@
 import { configDefaults, defineConfig } from 'vitest/config';
 
-/** Beside the code, but with real agents, gates and process trees that take their time: half of all unit tests' time. */
+/** Beside the code, but with real agents, gates and process trees that take their time: half of what unit tests need. */
 const processes = [
   'scripts/rehearsal/rehearsal.test.ts',
   'services/quality-checker/gate.test.ts',
