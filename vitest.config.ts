@@ -1,6 +1,6 @@
 import { configDefaults, defineConfig } from 'vitest/config';
 
-/** Beside the code, but with real agents, gates and process trees that take their time: half of what unit tests need. */
+/** Beside the code, but with real agents, gates and process trees: half of what all tests there need. */
 const processes = [
   'scripts/rehearsal/rehearsal.test.ts',
   'services/quality-checker/gate.test.ts',

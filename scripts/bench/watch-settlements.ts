@@ -8,8 +8,10 @@ import { Redis } from 'ioredis';
 type Call = (...parts: (string | number)[]) => Promise<unknown>;
 type Definition = { numberOfKeys: number; lua: string };
 
-/** Group, consumer, length of the journal; then the number of entries (settle-7.lua). */
+/** Group, consumer, length of the journal; then the number of sets (settle-7.lua). */
 const headerLength = 3;
+/** Inbox, epoch and deliveries that the entries of a set have in common; then how many entries it has. */
+const commonLength = 3;
 
 /** Tells of each settlement that Redis has acknowledged, and how many deliveries it held: they end in order. */
 export const watchSettlements = (acknowledged: (deliveries: number) => void): void =>
@@ -22,13 +24,16 @@ export const watchSettlements = (acknowledged: (deliveries: number) => void): vo
 /** Holds settlements back until one call settles at least so many deliveries. */
 export const gatherSettlements = (deliveries: number): void =>
   replaceSettle((call, keys) => {
-    const countAt = keys + headerLength;
+    const setsAt = keys + headerLength;
+    const countAt = setsAt + 1 + commonLength;
     let held: { parts: (string | number)[]; resolve(results: unknown): void; reject(error: unknown): void }[] = [];
     const send = async (): Promise<void> => {
       const batch = held;
       held = [];
       const counts = batch.map(({ parts }) => Number(parts[countAt]));
       const head = batch[0]?.parts.slice(0, countAt) ?? [];
+      // All that a benchmark settles lies in one inbox, so it is one set.
+      if (batch.some(({ parts }) => parts[setsAt] !== 1)) throw new Error('a settlement of several sets');
       const entries = batch.flatMap(({ parts }) => parts.slice(countAt + 1));
       try {
         const results = (await call(...head, counts.reduce(sum, 0), ...entries)) as string[];
