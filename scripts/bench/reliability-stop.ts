@@ -8,7 +8,8 @@ import { type MeasuredFleet, type ReliabilityPart, until, withRealFleet } from '
 export const stop: ReliabilityPart = async (bench) => {
   const [workers, slots] = bench.full ? [5, 10] : [2, 4];
   const agents = workers * slots;
-  const settings = { NEXUS_SLOTS: String(slots), NEXUS_AGENTS_MAX: String(slots) };
+  // The limit of agents is the machine's, not the worker's.
+  const settings = { NEXUS_SLOTS: String(slots), NEXUS_AGENTS_MAX: String(agents) };
   return withRealFleet(bench, { counts: { 'worker-agent': workers }, settings }, async (fleet) => {
     const agent_command = [
       'cat > /dev/null',
