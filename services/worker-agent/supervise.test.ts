@@ -88,7 +88,7 @@ describe('a checkpoint in between', () => {
   };
 
   test('is made when the agent changed something and is quiet', async () => {
-    const command = 'sleep 1; echo wrote; echo one > a.txt; sleep 300';
+    const command = 'echo wrote; sleep 2; echo one > a.txt; sleep 300';
     const delivery = rig.tools({ NEXUS_AGENT_COMMAND: command, ...settings });
     const outcome = start(delivery).catch((thrown) => thrown);
     await expect.poll(() => checkpoint()?.commit, { timeout: 10_000 }).toBeTruthy();
