@@ -1,43 +1,28 @@
 /** The gateway as its own process: start, token, control, the first words of a bad start, and the end. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { ClientProblem, openClient } from '@nexus/shared/client';
 import { expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../tools/eventually.ts';
 import { consumeAll } from '../tools/messages.ts';
 import { freePort, type TestFabric, testFabric } from '../tools/redis.ts';
-
-const main = fileURLToPath(new URL('../../services/gateway/main.ts', import.meta.url));
+import { spawnService } from '../tools/service-process.ts';
 
 type Started = { child: ChildProcess; said(): string; ended: Promise<number | null> };
 
 const start = (fabric: TestFabric, env: Record<string, string> = {}): Started => {
-  let text = '';
-  const child = spawn(process.execPath, [main], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: {
-      PATH: process.env.PATH,
-      REDIS_URL: fabric.config.redisUrl,
-      NEXUS_PREFIX: fabric.config.prefix,
-      NEXUS_CONTROL_CHANNEL: fabric.config.controlChannel,
-      ...env,
-    },
-  });
-  child.stderr?.on('data', (chunk: Buffer) => {
-    text += chunk.toString();
-  });
+  const { child, said } = spawnService('gateway', fabric, env);
   const ended = once(child, 'exit').then(([code]) => code as number | null);
   onTestFinished(async () => {
     child.kill('SIGKILL');
     await ended;
   });
-  return { child, said: () => text, ended };
+  return { child, said, ended };
 };
 
 const serving = async (started: Started): Promise<string> =>

@@ -31,12 +31,12 @@ export const testHome = (): string => {
   return home;
 };
 
-/** Starts a service, and resolves when it reads its inbox. */
-export const startService = async (
+/** Starts a service on the fabric of a test, with these settings and nothing else; what it says is kept. */
+export const spawnService = (
   service: ServiceName,
   fabric: TestFabric,
   env: Record<string, string>,
-): Promise<ServiceProcess> => {
+): { child: ChildProcess; said(): string } => {
   const main = fileURLToPath(new URL(`../../services/${service}/main.ts`, import.meta.url));
   let text = '';
   const child = spawn(process.execPath, [main], {
@@ -46,13 +46,22 @@ export const startService = async (
       REDIS_URL: fabric.config.redisUrl,
       NEXUS_PREFIX: fabric.config.prefix,
       NEXUS_CONTROL_CHANNEL: fabric.config.controlChannel,
-      NEXUS_DISK_RESERVE: '0',
       ...env,
     },
   });
   child.stderr?.on('data', (chunk: Buffer) => {
     text += chunk.toString();
   });
+  return { child, said: () => text };
+};
+
+/** Starts a service, and resolves when it reads its inbox. */
+export const startService = async (
+  service: ServiceName,
+  fabric: TestFabric,
+  env: Record<string, string>,
+): Promise<ServiceProcess> => {
+  const { child, said } = spawnService(service, fabric, { NEXUS_DISK_RESERVE: '0', ...env });
   const ended = once(child, 'exit').then(([, signal]) => signal as NodeJS.Signals | null);
   const signal = async (name: NodeJS.Signals): Promise<void> => {
     child.kill(name);
@@ -60,8 +69,8 @@ export const startService = async (
   };
   onTestFinished(() => signal('SIGKILL'));
   await eventually(`${service} serves`, () => {
-    if (child.exitCode !== null) throw new Error(text);
-    return text.includes(`${service} serves`);
+    if (child.exitCode !== null) throw new Error(said());
+    return said().includes(`${service} serves`);
   });
-  return { pid: child.pid ?? 0, child, said: () => text, signal, ended };
+  return { pid: child.pid ?? 0, child, said, signal, ended };
 };

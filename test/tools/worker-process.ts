@@ -2,12 +2,11 @@
  * Real worker processes on a real Redis: what tests of takeover and stop stand on. The test is the project manager:
  * it writes task and board, dispatches, and reads what workers tell.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type Bus, prioritiesInOrder } from '@nexus/shared/bus';
 import { catalog as kinds, type PayloadOf } from '@nexus/shared/messages';
 import { endMarked, listMarked } from '@nexus/shared/process';
@@ -15,9 +14,8 @@ import { onTestFinished } from 'vitest';
 import type { Order } from '../../services/worker-agent/attempt.ts';
 import { eventually } from './eventually.ts';
 import { type TestFabric, testFabric } from './redis.ts';
+import { spawnService } from './service-process.ts';
 import { openRig, type Rig, taskId } from './worker.ts';
-
-const main = fileURLToPath(new URL('../../services/worker-agent/main.ts', import.meta.url));
 
 export type WorkerProcess = { child: ChildProcess; home: string; instanceId: string; said(): string };
 export type Shop = Awaited<ReturnType<typeof openShop>>;
@@ -75,23 +73,12 @@ const startWorker = async (options: {
   env: Record<string, string>;
 }): Promise<WorkerProcess> => {
   const { fabric, rig, home, env } = options;
-  let text = '';
-  const child = spawn(process.execPath, [main], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: {
-      PATH: process.env.PATH,
-      REDIS_URL: fabric.config.redisUrl,
-      NEXUS_PREFIX: fabric.config.prefix,
-      NEXUS_CONTROL_CHANNEL: fabric.config.controlChannel,
-      NEXUS_HOME: home,
-      NEXUS_HUBS: join(rig.home, 'hubs'),
-      NEXUS_DISK_RESERVE: '0',
-      NEXUS_DRAIN_GRACE: '0',
-      ...env,
-    },
-  });
-  child.stderr?.on('data', (chunk: Buffer) => {
-    text += chunk.toString();
+  const { child, said } = spawnService('worker-agent', fabric, {
+    NEXUS_HOME: home,
+    NEXUS_HUBS: join(rig.home, 'hubs'),
+    NEXUS_DISK_RESERVE: '0',
+    NEXUS_DRAIN_GRACE: '0',
+    ...env,
   });
   const ended = once(child, 'exit');
   onTestFinished(async () => {
@@ -100,10 +87,10 @@ const startWorker = async (options: {
     await ended;
   });
   const instanceId = await eventually('the worker serves', () => {
-    if (child.exitCode !== null) throw new Error(text);
-    return /"instance_id":"([^"]+)"[^\n]*worker-agent serves/.exec(text)?.[1];
+    if (child.exitCode !== null) throw new Error(said());
+    return /"instance_id":"([^"]+)"[^\n]*worker-agent serves/.exec(said())?.[1];
   });
-  return { child, home, instanceId, said: () => text };
+  return { child, home, instanceId, said };
 };
 
 const dispatch = async (
