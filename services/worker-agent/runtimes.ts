@@ -55,7 +55,60 @@ export type RunRequest = {
   /** Called as soon as the conversation has an id: a later delivery can go on with it. */
   onSession?: (id: string) => void;
   context: RuntimeContext;
+  /** The model, an alias or a full name; null or absent: the runtime's default. */
+  model?: string | null;
+  /** The most turns that the run may take; null: no limit. */
+  maxTurns?: number | null;
+  /** The most that this run may use. */
+  budget?: { usd: number | null; tokens: number | null } | null;
+  /** JSON schema of the final report, where the runtime can force it. */
+  reportSchema?: unknown;
+  /** Called with what the agent does, as it does it: for the journal and for the watch over stuck agents. */
+  onEvent?: (event: AgentEvent) => void;
+  /** Asked before each call of a model by runtimes that make their own calls. */
+  spend?: SpendGate;
 };
+
+/** Something that an agent did, as its runtime tells it. */
+export type AgentEvent =
+  | { kind: 'text' | 'thinking'; text: string }
+  | { kind: 'tool_call'; id: string; tool: string; input: unknown }
+  | { kind: 'tool_result'; id: string; ok: boolean; text: string }
+  | { kind: 'retry'; status: number | null; delay_ms: number; says: string }
+  | { kind: 'usage'; usage: Usage };
+
+export type Usage = {
+  input_tokens: number;
+  output_tokens: number;
+  cache_read_tokens: number;
+  cache_write_tokens: number;
+};
+
+/** A call of a model, as it is announced before it is made. */
+export type PlannedCall = {
+  usdMax: number | null;
+  tokensMax: number;
+  provider: string;
+  account: string;
+  model: string;
+};
+
+/** Budgets and the limits of providers: nothing that costs is called before it is reserved here. */
+export type SpendGate = {
+  /** Waits while the provider is limited. Throws `BUDGET_SPENT` or `PROVIDER_LIMITED`. */
+  reserve(call: PlannedCall): Promise<Reservation>;
+};
+
+export type Reservation = {
+  settle(used: { usd: number | null; usage: Usage }): Promise<void>;
+  release(): Promise<void>;
+  /** The provider said that it has had enough for now. */
+  limited(retryAfterMs: number | null): Promise<void>;
+  failed(): Promise<void>;
+};
+
+/** A provider's window is used up: the attempt is put aside, uncounted, until it opens again. */
+export type Parked = { until: number | null; code: ErrorCode; says: string; account: string };
 
 export type RunResult = {
   ok: boolean;
@@ -70,6 +123,21 @@ export type RunResult = {
   leftBehind: number;
   sessionId: string | null;
   cost: Cost;
+  /** What this run used; null where the runtime cannot say. */
+  usage?: Usage | null;
+  /** The model that answered. */
+  model?: string | null;
+  /** What paid: 'subscription', 'api_key', 'bedrock', 'vertex' or 'none'. */
+  login?: string | null;
+  /** The cost is what the use would have cost by price list; nobody is charged it. */
+  notional?: boolean;
+  toolCalls?: number;
+  turns?: number;
+  /** A structured report, used instead of the one that is read from the text. */
+  report?: unknown;
+  /** Path of a file that becomes evidence and can be carried to another machine. */
+  transcript?: string | null;
+  parked?: Parked | null;
 };
 
 export type Runtime = {
