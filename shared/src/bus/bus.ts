@@ -45,6 +45,7 @@ import { type Draft, makePublisher, type Published } from './publish.ts';
 import { ensureGroups, makeStore, openRedis, patient, type Redis, type RedisOptions, type Store } from './redis.ts';
 import { type Counts, memoryShare, readCounts } from './server.ts';
 import { makeSettler } from './settle.ts';
+import { makeSide, type Side } from './side-scripts.ts';
 import { type BusHealth, redisFailure } from './troubles.ts';
 
 export type { Schedule } from './alarms.ts';
@@ -65,6 +66,7 @@ export type { Told } from './presence.ts';
 export type { Draft, Published } from './publish.ts';
 export { isConnectionError, type Store } from './redis.ts';
 export { type Counts, describeServer, eraseFabric, type ServerDescription } from './server.ts';
+export type { ReadCommand, Side } from './side-scripts.ts';
 export type { BusHealth } from './troubles.ts';
 
 /** A handler: from a message and tools to an outcome. It never publishes, acknowledges or retries. */
@@ -95,6 +97,8 @@ export type Bus = {
   readonly store: Store;
   readonly control: Control;
   readonly dead: DeadLetters;
+  /** Scripts of other modules beside the journey of messages, such as budgets. */
+  readonly side: Side;
   /** Enters the fabric at its edge; resolves once Redis has the message. Throws BUS_FULL, MESSAGE_*. */
   publish<K extends Kind>(draft: Draft<K>): Promise<Published>;
   /** Starts the loop that reads this service's inboxes. */
@@ -221,6 +225,7 @@ const openOn = async (ground: Ground, options: BusOptions, keys: Keys, instanceI
     store,
     control,
     dead: makeDeadLetters({ redis, keys, journalMax: limits.journalMax, recordMs: config.letterRecordMs }),
+    side: makeSide(redis, keys.prefix),
     publish: publisher.publish,
     consume: (consume) => {
       if (heart === null) throw fail('BUG', { message: 'an observer consumes nothing' });
@@ -275,7 +280,7 @@ const openOn = async (ground: Ground, options: BusOptions, keys: Keys, instanceI
     busy: () => consumer?.busy ?? 0,
     isClaimed: (token) => isClaimed(redis, inboxes, service, token),
     follow: (asked) => follow(openQuietly(connection), keys, asked),
-    presences: () => readPresences(redis, keys),
+    presences: () => readPresences(redis, keys, config.silentAfter),
     present: (told) => {
       self.change(told);
       heart?.soon();
