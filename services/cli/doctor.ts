@@ -263,6 +263,11 @@ export const presenceFindings = ({ control, fabric, instances }: System, now: nu
     const shown = all.map(({ host, pid, state }) => `${host}:${pid} ${state}`).join(', ');
     const refused = all.find(({ refuses }) => refuses);
     if (refused) return warn(service, `${refused.instance_id} takes no work: ${refused.refuses}`, 'make room there');
+    const silent = all.find(({ silent_since }) => silent_since !== undefined);
+    if (silent) {
+      const says = `${silent.host}:${silent.pid} is silent since ${silent.silent_since}`;
+      return warn(service, says, 'let that process go on where it is paused, or end it; others take its work over');
+    }
     if (all.length === 0) return bad(service, 'no instance is alive', `nexus up, or docker compose up -d ${service}`);
     return ok(service, shown);
   }),

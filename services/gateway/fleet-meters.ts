@@ -16,7 +16,7 @@ export const makeFleetMeters = ({ bus, meters }: Fleet): (() => Promise<void>) =
   const open = meters.gauge('nexus_tasks_open', 'Tasks that have not ended.');
   const asking = meters.gauge('nexus_tasks_waiting', 'Tasks that wait for a person.');
   const stopped = meters.gauge('nexus_fleet_held', 'Whether the fleet is stopped or paused: 1 or 0.');
-  const instances = meters.gauge('nexus_instances', 'Living instances of a service.', ['service']);
+  const instances = meters.gauge('nexus_instances', 'Instances of a service that live and beat.', ['service']);
   const full = meters.gauge('nexus_workers_refusing', 'Workers that take nothing for want of memory or disk.');
   return async () => {
     const { ok } = bus.health();
@@ -31,7 +31,7 @@ export const makeFleetMeters = ({ bus, meters }: Fleet): (() => Promise<void>) =
     for (const [inbox, count] of Object.entries(counts.inboxes)) {
       waiting.set({ inbox }, count.waiting);
       held.set({ inbox }, count.held);
-      instances.set({ service: inbox }, living.filter(({ service }) => service === inbox).length);
+      instances.set({ service: inbox }, living.filter((one) => one.service === inbox && !one.silent_since).length);
     }
     memory.set(share);
     parked.set(counts.parked);

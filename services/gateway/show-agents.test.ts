@@ -84,6 +84,8 @@ test('the health of the system names what is wrong, the worst first', () => {
   expect(health({ fabric: { ok: false, says: 'Redis does not answer' } })).toEqual(['bad', 'Redis does not answer']);
   expect(health({ presences: [presence('gateway')] })).toEqual(['bad', expect.stringContaining('worker-agent')]);
   expect(health({ presences: fleet({}) })).toEqual(['degraded', expect.stringContaining('runtime')]);
+  const silent = fleet({ runtimes: [command], silent_since: '2026-01-02T03:04:05.000Z' });
+  expect(health({ presences: silent })).toEqual(['degraded', expect.stringContaining('since 2026-01-02T03:04:05')]);
   const survivors = fleet({ runtimes: [command], survivors: [4711] });
   expect(health({ presences: survivors })).toEqual(['degraded', expect.stringContaining('4711')]);
   expect(health({ control: 'stopped' })).toEqual(['degraded', expect.stringContaining('stopped')]);

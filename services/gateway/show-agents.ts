@@ -79,6 +79,11 @@ const healthOf = (seen: Seen, workers: Presence[]): Health => {
   if (!own && !workers.some((worker) => lent(worker, undefined).length > 0)) {
     return { health: 'degraded', says: 'No worker has a usable runtime; `nexus doctor` says what is missing.' };
   }
+  const silent = seen.presences.filter(({ silent_since }) => silent_since !== undefined);
+  if (silent.length > 0) {
+    const told = silent.map(({ instance_id, silent_since }) => `${instance_id} since ${silent_since}`);
+    return { health: 'degraded', says: `Silent: ${told.join(', ')}.` };
+  }
   const survivors = seen.presences.flatMap((presence) => presence.survivors);
   if (survivors.length > 0) {
     return { health: 'degraded', says: `Processes outlived a stop: ${survivors.join(', ')}.` };

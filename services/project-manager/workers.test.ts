@@ -21,6 +21,17 @@ test('only workers that take work now are counted on', () => {
   expect(slotsOf(servingIn(fleet))).toBe(6);
 });
 
+test('a worker that has not beaten is not counted on, and one without room only with what it runs', () => {
+  const fleet = [
+    worker({ slots: 4 }),
+    worker({ slots: 8, silent_since: '2026-01-02T03:04:05.000Z' }),
+    worker({ slots: 8, busy: 3, refuses: '40 MB of memory are free.' }),
+    worker({ slots: 8, busy: 0, refuses: '9 agents run on this machine; NEXUS_AGENTS_MAX is 9.' }),
+    worker({ slots: 2, refuses: null }),
+  ];
+  expect(slotsOf(servingIn(fleet))).toBe(9);
+});
+
 test('a runtime counts where one worker can use it, once, and a rehearsal is never chosen', () => {
   const fleet = [
     worker({ runtimes: [runtime('claude-code', false), runtime('command', true), runtime('scripted', true)] }),

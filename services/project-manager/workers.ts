@@ -1,12 +1,16 @@
 /** What the workers of the fleet can do, by what the living ones tell of themselves. */
 import type { Presence } from '@nexus/shared/messages/domain';
 
-/** Those that take work now. */
+/** Those that take work now, or go on with what they have; one that beats no more does neither. */
 export const servingIn = (presences: readonly Presence[]): Presence[] =>
-  presences.filter(({ service, state }) => service === 'worker-agent' && state === 'serving');
+  presences.filter(
+    ({ service, state, silent_since }) =>
+      service === 'worker-agent' && state === 'serving' && silent_since === undefined,
+  );
 
-/** How many attempts they can run at a time. */
-export const slotsOf = (workers: readonly Presence[]): number => workers.reduce((sum, { slots }) => sum + slots, 0);
+/** How many attempts they can run at a time; a worker without room for more has what it runs. */
+export const slotsOf = (workers: readonly Presence[]): number =>
+  workers.reduce((sum, { slots, busy, refuses }) => sum + (refuses ? Math.min(busy, slots) : slots), 0);
 
 /** The runtimes that one of them can use. A rehearsal is asked for, never chosen. */
 export const runtimesOf = (workers: readonly Presence[]): string[] => {

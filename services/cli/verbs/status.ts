@@ -92,7 +92,7 @@ const instanceLines = (instances: System['instances'], now: number): string[] =>
     one.service,
     one.host,
     String(one.pid),
-    one.state,
+    stateOf(one),
     one.slots === 0 ? '-' : `${one.busy} of ${one.slots}`,
     ago(one.started_at, now),
   ]);
@@ -101,6 +101,10 @@ const instanceLines = (instances: System['instances'], now: number): string[] =>
     ...table([['SERVICE', 'HOST', 'PID', 'STATE', 'BUSY', 'STARTED'], ...rows]),
   ];
 };
+
+/** What it said last stands no more once it beats no more. */
+const stateOf = ({ state, silent_since }: System['instances'][number]): string =>
+  silent_since === undefined ? state : `silent since ${silent_since.slice(0, 19)}Z`;
 
 /** Only what somebody may have to do something about. */
 const backlogLines = ({ backlog }: Pick<System, 'backlog'>, now: number): string[] => {

@@ -68,12 +68,42 @@ export const makePresence = (options: PresenceOptions) => {
 };
 const startedAt = new Date().toISOString();
 
-/** Instances whose connection still bears their name: what was told by a killed process is not shown. */
-export const readPresences = async (redis: Redis, keys: Keys): Promise<Presence[]> => {
+/**
+ * Instances whose connection still bears their name: what was told by a killed process is not shown. One that has asked
+ * Redis nothing for `silentMs` has not beaten either: it is paused, or its event loop stands.
+ */
+export const readPresences = async (redis: Redis, keys: Keys, silentMs: number): Promise<Presence[]> => {
   const [told, list] = await Promise.all([redis.hgetall(keys.presence), redis.client('LIST')]);
-  const connected = new Set([...String(list).matchAll(/ name=(\S+)/g)].map((match) => match[1]));
+  const idle = idleSeconds(String(list));
+  const now = Date.now();
   return Object.entries(told).flatMap(([name, text]) => {
     const read = presenceSchema.safeParse(JSON.parse(text));
-    return read.success && connected.has(name) ? [read.data] : [];
+    const seconds = idle.get(name);
+    if (!read.success || seconds === undefined) return [];
+    // Where only such stand that tell nothing, it is about to connect anew.
+    const silent = Number.isFinite(seconds) && seconds * 1000 >= silentMs;
+    return [silent ? { ...read.data, silent_since: new Date(now - seconds * 1000).toISOString() } : read.data];
   });
+};
+
+/**
+ * For how long each name on CLIENT LIST has asked nothing. An answer counts as life there as much as a question, so
+ * connections that Redis writes to by itself, subscribers and blocked readers, tell nothing.
+ * https://redis.io/docs/latest/commands/client-list/
+ */
+export const idleSeconds = (list: string): Map<string, number> => {
+  const found = new Map<string, number>();
+  for (const line of list.split('\n')) {
+    const { name, idle, sub, cmd } = Object.fromEntries(line.trim().split(' ').map(field)) as Record<string, string>;
+    if (name === undefined || name === '') continue;
+    const asks = sub === '0' && cmd !== 'xreadgroup' && cmd !== 'bzpopmin';
+    const seconds = asks ? Number(idle) : Number.POSITIVE_INFINITY;
+    found.set(name, Math.min(seconds, found.get(name) ?? Number.POSITIVE_INFINITY));
+  }
+  return found;
+};
+
+const field = (text: string): [string, string] => {
+  const at = text.indexOf('=');
+  return [text.slice(0, at), text.slice(at + 1)];
 };

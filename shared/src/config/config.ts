@@ -233,6 +233,12 @@ export const fabricConfig = defineConfig({
     { default: '0' },
   ),
   replicasWait: setting('NEXUS_REPLICAS_WAIT', is.duration, 'How long their confirmation may take.', { default: '2s' }),
+  silentAfter: setting(
+    'NEXUS_SILENT_AFTER',
+    is.duration,
+    'An instance that has not beaten for so long is shown as silent, and its slots are not counted on.',
+    { default: '5s' },
+  ),
   prefix: setting(
     'NEXUS_PREFIX',
     z.string().regex(/^\{[a-z0-9-]+\}$/, 'expected a hash tag such as {nexus}'),

@@ -501,6 +501,9 @@ export const presence = z.object({
   running: z.array(runningAttempt),
   runtimes: z.array(runtimeState),
   refuses: z.string().max(500).nullish().meta({ description: 'Why it takes no work just now.' }),
+  silent_since: timestamp.optional().meta({
+    description: 'Since when it has not beaten, as whoever reads this sees it; left out while it beats.',
+  }),
   credentials_for: z
     .array(z.string())
     .optional()
