@@ -33,7 +33,7 @@ const mayEdit = ({ tools }: AgentDefinition): boolean =>
 const raritiesIn = (agents: readonly AgentDefinition[]): Map<string, number> => {
   const counts = new Map<string, number>();
   for (const word of agents.flatMap((agent) => [...wordsOf(agent)])) counts.set(word, (counts.get(word) ?? 0) + 1);
-  return new Map([...counts].map(([word, count]) => [word, 1 / count]));
+  return new Map([...counts].map(([word, count]) => [word, Math.log((agents.length + 1) / count)]));
 };
 
 /** Words, whether one or many of a thing. */
