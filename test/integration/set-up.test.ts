@@ -64,7 +64,8 @@ const installed = async (folder: string, cache: SetUpCache | null, env: Record<s
   expect(readFileSync(join(folder, 'node_modules/q/q.js'), 'utf8')).toBe(program);
   return copied ? 'copied' : 'run';
 };
-const kept = ({ folder }: SetUpCache): string[] => (existsSync(folder) ? readdirSync(folder) : []);
+const all = ({ folder }: SetUpCache): string[] => (existsSync(folder) ? readdirSync(folder) : []);
+const kept = (cache: SetUpCache): string[] => all(cache).filter((name) => !name.startsWith('.'));
 const manifestWith = (more: object): string =>
   JSON.stringify({ ...JSON.parse(project['package.json'] ?? ''), ...more });
 
@@ -131,11 +132,36 @@ test('commands that a person named are run each time', async () => {
   expect(kept(cache)).toEqual([]);
 });
 
-test('several set-ups at once keep one entry, and all of them end well', async () => {
+test('of several set-ups at once one is run, and the others wait for it and copy what it made', async () => {
   const cache = cacheOf();
-  await Promise.all([1, 2, 3].map(() => installed(checkout(), cache)));
+  const ended = await Promise.all([1, 2, 3, 4].map(() => installed(checkout(), cache)));
+  expect(ended.sort()).toEqual(['copied', 'copied', 'copied', 'run']);
   expect(kept(cache)).toHaveLength(1);
   expect(await installed(checkout(), cache)).toBe('copied');
+});
+
+test('where nothing of the first is kept, the others run side by side: nobody waits twice', async () => {
+  const cache = cacheOf();
+  const file = join(root, 'met.txt');
+  // The second and the third each wait for the other: one after the other they would never end.
+  const meet = `echo . >> ${file}; test $(wc -l < ${file}) = 1 || until test $(wc -l < ${file}) = 3; do sleep 0.05; done`;
+  const files = { 'package.json': manifestWith({ scripts: { prepare: `touch made.txt; ${meet}` } }) };
+  const ended = await Promise.all([1, 2, 3].map(() => installed(checkout(files), cache)));
+  expect(ended).toEqual(['run', 'run', 'run']);
+});
+
+test('who waits for a set-up that is killed makes it, and the next waits for that', async () => {
+  const cache = cacheOf();
+  const began = join(root, 'building');
+  // Only the first hangs.
+  const hang = `test -e ${began} || { touch ${began}; exec sleep 600; }`;
+  const files = { 'package.json': manifestWith({ scripts: { preinstall: hang } }) };
+  const { child, asked } = elsewhere(options(checkout(files), cache));
+  await eventually('the first is under way', () => existsSync(began));
+  const others = [1, 2].map(() => installed(checkout(files), cache));
+  child.kill('SIGKILL');
+  expect((await Promise.all(others)).sort()).toEqual(['copied', 'run']);
+  await eventually('the first has ended', () => !listMarked().some(({ mark }) => mark === asked.mark));
 });
 
 test('an entry that cannot be copied whole is no entry: the set-up runs, and nothing of the copy is left', async () => {
@@ -152,22 +178,16 @@ test('kill -9 while an entry is being made leaves no entry, ends the copy, and t
   const began = join(root, 'copying');
   const bin = fakeCopy(`touch ${began}; exec sleep 600`);
   const asked = options(checkout(), cache, { PATH: `${bin}${delimiter}${process.env.PATH}` });
-  const { signal: _, onCommand: __, ...plainOptions } = asked;
-  const code = `import { setUp } from '@nexus/shared/project';
-    await setUp({ ...${JSON.stringify(plainOptions)}, signal: new AbortController().signal, onCommand: () => {} });`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', code], {
-    cwd: dirname(fileURLToPath(new URL('../../package.json', import.meta.url))),
-    stdio: 'inherit',
-  });
+  const { child } = elsewhere(asked);
   await eventually('the copy has begun', () => existsSync(began));
   child.kill('SIGKILL');
   await once(child, 'exit');
   await eventually('the copy has ended', () => !listMarked().some(({ mark }) => mark === asked.mark));
-  expect(kept(cache).filter((name) => !name.startsWith('.'))).toEqual([]);
+  expect(kept(cache)).toEqual([]);
   expect(await installed(checkout(), cache)).toBe('run');
   expect(await installed(checkout(), cache)).toBe('copied');
   await evict(cache, Date.now() + 2 * 3_600_000);
-  expect(kept(cache)).toHaveLength(1);
+  expect(all(cache)).toHaveLength(1);
 });
 
 test('what was used least lately goes first when it becomes too much', async () => {
@@ -201,4 +221,16 @@ const fakeCopy = (script: string): string => {
   write(bin, { cp: `#!/bin/sh\n${script}\n` });
   chmodSync(join(bin, 'cp'), 0o755);
   return bin;
+};
+
+/** A set-up in a process of its own, which a test can kill. */
+const elsewhere = (asked: ReturnType<typeof options>) => {
+  const { signal: _, onCommand: __, ...plainOptions } = asked;
+  const code = `import { setUp } from '@nexus/shared/project';
+    await setUp({ ...${JSON.stringify(plainOptions)}, signal: new AbortController().signal, onCommand: () => {} });`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', code], {
+    cwd: dirname(fileURLToPath(new URL('../../package.json', import.meta.url))),
+    stdio: 'inherit',
+  });
+  return { child, asked };
 };

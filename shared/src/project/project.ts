@@ -7,11 +7,12 @@
  *            none where nothing is depended on
  *
  * A new package manager is one line of `managers`. Read on: `ground.ts`, `set-up.ts`,
- * `set-up-cache.ts`, `set-up-key.ts`.
+ * `set-up-cache.ts`, `set-up-key.ts`, `machine-lock.ts`.
  */
 import { defineConfig, is, setting } from '@nexus/shared/config';
 
 export { cacheEnvironment, openGround } from './ground.ts';
+export { lockOnMachine } from './machine-lock.ts';
 export { type SetUp, setUp } from './set-up.ts';
 export { type SetUpCache, setUpCacheOf } from './set-up-cache.ts';
 

@@ -4,8 +4,9 @@
  *
  *   making ─ copied whole, nothing else was changed by the set-up ─ renamed → kept ─ too much in all → leaving → gone
  *
- * An entry is there as a whole or not at all, whoever is killed when; who loses a race, or finds an entry gone, runs
- * the set-up. Copies, never hard links: what an agent edits in its `node_modules` must be nobody else's. On file
+ * One process of the machine makes an entry at a time; whoever wants the same meanwhile waits for it once, and no longer
+ * than a set-up may take. An entry is there as a whole or not at all, whoever is killed when; who loses a race, or finds
+ * an entry gone, runs the set-up. Copies, never hard links: what an agent edits in its `node_modules` must be nobody else's. On file
  * systems that can, a copy shares its blocks until it is written to.
  */
 import { randomUUID } from 'node:crypto';
@@ -14,6 +15,7 @@ import { dirname, join, resolve } from 'node:path';
 import { stateOfTree } from '@nexus/shared/git';
 import { run } from '@nexus/shared/process';
 import { z } from 'zod';
+import { lockOnMachine } from './machine-lock.ts';
 import { setUpKey } from './set-up-key.ts';
 
 export type SetUpCache = { folder: string; bytesMax: number; diskReserve: number };
@@ -28,11 +30,14 @@ type How = {
   signal: AbortSignal;
 };
 
-export type Kept = {
-  /** Copies the entry into the checkout; false: there is none, or it could not be copied, and nothing of it is left. */
-  restore(): Promise<boolean>;
+/** The right to make an entry. */
+export type Turn = {
   /** Keeps what a set-up that went well has made, if it made nothing but `node_modules`. */
   keep(): Promise<void>;
+  /** Says that the set-up has ended: where nothing was kept, nobody waits for it any more. */
+  ended(): Promise<void>;
+  /** Lets the next one in: always called, whatever came of it. */
+  leave(): void;
 };
 
 const entrySchema = z.object({ paths: z.array(z.string()), bytes: z.int().nonnegative() });
@@ -54,14 +59,48 @@ export const setUpCacheOf = (config: {
     : null;
 };
 
-/** The place of this set-up in the cache; null where it is none to keep. */
-export const placeOf = async (cache: SetUpCache, how: How): Promise<Kept | null> => {
+/** Copies what is kept of this set-up into the checkout, or gives the turn to make it; null where none is to be kept. */
+export const copyOrMake = async (cache: SetUpCache, how: How): Promise<'copied' | Turn | null> => {
   const key = await setUpKey(how);
   if (key === null) return null;
   const place = join(cache.folder, key);
+  if (await restore(place, how)) return 'copied';
+  const { release, waited } = await waitForTurn(cache, key, how);
+  try {
+    if (waited && (await restore(place, how))) {
+      release();
+      return 'copied';
+    }
+    return await turnOf(cache, key, how, release);
+  } catch (thrown) {
+    release();
+    throw thrown;
+  }
+};
+
+/** What one set-up found nothing to keep of is made by all others at once: none of them waits a second time. */
+const waitForTurn = async (cache: SetUpCache, key: string, how: How) => {
+  const { signal, timeoutMs } = how;
+  const name = `${resolve(cache.folder)}/${key}`;
+  const nothing = () => undefined;
+  const free = await lockOnMachine(name, { waitMs: 0, signal });
+  if (free !== null) return { release: free, waited: false };
+  const since = Date.now();
+  const release = (await lockOnMachine(name, { waitMs: timeoutMs, signal })) ?? nothing;
+  const unkept = await stat(unkeptFile(cache, key)).catch(() => null);
+  // A moment is granted to clocks of file systems, which may tick slowly.
+  if (unkept === null || unkept.mtimeMs < since - 100) return { release, waited: true };
+  release();
+  return { release: nothing, waited: true };
+};
+
+/** Says that a set-up ended of which nothing was kept; one that was killed or stopped leaves none. */
+const unkeptFile = (cache: SetUpCache, key: string): string => join(cache.folder, `.unkept-${key}`);
+
+const turnOf = async (cache: SetUpCache, key: string, how: How, release: () => void): Promise<Turn> => {
+  const place = join(cache.folder, key);
   const config = await readFile(join(how.folder, '.git', 'config'), 'utf8');
   return {
-    restore: () => restore(place, how),
     keep: async () => {
       const { beside, changed } = await stateOfTree(how.folder, how.signal);
       const paths = beside.filter((path) => /(?:^|\/)node_modules\/$/.test(path));
@@ -69,6 +108,12 @@ export const placeOf = async (cache: SetUpCache, how: How): Promise<Kept | null>
       if (!onlyThese || (await readFile(join(how.folder, '.git', 'config'), 'utf8')) !== config) return;
       await keep(cache, place, paths, how);
     },
+    ended: async () => {
+      if ((await readEntry(place)) !== null) return;
+      await mkdir(cache.folder, { recursive: true });
+      await writeFile(unkeptFile(cache, key), '');
+    },
+    leave: release,
   };
 };
 

@@ -1,6 +1,6 @@
 /** Set-up, carried out: one command after the other in a clone, until one fails; or what it made before, copied. */
 import { type ProcessResult, run } from '@nexus/shared/process';
-import { placeOf, type SetUpCache } from './set-up-cache.ts';
+import { copyOrMake, type SetUpCache } from './set-up-cache.ts';
 
 export type SetUp = {
   /** The command that failed, and how; the ones after it were not run. */
@@ -26,12 +26,22 @@ export const setUp = async (options: {
   cache?: SetUpCache | null;
   onCommand: (command: string) => void;
 }): Promise<SetUp> => {
-  const { commands, onCommand, cache, ...how } = options;
+  const { cache, commands, signal } = options;
   // A cache that cannot be read or written is none: the set-up itself says what there is to say of this disk.
-  const kept = cache && (await orNull(placeOf(cache, { ...how, commands }), how.signal));
-  if (kept && (await orNull(kept.restore(), how.signal))) {
-    return { failed: null, copied: true, log: `$ ${commands.join('\n$ ')}\n${copiedSays}\n` };
+  const turn = cache ? await orNull(copyOrMake(cache, options), signal) : null;
+  if (turn === 'copied') return { failed: null, copied: true, log: `$ ${commands.join('\n$ ')}\n${copiedSays}\n` };
+  try {
+    const made = await runAll(options);
+    if (turn !== null && made.failed === null) await orNull(turn.keep(), signal);
+    if (turn !== null) await orNull(turn.ended(), signal);
+    return { ...made, copied: false };
+  } finally {
+    turn?.leave();
   }
+};
+
+const runAll = async (options: Parameters<typeof setUp>[0]): Promise<Omit<SetUp, 'copied'>> => {
+  const { commands, onCommand, cache: _cache, ...how } = options;
   let log = '';
   for (const command of commands) {
     how.signal.throwIfAborted();
@@ -40,10 +50,9 @@ export const setUp = async (options: {
     how.signal.throwIfAborted();
     log += `$ ${command}\n${result.output}\n`;
     const wentWell = result.exitCode === 0 && !result.timedOut && !result.outputLimited;
-    if (!wentWell) return { failed: { command, result }, copied: false, log };
+    if (!wentWell) return { failed: { command, result }, log };
   }
-  if (kept) await orNull(kept.keep(), how.signal);
-  return { failed: null, copied: false, log };
+  return { failed: null, log };
 };
 
 const copiedSays = '(Not run: what it made of the same lock file before was copied from the cache of this machine.)';
