@@ -13,9 +13,10 @@ const levels: Record<string, { level: number; beside?: string[] }> = {
   config: { level: 1 },
   telemetry: { level: 1 },
   bus: { level: 2 },
-  model: { level: 2 },
+  model: { level: 2, beside: ['process'] },
   process: { level: 2 },
   git: { level: 2, beside: ['process'] },
+  spend: { level: 2, beside: ['bus'] },
   ledger: { level: 3 },
   catalog: { level: 3 },
   project: { level: 3 },
@@ -32,6 +33,7 @@ const owners: Record<string, string[]> = {
   'prom-client': ['shared/src/telemetry/'],
   fastify: ['services/gateway/'],
   commander: ['services/cli/'],
+  openai: ['shared/src/model/'],
 };
 /** Plain data formats, which anybody may read. */
 const anybodys = ['zod', 'yaml'];

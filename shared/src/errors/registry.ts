@@ -233,6 +233,13 @@ export const registry = {
     says: 'There is no control word "{word}". Known: STOP_ALL, PAUSE_ALL, RESUME_ALL, DRAIN.',
     operator: 'Words are upper case; JSON is {"command": "STOP_ALL", "scope": {"task": "<id>"}}.',
   },
+  CONTROL_SCOPE: {
+    outcome: 'dead',
+    http: 422,
+    says: 'The scope of {scope} cannot be read: {problem}.',
+    operator:
+      'It is {"task": "<id>"}, {"agent": …}, {"service": …} or {"instance": …}; left out, it is the whole fleet.',
+  },
   CONTROL_TARGET: {
     outcome: 'dead',
     http: 422,
@@ -507,6 +514,32 @@ export const registry = {
     operator: 'This is our mistake; keep the dead letter.',
   },
 
+  // Money, tokens and providers
+  BUDGET_SPENT: {
+    outcome: 'dead',
+    http: 402,
+    says: 'The budget of {scope} is spent: {used} of {max} {what} are used or reserved, and {wanted} more are needed.',
+    operator: 'Raise it with `nexus budget <task> --usd <amount>` (or --tokens), or cancel the task; its work is kept.',
+  },
+  PRICE_UNKNOWN: {
+    outcome: 'dead',
+    http: 422,
+    says: 'Nobody here knows what the model "{model}" costs, so the budget in USD of {scope} cannot be kept.',
+    operator: 'Add its price to the file that NEXUS_PRICES names, or give the budget in tokens.',
+  },
+  PRICES_INVALID: {
+    outcome: 'dead',
+    http: 500,
+    says: 'The file of prices {file} cannot be used: {problem}',
+    operator: 'Compare it with shared/src/spend/price-table.json: USD per million tokens, one row a model.',
+  },
+  PROVIDER_LIMITED: {
+    outcome: 'postpone',
+    http: 503,
+    says: 'The provider {provider} takes nothing more of the account "{account}" before {until}: {why}.',
+    operator: 'Nothing is lost or counted; work goes on then. More fits in with a higher limit at the provider.',
+  },
+
   // Processes and agents
   COMMAND_MISSING: {
     outcome: 'dead',
@@ -573,6 +606,38 @@ export const registry = {
     http: 507,
     says: '{folder} has {freeMb} MB free; at least {needMb} are needed.',
     operator: 'Free some disk, or move NEXUS_HOME.',
+  },
+
+  // Models
+  MODEL_UNREACHABLE: {
+    outcome: 'retry',
+    http: 503,
+    says: 'The model at {where} does not answer: {message}',
+    operator: 'Look whether the server runs and its address (NEXUS_MODEL_URL, OPENAI_BASE_URL) is right.',
+  },
+  MODEL_KEY_REFUSED: {
+    outcome: 'dead',
+    http: 401,
+    says: 'The model server {where} refuses the key ({status}): {message}',
+    operator: 'Set OPENAI_API_KEY, or OPENAI_API_KEY_FILE, to a key that is valid there, and start the workers anew.',
+  },
+  MODEL_UNKNOWN: {
+    outcome: 'dead',
+    http: 422,
+    says: 'The model {model} is not to be had at {where}: {mend}.',
+    operator: 'Correct the model of the agent or task, or NEXUS_OPENAI_MODEL.',
+  },
+  MODEL_LIMITED: {
+    outcome: 'postpone',
+    http: 503,
+    says: 'The model server {where} takes no more calls for now: {message}',
+    operator: 'It goes on by itself when the limit ends. An account without credit needs a person.',
+  },
+  MODEL_REQUEST_REFUSED: {
+    outcome: 'dead',
+    http: 502,
+    says: 'The model server {where} refuses the request ({status}): {message}',
+    operator: 'The server lacks something that we need (tools, JSON schemas, a longer context): take another model.',
   },
 
   // Gate and release
