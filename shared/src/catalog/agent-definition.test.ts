@@ -18,7 +18,7 @@ const refusal = (source: string) => {
 };
 
 describe('a subagent file that people already have', () => {
-  test('loads as it is: id and role follow from its name, unknown keys are kept', () => {
+  test('loads as it is: id and role follow from its name, keys of its own tool are kept', () => {
     const front = [
       'name: code-reviewer',
       'description: Reviews code after changes.',
@@ -130,6 +130,35 @@ test.each([
   expect(error).toMatchObject({ code: 'DEFINITION_INVALID' });
   expect(error.message).toContain(file);
   expect(error.message).toMatch(says);
+});
+
+test('a definition without a name is refused, with the line', () => {
+  const error = refusal(withFront('description: b'));
+  expect(error.message).toBe(`${file} is not a valid definition: line 1: name: is missing`);
+});
+
+test('a key that nobody knows is refused with its line, unless it begins with x-', () => {
+  const error = refusal(withFront('name: a\ndescription: b\n\nshoe_size: 43'));
+  expect(error.message).toContain('line 5: shoe_size: there is no such key; a key of your own begins with x-');
+  expect(read('name: a\ndescription: b\nx-shoe: 43').extra).toEqual({ 'x-shoe': 43 });
+});
+
+test('a tool that nobody knows is refused with its line and the one that was meant', () => {
+  const error = refusal(withFront('name: a\ntools: Read, web_serch, Hammer\ndescription: b'));
+  expect(error.message).toContain('line 3: tools: there is no tool "web_serch"; did you mean WebSearch?');
+  expect(error.message).toContain('line 3: tools: there is no tool "Hammer"; ');
+  const theirs = 'name: a\ndescription: Says: "this" is: no YAML\ntools: Read, Hammer';
+  expect(refusal(withFront(theirs)).message).toContain('line 4: tools: there is no tool "Hammer"');
+});
+
+test('names of tools in common use mean those of Claude Code', () => {
+  const names = 'web_search, file_editing, git_operations, coverage tools, mcp__docs__find, grep';
+  expect(read(`name: a\ndescription: b\ntools: ${names}`)).toMatchObject({
+    tools: ['WebSearch', 'WebFetch', 'Edit', 'Write', 'Bash', 'mcp__docs__find', 'Grep'],
+    disallowed_tools: ['Bash(git push*)'],
+  });
+  expect(read('name: a\ndescription: b\ntools: git_operations').tools).toEqual(['Bash(git *)']);
+  expect(read('name: a\ndescription: b\ntools: "*"').tools).toEqual([]);
 });
 
 test('everything that is wrong in a file is named at once', () => {

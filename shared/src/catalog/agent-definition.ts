@@ -6,7 +6,9 @@
 import { fail } from '@nexus/shared/errors';
 import { agentId, plannedSubtask, timeBoxLevel, timeBoxProblem } from '@nexus/shared/messages/domain';
 import { z } from 'zod';
-import { readFrontMatter } from './front-matter.ts';
+import { readFrontMatter, theirKeys } from './front-matter.ts';
+import { nearestOf } from './spelling.ts';
+import { allToolNames, resolveTools } from './tool-names.ts';
 
 const text = z.string().trim().min(1).max(2000);
 /** A YAML list, or text with commas (those inside parentheses belong to the item). */
@@ -64,6 +66,7 @@ const frontMatter = z.looseObject({
   name: z.string().trim().min(1).max(100),
   description: z.string().trim().min(1).max(16_000),
   tools: list.default([]).meta({ description: 'Empty: every tool that the runtime has.' }),
+  disallowedTools: list.default([]),
   model: z
     .string()
     .min(1)
@@ -91,6 +94,8 @@ export type AgentDefinition = {
   capabilities: string[];
   /** Tool names as Claude Code spells them; empty: every tool that the runtime has. */
   tools: string[];
+  /** What it may not use all the same, in the same spelling. */
+  disallowed_tools?: string[];
   /** `inherit`, an alias or a full model name; the runtime knows what it means. */
   model: string;
   runtime: z.infer<typeof runtime> | null;
@@ -110,10 +115,12 @@ export const readAgent = (file: string, source: string): AgentDefinition | null 
   const parts = readFrontMatter(file, source, ourKeys);
   if (parts === null) return null;
   const read = frontMatter.safeParse(parts.fields);
+  const at = (field: string, says: string) => `line ${parts.lineOf(field)}: ${says}`;
   const problems = [
-    ...(read.success ? [] : read.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)),
-    ...(read.success ? timeBoxProblems(read.data) : []),
-    ...Object.keys(parts.fields).flatMap(misspelled),
+    ...(read.success ? [] : read.error.issues.map((issue) => problemOf(issue, parts.fields, at))),
+    ...(read.success ? timeBoxProblems(read.data).map((says) => at('limits', says)) : []),
+    ...(read.success ? unknownTools(read.data).map(([field, says]) => at(field, says)) : []),
+    ...Object.keys(parts.fields).flatMap((key) => unknownKey(key).map((says) => at(key, says))),
     ...(parts.body === '' ? ['the body is empty: it is the prompt of the agent'] : []),
   ];
   if (!read.success || problems.length > 0) throw fail('DEFINITION_INVALID', { file, problem: problems.join('; ') });
@@ -123,6 +130,32 @@ export const readAgent = (file: string, source: string): AgentDefinition | null 
   throw fail('DEFINITION_INVALID', { file, problem });
 };
 
+type Issue = { path: PropertyKey[]; message: string };
+
+const problemOf = (issue: Issue, fields: object, at: (field: string, says: string) => string): string => {
+  const field = String(issue.path[0] ?? '');
+  const says = field in fields ? `${issue.path.join('.')}: ${issue.message}` : `${field}: is missing`;
+  return at(field, says);
+};
+
+const unknownTools = (fields: FrontMatterFields): [string, string][] =>
+  (['tools', 'disallowedTools'] as const).flatMap((field) =>
+    resolveTools(fields[field]).unknown.map((name): [string, string] => {
+      const meant = nearestOf(name, allToolNames);
+      const advice =
+        meant === null ? 'those of Claude Code, mcp__server__tool and common names are' : `did you mean ${meant}?`;
+      return [field, `${field}: there is no tool "${name}"; ${advice}${meant === null ? ' known' : ''}`];
+    }),
+  );
+
+/** Nothing is dropped in silence: a key is ours, Claude Code's, or begins with `x-`. */
+const unknownKey = (key: string): string[] => {
+  if (key in frontMatter.shape || theirKeys.includes(key) || key.startsWith('x-')) return [];
+  const meant = nearestOf(key, [...ourKeys, ...theirKeys]);
+  const advice = meant === null ? 'a key of your own begins with x-' : `did you mean ${meant}?`;
+  return [`${key}: there is no such key; ${advice}`];
+};
+
 const timeBoxProblems = ({ limits: given }: FrontMatterFields): string[] => {
   if (given?.time_box_minutes === undefined) return [];
   const says = timeBoxProblem(given.time_box_minutes, given.time_box_level);
@@ -130,7 +163,8 @@ const timeBoxProblems = ({ limits: given }: FrontMatterFields): string[] => {
 };
 
 const definitionOf = (file: string, fields: FrontMatterFields, persona: string): AgentDefinition => {
-  const { name, description, tools, model, memory: remembered, agent_id, role, ...more } = fields;
+  const { name, description, tools, disallowedTools, model, memory: remembered, agent_id, role, ...more } = fields;
+  const { allowed, denied } = resolveTools(tools);
   const id = agent_id ?? identifierOf(name);
   const known = new Set(ourKeys);
   const extra = Object.fromEntries(Object.entries(more).filter(([key]) => !known.has(key)));
@@ -149,7 +183,8 @@ const definitionOf = (file: string, fields: FrontMatterFields, persona: string):
     stress_response: more.stress_response ?? null,
     expertise: more.expertise,
     capabilities: more.capabilities,
-    tools,
+    tools: allowed,
+    disallowed_tools: [...new Set([...resolveTools(disallowedTools).allowed, ...denied])],
     model,
     runtime: more.runtime ?? null,
     memory: typeof remembered === 'object' ? remembered : null,
@@ -172,29 +207,3 @@ const splitList = (value: string): string[] =>
     .split(/,(?![^(]*\))/)
     .map((item) => item.trim())
     .filter((item) => item !== '');
-
-/** A key that is nearly one of ours would be dropped in silence, so it is refused. */
-const misspelled = (key: string): string[] => {
-  if (ourKeys.includes(key) || key in frontMatter.shape) return [];
-  const plain = lettersOf(key);
-  const meant = ourKeys.find(
-    (own) => lettersOf(own) === plain || (own.length > 5 && distance(lettersOf(own), plain) < 2),
-  );
-  return meant === undefined ? [] : [`${key}: there is no such key; did you mean ${meant}?`];
-};
-
-const lettersOf = (key: string): string => key.toLowerCase().replaceAll(/[^a-z]/g, '');
-
-/** How many letters have to be put in, left out or changed to make one word the other. */
-const distance = (one: string, other: string): number => {
-  let row = Array.from({ length: other.length + 1 }, (_, at) => at);
-  for (let i = 1; i <= one.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= other.length; j++) {
-      const changed = (row[j - 1] as number) + (one[i - 1] === other[j - 1] ? 0 : 1);
-      next.push(Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, changed));
-    }
-    row = next;
-  }
-  return row[other.length] as number;
-};

@@ -108,6 +108,14 @@ describe('a person’s own folder', () => {
     await expect(openCatalog({ agentsFolders: [folder] })).rejects.toThrow(/b\.md .*"same" is defined in .*a\.md too/);
   });
 
+  test('may not call two agents by one name', async () => {
+    put('a.md', agent('name: Max\nagent_id: one\ndescription: a'));
+    put('b.md', agent('name: max\nagent_id: two\ndescription: b'));
+    await expect(openCatalog({ agentsFolders: [folder] })).rejects.toThrow(
+      /b\.md .*the agent name "max" is used in .*a\.md/,
+    );
+  });
+
   test('that does not exist is a problem of the configuration', () => {
     const environment = { NEXUS_AGENTS_FOLDER: join(folder, 'none') };
     expect(() => loadConfig(catalogConfig, environment)).toThrow(

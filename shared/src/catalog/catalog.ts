@@ -21,9 +21,10 @@ import { type AgentDefinition, readAgent } from './agent-definition.ts';
 import { othersFor } from './others.ts';
 import { readWorkflow, type Workflow } from './workflow-file.ts';
 
-export type { AgentDefinition } from './agent-definition.ts';
+export { type AgentDefinition, readAgent } from './agent-definition.ts';
 export { type GraphNode, type GraphProblem, graphProblems } from './graph.ts';
 export { taskIdFor, validateRequest } from './request.ts';
+export { allToolNames, claudeTools, commonTools, resolveTools } from './tool-names.ts';
 export type { Workflow } from './workflow-file.ts';
 
 export type Catalog = {
@@ -116,7 +117,7 @@ type Definition<T> = { id: string; what: string; value: T & { file: string } };
 type ReadOne<T> = (file: string, text: string) => Definition<T> | null;
 
 /** All definitions of the folders by id: within a folder an id may occur once, between folders the later wins. */
-const readAll = async <T>(
+const readAll = async <T extends { name: string }>(
   folders: string[],
   endings: string[],
   notices: string[],
@@ -129,11 +130,15 @@ const readAll = async <T>(
       const definition = read(file, await readFile(file, 'utf8'));
       if (definition === null) continue;
       const { id, what, value } = definition;
-      const twin = here.get(id);
-      if (twin) throw fail('DEFINITION_INVALID', { file, problem: `the ${what} "${id}" is defined in ${twin} too` });
+      const names = [id, `name ${value.name.toLowerCase()}`];
+      const twin = names.map((name) => here.get(name)).find((other) => other !== undefined);
+      if (twin) {
+        const same = here.has(id) ? `"${id}" is defined` : `name "${value.name}" is used`;
+        throw fail('DEFINITION_INVALID', { file, problem: `the ${what} ${same} in ${twin} too` });
+      }
       const replaced = all.get(id);
       if (replaced) notices.push(`The ${what} "${id}" of ${file} replaces that of ${replaced.file}.`);
-      here.set(id, file);
+      for (const name of names) here.set(name, file);
       all.set(id, value);
     }
   }

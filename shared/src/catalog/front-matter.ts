@@ -6,12 +6,17 @@
  * line. Such a file is read line by line here too, provided that it uses none of our own keys.
  */
 import { fail } from '@nexus/shared/errors';
-import { parseDocument } from 'yaml';
+import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 
-export type FrontMatter = { fields: Record<string, unknown>; body: string };
+export type FrontMatter = {
+  fields: Record<string, unknown>;
+  body: string;
+  /** The line of the file that a field stands on; 1 for one that is missing. */
+  lineOf(field: string): number;
+};
 
 /** The keys that Claude Code documents for its subagents: where one begins a line, a new value begins. */
-const theirKeys = [
+export const theirKeys: readonly string[] = [
   'name',
   'description',
   'tools',
@@ -38,12 +43,26 @@ export const readFrontMatter = (file: string, text: string, ourKeys: readonly st
   const parts = /^\uFEFF?---[ \t]*\n([\s\S]*?)^---[ \t]*(?:\n([\s\S]*))?$/m.exec(text.replaceAll('\r\n', '\n'));
   if (parts?.index !== 0) return null;
   const [, head = '', body = ''] = parts;
-  const document = parseDocument(head, { prettyErrors: true });
+  const lineCounter = new LineCounter();
+  const document = parseDocument(head, { prettyErrors: true, lineCounter });
   const [problem] = document.errors;
-  if (problem === undefined) return { fields: recordOf(file, document.toJS()), body: body.trim() };
+  if (problem === undefined) {
+    const offsets = new Map<unknown, number>();
+    for (const { key } of isMap(document.contents) ? document.contents.items : []) {
+      if (isScalar(key) && key.range) offsets.set(String(key.value), key.range[0]);
+    }
+    const lineOf = (field: string): number => {
+      const offset = offsets.get(field);
+      return offset === undefined ? 1 : lineCounter.linePos(offset).line + 1;
+    };
+    return { fields: recordOf(file, document.toJS()), body: body.trim(), lineOf };
+  }
   const ours = ourKeys.some((key) => new RegExp(`^${key}\\s*:`, 'm').test(head));
   const fields = ours ? null : readLines(head);
-  if (fields) return { fields, body: body.trim() };
+  if (fields) {
+    const lines = head.split('\n');
+    return { fields, body: body.trim(), lineOf: (field) => lines.findIndex((at) => at.startsWith(`${field}:`)) + 2 };
+  }
   const line = (problem.linePos?.[0].line ?? 1) + 1;
   const [says] = problem.message.split(/ at line \d+/);
   throw fail('DEFINITION_INVALID', { file, problem: `line ${line}: ${says}` });
