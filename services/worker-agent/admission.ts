@@ -21,6 +21,8 @@ export type Admission = {
   room(): number;
   /** Why there is none: a sentence; null where there is. */
   refuses(): string | null;
+  /** Another worker took a seat meanwhile: the next question looks again. */
+  lookAgain(): void;
 };
 
 /** Finding the agents of other workers means reading every process of the machine. */
@@ -44,6 +46,9 @@ export const openAdmission = (
       return limits.agentsMax > 0 ? limits.agentsMax - agents : limits.slots;
     },
     refuses: () => look().refuses,
+    lookAgain: () => {
+      last = { ...last, at: Number.NEGATIVE_INFINITY };
+    },
   };
 };
 

@@ -47,6 +47,10 @@ export type WorkerTools = {
   isClaimed(token: string): Promise<boolean>;
   /** How many attempts more this machine can hold just now. */
   room?: () => number;
+  /** Takes one of the seats that NEXUS_AGENTS_MAX allows; null: all are taken. */
+  seat?: ((token: string) => Promise<(() => void) | null>) | undefined;
+  /** Whether a claim bears the token of an earlier one. */
+  isRepeated?: (token: string) => boolean;
   ended?: () => boolean;
   /** Counts an attempt that ended. */
   count(outcome: string): void;

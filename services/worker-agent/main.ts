@@ -21,6 +21,8 @@ import { onSubtaskDispatched } from './on-subtask-dispatched.ts';
 import { endOrphans, marksOf } from './orphans.ts';
 import { openRunning } from './running.ts';
 import { loadRuntimes, lookAtRuntimes, type RuntimeContext } from './runtimes.ts';
+import { openSeats } from './seats.ts';
+import { openTokens } from './tokens.ts';
 import { sweepWorkspaces } from './workspace.ts';
 
 const lookEveryMs = 15_000;
@@ -52,24 +54,30 @@ const open = async (context: Context): Promise<WorkerTools> => {
     for (const timer of timers) clearInterval(timer);
   };
   const { isClaimed } = bus;
-  const { room } = admission;
+  const { room, seat } = admission;
   const ended = () => running.deadCount() === bus.busy();
-  return { config: settings, catalog, runtimes, redactor, running, isClaimed, room, ended, count, close };
+  const isRepeated = openTokens();
+  const told = { running, room, seat, ended, count, isClaimed, isRepeated };
+  return { config: settings, catalog, runtimes, redactor, ...told, close };
 };
 
 /** What this machine can hold; `/ready` and presence say why it is nothing. */
-const admit = async ({ config: settings, bus, ready }: Context): Promise<Admission> => {
+const admit = async ({ config: settings, bus, ready }: Context) => {
   await mkdir(settings.home, { recursive: true });
   const place = { home: settings.home, prefix: bus.keys.prefix };
-  const agents = {
-    agentsHere: bus.busy,
-    agentsElsewhere: () =>
-      [...marksOf(place, listMarked()).values()].filter((token) => !token.startsWith(`${bus.instanceId}.`)).length,
-  };
-  const admission = openAdmission(settings, readMachine(settings.home, agents));
+  const tokensAlive = () => marksOf(place, listMarked()).values();
+  const seats = openSeats({ ...place, seatsMax: settings.agentsMax, tokensAlive });
+  const agentsElsewhere = () =>
+    [...seats.elsewhere()].filter((token) => !token.startsWith(`${bus.instanceId}.`)).length;
+  const admission = openAdmission(settings, readMachine(settings.home, { agentsHere: bus.busy, agentsElsewhere }));
   // A machine that is full with our own work is in order: only what lies outside makes it unready.
   ready('admission', () => (bus.busy() > 0 ? null : admission.refuses()));
-  return admission;
+  const seat = async (token: string) => {
+    const release = await seats.take(token);
+    if (release === null) admission.lookAgain();
+    return release;
+  };
+  return { ...admission, seat: settings.agentsMax > 0 ? seat : undefined };
 };
 
 const tellRefusals = ({ bus, log }: Context, admission: Admission): NodeJS.Timeout => {

@@ -1,13 +1,26 @@
 /** An attempt is to be run: begin, run it, tell how it ended. A stopped one is given back with its work saved. */
-import { done, followUp, giveBack, type Handler, postpone } from '@nexus/shared/bus';
+import { done, followUp, giveBack, type Handler, type HandlerTools, type Outcome, postpone } from '@nexus/shared/bus';
 import { isFailure } from '@nexus/shared/errors';
-import { runAttempt, type WorkerTools } from './attempt.ts';
+import { type Order, runAttempt, type WorkerTools } from './attempt.ts';
 import { takeAttempt } from './record.ts';
 
 /** How soon an attempt that could not begin is tried again, by whichever worker has room. */
 const laterMs = 5000;
 
 export const onSubtaskDispatched: Handler<'subtask.dispatched', WorkerTools> = async ({ payload: order }, tools) => {
+  const { token } = tools.claim;
+  if (tools.isRepeated?.(token)) return postpone(tools.now(), `its claim repeats the token ${token}`);
+  const release = await tools.seat?.(token);
+  // Another worker of this machine was faster: whoever has a seat takes it from here.
+  if (release === null) return giveBack('as many agents run on this machine as NEXUS_AGENTS_MAX allows');
+  try {
+    return await attemptIt(order, tools);
+  } finally {
+    release?.();
+  }
+};
+
+const attemptIt = async (order: Order, tools: HandlerTools & WorkerTools): Promise<Outcome> => {
   const { task_id, subtask_id, attempt, agent_id } = order;
   const record = await takeAttempt(order, tools);
   if ('refused' in record) {

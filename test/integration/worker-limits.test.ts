@@ -1,6 +1,6 @@
 /** What a worker does where its machine is full: it takes nothing, says why, and a full disk fails one attempt. */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../tools/eventually.ts';
@@ -44,13 +44,16 @@ test('a worker without room takes nothing and says why, until there is room', as
 
 test('NEXUS_AGENTS_MAX holds for all workers of a machine together', async () => {
   const shop = await openShop();
-  const command = 'while [ ! -e "$NEXUS_MARK_HOME/go" ]; do sleep 0.1; done; echo a > $NEXUS_SUBTASK.txt';
+  // Each agent notes how many there are, itself included.
+  const note = 'cd "$NEXUS_MARK_HOME"; touch here-$NEXUS_SUBTASK; ls here-* | wc -l >> counts';
+  const wait = 'while [ ! -e go ]; do sleep 0.1; done; rm here-$NEXUS_SUBTASK';
+  const command = `(${note}; ${wait}); echo a > $NEXUS_SUBTASK.txt`;
   const settings = { NEXUS_AGENT_COMMAND: command, NEXUS_AGENTS_MAX: '2', NEXUS_SLOTS: '4' };
-  const workers = [await shop.start(shop.rig.home, settings)];
   await shop.dispatch(['one', 'two', 'three', 'four'].map((subtask_id) => ({ subtask_id })));
+  // Both look for work at the same moment.
+  const workers = await Promise.all([1, 2].map(() => shop.start(shop.rig.home, settings)));
   const marks = () => new Set(shop.agents().map(({ mark }) => mark)).size;
   await eventually('two agents work', () => marks() === 2);
-  workers.push(await shop.start(shop.rig.home, settings));
   for (const worker of workers) {
     await eventually('it refuses', async () => /NEXUS_AGENTS_MAX is 2/.test((await presenceOf(shop, worker)).refuses));
   }
@@ -58,6 +61,9 @@ test('NEXUS_AGENTS_MAX holds for all workers of a machine together', async () =>
   expect(await shop.pending()).toHaveLength(2);
   shop.go();
   await eventually('all are done', async () => (await shop.finished()).length === 4);
+  const counts = readFileSync(join(shop.rig.home, 'counts'), 'utf8').trim().split('\n').map(Number);
+  expect(counts).toHaveLength(4);
+  expect(Math.max(...counts)).toBe(2);
 });
 
 /** A small disk of its own; null where this user may not mount one. */
