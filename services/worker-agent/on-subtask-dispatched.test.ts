@@ -19,7 +19,7 @@ const handle = (order: Order, { tools }: ReturnType<Rig['tools']>): Promise<Outc
 const finishedOf = (outcome: Outcome) =>
   outcome.is === 'done' ? outcome.publish.find(({ type }) => type === 'attempt.finished')?.payload : outcome;
 
-test('a claim with the token of an earlier one is parked uncounted, and what that one left is gone on with', async () => {
+test('a claim with the token of an earlier one is parked uncounted, and its work is gone on with', async () => {
   const isRepeated = openTokens();
   const order = rig.order();
   const command = 'echo early > early.txt; echo written; while :; do sleep 0.1; done';
@@ -48,7 +48,7 @@ test('only as many tokens are remembered as could come again', () => {
   expect(isRepeated('a')).toBe(false);
 });
 
-test('a worker that finds every seat taken gives the attempt back, and one that has a seat frees it at the end', async () => {
+test('a worker gives an attempt back where every seat is taken, and frees its seat at the end', async () => {
   const order = rig.order();
   const late = rig.tools({ NEXUS_AGENT_COMMAND: 'true' });
   Object.assign(late.tools, { seat: async () => null });
