@@ -5,7 +5,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus } from '@nexus/shared/bus';
 import { ClientProblem, type ControlScope, type ControlState, type ControlWord } from '@nexus/shared/client';
-import { fail } from '@nexus/shared/errors';
 import type { Tools } from './tools.ts';
 
 /** Where a process runs. */
@@ -48,7 +47,7 @@ export const command = async (
   } catch (error) {
     if (!(error instanceof ClientProblem) || error.status !== 0) throw error;
     return tools.withBus(async (bus) => {
-      await check(bus, word, scope);
+      await bus.control.demand(word, scope as BusScope);
       const { epoch, state, scopes } = await bus.control.command(word, scope as BusScope, tools.actor);
       return confirm(word, { epoch, state, scopes, scope, through: 'redis' }, waitMs, () => seenByBus(bus));
     });
@@ -56,23 +55,6 @@ export const command = async (
 };
 
 type BusScope = Parameters<Bus['control']['command']>[1];
-
-/** What the gateway would refuse, as far as it can be told without its catalog. */
-const check = async (bus: Bus, word: ControlWord, scope: ControlScope | null): Promise<void> => {
-  const { state, scopes } = await bus.control.read();
-  const [field] = Object.entries(scope ?? {}).map(([kind, id]) => `${kind}:${id}`);
-  if (word === 'RESUME_ALL') {
-    if (field === undefined ? state !== 'running' : scopes[field] !== undefined) return;
-    const held = Object.entries(scopes).map(([part, is]) => `${part} is ${is}`);
-    throw fail('CONTROL_IDLE', { what: field ?? 'the fleet', held: held.join(', ') || 'Nothing is.' });
-  }
-  if (scope?.task !== undefined && (await bus.store.readFields(bus.keys.task(scope.task), ['status']))[0] === null) {
-    throw fail('TASK_UNKNOWN', { task: scope.task });
-  }
-  const ids = (await bus.presences()).map(({ instance_id }) => instance_id);
-  if (scope?.instance === undefined || ids.includes(scope.instance)) return;
-  throw fail('CONTROL_TARGET', { kind: 'instance', id: scope.instance, known: `There are: ${ids.join(', ')}.` });
-};
 
 const confirm = async (
   word: ControlWord,

@@ -200,8 +200,6 @@ describe('bodies', () => {
     expect(problemIn(await ask('GET', '/api/tasks/Not%20One')).detail).toContain('lower-case letters');
     expect(problemIn(await ask('GET', '/api/tasks/no-such-task'))).toMatchObject({ status: 404, code: 'TASK_UNKNOWN' });
     expect(problemIn(await ask('POST', '/api/tasks/no-such-task/cancel'))).toMatchObject({ code: 'TASK_UNKNOWN' });
-    const hold = { command: 'PAUSE_ALL', scope: { task: 'no-such-task' } };
-    expect(problemIn(await ask('POST', '/api/control', hold))).toMatchObject({ code: 'TASK_UNKNOWN' });
     expect(problemIn(await ask('GET', '/api/tasks?page=2')).problems?.[0]?.field).toBe('page');
     expect(problemIn(await ask('GET', '/api/tasks?limit=0')).problems?.[0]?.field).toBe('limit');
     expect(problemIn(await ask('POST', '/api/control', { command: 'HALT' })).problems?.[0]?.field).toBe('command');

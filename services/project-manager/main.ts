@@ -25,6 +25,8 @@ const auditMs = 60_000;
 const open = async (context: ServiceContext<typeof config>): Promise<Tools & AuditTools & ServiceTools> => {
   const catalog = await openCatalog(foldersOf(context.config));
   for (const notice of catalog.notices) context.log.info(notice);
+  // Whoever hears a word about an agent can tell whether there is one.
+  context.bus.present({ agents: [...catalog.agents.keys()] });
   const workers = async () => servingIn(await context.bus.presences());
   const overdue = context.meters.gauge(
     'nexus_checkpoints_overdue',

@@ -16,7 +16,7 @@ const owners: [RegExp, Known][] = [
   ],
   [/^(task|board|report|request):([a-z0-9-]+)$/, 'task'],
   [/^attempt:([a-z0-9-]+):[a-z0-9-]+$/, 'task'],
-  [/^(seen|stats|dead:decided|decided|once):/, 'expires'],
+  [/^(seen|stats|dead:decided|decided|once|control:heard):|^control:refused$/, 'expires'],
   [/^alarms:/, 'bullmq'],
 ];
 

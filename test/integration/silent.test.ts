@@ -6,7 +6,7 @@ import { eventually } from '../tools/eventually.ts';
 import { testFabric } from '../tools/redis.ts';
 import { startService, testHome } from '../tools/service-process.ts';
 
-test('a paused worker is shown as silent since its last beat, also by a status without gateway, until it goes on', async () => {
+test('a paused worker is shown as silent since its last beat, also without a gateway, until it goes on', async () => {
   const fabric = testFabric(undefined, { NEXUS_SILENT_AFTER: '2s' });
   const bus = await fabric.open('gateway', { observer: true });
   const worker = await startService('worker-agent', fabric, { NEXUS_HOME: testHome() });

@@ -44,9 +44,8 @@ class Connections {
     };
     return {
       hgetall: (key: string) => this.#later(key === keys.control ? fields() : {}),
-      hset: () => this.#later(1),
-      hdel: () => this.#later(1),
-      nexusControl: (_key: string, word: string, scope: string, expected: number | '') =>
+      get: () => this.#later(null),
+      nexusControl: (_control: string, _said: string, word: string, scope: string, expected: number | '') =>
         this.#later(this.#apply(word, scope, expected === '' ? null : expected)),
     } as never;
   }
@@ -140,8 +139,10 @@ const beat = (fabric: Fabric, name: string, control: Control, trace?: (line: str
 
 const openAll = async (lines: readonly Connections[]): Promise<Control[]> => {
   const confirm = { begin: () => undefined, done: async () => undefined } as never;
+  const nothing = () => undefined;
+  const refusals = { obeyed: async () => undefined, refuse: async () => undefined, refuseUnlessObeyed: nothing };
   const opening = lines.map(({ redis, listening }) =>
-    openControl({ redis, listening, keys, channel, log: silentLog(), confirm }),
+    openControl({ redis, listening, keys, channel, log: silentLog(), confirm, refusals, silentMs: 5000 }),
   );
   for (let turn = 0; turn < 8; turn += 1) {
     for (const line of lines) {

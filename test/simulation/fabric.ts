@@ -318,6 +318,8 @@ export class Fabric {
       DRAIN: 'draining',
     };
     const wanted = words[word] as string;
+    const held = scope === '' ? state.fleet !== 'running' : state.scopes.has(scope);
+    if (wanted === 'running' && !held) return { answer: 'idle', epoch: state.epoch, state: state.fleet };
     if (scope !== '') {
       if (wanted === 'running') state.scopes.delete(scope);
       else state.scopes.set(scope, wanted);

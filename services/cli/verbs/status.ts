@@ -6,7 +6,7 @@ import { nexus } from '../command-word.ts';
 import { resumeWords } from '../doctor.ts';
 import type { Exit } from '../exit-codes.ts';
 import { type FleetProcess, lives, readFleet } from '../fleet-state.ts';
-import { ago, duration, table } from '../output.ts';
+import { ago, duration, oneLine, table } from '../output.ts';
 import type { Act } from '../program.ts';
 import type { Tools } from '../tools.ts';
 import { waitingLines } from '../waiting-lines.ts';
@@ -78,13 +78,19 @@ const byWhom = ({ state, by, at }: Control, now: number): string =>
   by === null || state === 'running' ? '' : ` by ${by}, ${ago(at, now)}`;
 
 /** What is held, by whom and since when, and what lifts it. */
-const scopeLines = ({ state, scopes, said }: Control, now: number): string[] => [
+const scopeLines = ({ state, scopes, said, refused }: Control, now: number): string[] => [
   ...(state === 'running' ? [] : [`  ${nexus} resume --all lets it go on`]),
   ...Object.entries(scopes).map(([scope, is]) => {
     const last = said[scope];
     const who = last === undefined ? '' : ` by ${last.by}, ${ago(last.at, now)}`;
     return `  ${scope} is ${is}${who}: ${nexus} resume ${resumeWords(scope)}`;
   }),
+  ...(refused
+    ? [
+        `  refused ${ago(refused.at, now)}, said on the control channel: ${oneLine(refused.text)}`,
+        `    ${oneLine(refused.says)}`,
+      ]
+    : []),
 ];
 
 const instanceLines = (instances: System['instances'], now: number): string[] => {

@@ -1,10 +1,8 @@
 /** Stop, pause, resume, drain: the whole fleet, or a part of it. */
 import { type ControlScope, type ControlState, controlCommand, controlState } from '@nexus/shared/client/api';
 import { fail } from '@nexus/shared/errors';
-import { endedTask } from '@nexus/shared/messages/domain';
 import type { Api, Fleet } from '../fleet.ts';
 import { refusal } from '../openapi.ts';
-import { knownStatus } from './tasks.ts';
 
 export const controlRoutes = (app: Api, fleet: Fleet): void => {
   const { bus } = fleet;
@@ -37,39 +35,18 @@ export const controlRoutes = (app: Api, fleet: Fleet): void => {
       },
     },
     async ({ body: { command, scope }, actor }) => {
-      const before = await bus.control.read();
-      if (command === 'RESUME_ALL') checkHeld(before, scope);
-      else if (scope !== undefined) await checkTarget(fleet, scope);
+      if (command !== 'RESUME_ALL') checkAgent(fleet, scope?.agent);
+      await bus.control.demand(command, scopeOf(scope));
       const state = await bus.control.command(command, scopeOf(scope), actor);
       return show(state, await bus.presences());
     },
   );
 };
 
-/** Nothing is resumed that is not held: whoever says so means something else. */
-const checkHeld = ({ state, scopes }: State, scope: ControlScope | undefined): void => {
-  const [field = ''] = Object.entries(scope ?? {}).map(([kind, id]) => `${kind}:${id}`);
-  const held = Object.entries(scopes).map(([part, is]) => `${part} (${is})`);
-  if (scope === undefined ? state !== 'running' : scopes[field] !== undefined) return;
-  const fleet = scope === undefined || state === 'running' ? '' : `The fleet as a whole is ${state}. `;
-  throw fail('CONTROL_IDLE', {
-    what: scope === undefined ? 'the fleet' : field.replace(':', ' '),
-    held: `${fleet}${held.length === 0 ? 'No part is held by itself.' : `Held by themselves: ${held.join(', ')}.`}`,
-  });
-};
-
-/** A hold on what does not exist would lie there for ever. */
-const checkTarget = async (fleet: Fleet, { task, agent, instance }: ControlScope): Promise<void> => {
-  if (task !== undefined) {
-    const status = await knownStatus(fleet, task);
-    if (status !== 'unread' && endedTask(status)) throw fail('TASK_ENDED', { task, status });
-  }
-  if (agent !== undefined && !fleet.catalog.agents.has(agent)) {
-    throw fail('CONTROL_TARGET', { kind: 'agent', id: agent, known: knownOf([...fleet.catalog.agents.keys()]) });
-  }
-  if (instance === undefined) return;
-  const ids = (await fleet.bus.presences()).map(({ instance_id }) => instance_id);
-  if (!ids.includes(instance)) throw fail('CONTROL_TARGET', { kind: 'instance', id: instance, known: knownOf(ids) });
+/** What project managers tell is not needed here: the catalog says which agents there are. */
+const checkAgent = ({ catalog }: Fleet, agent: string | undefined): void => {
+  if (agent === undefined || catalog.agents.has(agent)) return;
+  throw fail('CONTROL_TARGET', { kind: 'agent', id: agent, known: knownOf([...catalog.agents.keys()]) });
 };
 
 const knownOf = (ids: string[]): string => (ids.length === 0 ? 'None is alive.' : `There are: ${ids.join(', ')}.`);
@@ -77,13 +54,14 @@ const knownOf = (ids: string[]): string => (ids.length === 0 ? 'None is alive.' 
 type State = Awaited<ReturnType<Fleet['bus']['control']['read']>>;
 type Instances = Awaited<ReturnType<Fleet['bus']['presences']>>;
 
-const show = ({ state, epoch, scopes, said, by, at }: State, presences: Instances): ControlState => ({
+const show = ({ state, epoch, scopes, said, by, at, refused }: State, presences: Instances): ControlState => ({
   state,
   epoch,
   scopes,
   said,
   by,
   at,
+  refused,
   instances: presences.map((presence) => ({
     instance_id: presence.instance_id,
     service: presence.service,

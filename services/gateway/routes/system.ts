@@ -89,7 +89,7 @@ const addSystem = (app: Api, fleet: Fleet): void => {
       },
     },
     async () => {
-      const [{ state, epoch, scopes, said, by, at }, instances, backlog, waiting, parked] = await Promise.all([
+      const [control, instances, backlog, waiting, parked] = await Promise.all([
         bus.control.read(),
         bus.presences(),
         bus.counts(),
@@ -99,7 +99,7 @@ const addSystem = (app: Api, fleet: Fleet): void => {
       return {
         version,
         fabric: fabricHealth(fleet),
-        control: { state, epoch, scopes, said, by, at },
+        control,
         instances,
         open_tasks: backlog.tasks.open,
         waiting,

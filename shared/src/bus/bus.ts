@@ -33,6 +33,7 @@ import { isClaimed, openHeart, rhythmByDefault } from './claims.ts';
 import { type Ground, openGround } from './connections.ts';
 import { Consumer } from './consume.ts';
 import { type Control, openControl } from './control.ts';
+import { makeRefusals } from './control-word.ts';
 import { type DeadLetters, makeDeadLetters } from './dead.ts';
 import type { HandlerTools } from './delivery.ts';
 import { makeEnding } from './ending.ts';
@@ -49,7 +50,8 @@ import { makeSide, type Side } from './side-scripts.ts';
 import { type BusHealth, redisFailure } from './troubles.ts';
 
 export type { Schedule } from './alarms.ts';
-export type { Control, ControlState, ControlWord, FleetState, Scope } from './control.ts';
+export type { Control, ControlState, FleetState } from './control.ts';
+export type { ControlWord, Scope } from './control-word.ts';
 export { type DeadLetters, type Decision, type Letter, type LetterFilter, type Sweep, taskOfLetter } from './dead.ts';
 export type { HandlerTools } from './delivery.ts';
 export {
@@ -177,10 +179,21 @@ const openOn = async (ground: Ground, options: BusOptions, keys: Keys, instanceI
   const limits = { ...limitsByDefault, ...options.limits };
   const { redis, edge, confirm, connect, connection, troubles, report } = ground;
   const channel = config.controlChannel;
-  const control = await openControl({ redis: edge, listening: connect(), keys, channel, confirm, log });
+  const teller = makeTeller(redis, keys, limits.journalMax, log);
+  const refusals = makeRefusals({ redis, keys, log, channel, tell: teller.tell, noteMs: config.refusedNote });
+  const silentMs = config.silentAfter;
+  const control = await openControl({
+    redis: edge,
+    listening: connect(),
+    keys,
+    channel,
+    confirm,
+    log,
+    refusals,
+    silentMs,
+  });
   const publishing = { redis: edge, keys, confirm, from: { service, instance_id: instanceId }, ...limits };
   const publisher = makePublisher(publishing);
-  const teller = makeTeller(redis, keys, limits.journalMax, log);
   const store = makeStore(redis);
   const inboxes = await ensureInboxes(redis, keys, service);
 
@@ -280,7 +293,7 @@ const openOn = async (ground: Ground, options: BusOptions, keys: Keys, instanceI
     busy: () => consumer?.busy ?? 0,
     isClaimed: (token) => isClaimed(redis, inboxes, service, token),
     follow: (asked) => follow(openQuietly(connection), keys, asked),
-    presences: () => readPresences(redis, keys, config.silentAfter),
+    presences: () => readPresences(redis, keys, silentMs),
     present: (told) => {
       self.change(told);
       heart?.soon();

@@ -9,17 +9,26 @@
  *
  * Words are handled one after another: a word that follows a change must meet the epoch that it made.
  */
-import { fail } from '@nexus/shared/errors';
+import { AppError, fail } from '@nexus/shared/errors';
 import type { Log } from '@nexus/shared/telemetry';
 import { z } from 'zod';
+import {
+  type ControlWord,
+  controlWords,
+  demandTarget,
+  idleOf,
+  type Refusals,
+  type Refused,
+  readRefused,
+  type Scope,
+  scopeField,
+  understand,
+} from './control-word.ts';
 import type { Keys } from './keys.ts';
 import { callScript, type Redis } from './redis.ts';
 import type { Confirm } from './replicas.ts';
 
-export const controlWords = ['STOP_ALL', 'PAUSE_ALL', 'RESUME_ALL', 'DRAIN'] as const;
-export type ControlWord = (typeof controlWords)[number];
 export type FleetState = 'running' | 'stopped' | 'paused' | 'draining';
-export type Scope = { task: string } | { agent: string } | { service: string } | { instance: string };
 
 /** What the key says: the fleet's state, and the scopes that differ from it, such as `task:x` → `stopped`. */
 export type ControlState = {
@@ -30,6 +39,8 @@ export type ControlState = {
   said: Record<string, { by: string; at: string }>;
   by: string | null;
   at: string | null;
+  /** The last word on the channel that was refused; null where none was for a while. */
+  refused: Refused | null;
 };
 
 export type Control = {
@@ -38,6 +49,8 @@ export type Control = {
   /** Takes over what a script has answered; older pairs are ignored. */
   learn(epoch: number, state: string): void;
   read(): Promise<ControlState>;
+  /** Throws what is wrong with a command: CONTROL_IDLE; of a part CONTROL_TARGET, TASK_UNKNOWN, TASK_ENDED. */
+  demand(word: ControlWord, scope: Scope | null): Promise<void>;
   /** Writes the key, then wakes everybody. Throws CONTROL_UNKNOWN, BUS_UNCONFIRMED. */
   command(word: string, scope: Scope | null, actor: string): Promise<ControlState>;
   /** Called after every change of epoch, state or scopes. */
@@ -45,31 +58,20 @@ export type Control = {
   close(): void;
 };
 
-const scopeSchema = z.strictObject({
-  task: z.string().optional(),
-  agent: z.string().optional(),
-  service: z.string().optional(),
-  instance: z.string().optional(),
-});
-const spoken = z.object({
-  command: z.enum(controlWords),
-  scope: scopeSchema.optional(),
-  fabric: z.string().optional(),
-  epoch: z.number().optional(),
-});
-
-/** The field of a scope, such as `task:x`; '' for the fleet. Throws CONTROL_UNKNOWN where it names several. */
-const scopeField = (scope: Scope | null | undefined): string => {
-  const named = Object.entries(scope ?? {}).filter(([, value]) => value !== undefined);
-  if (named.length > 1) throw fail('CONTROL_UNKNOWN', { word: JSON.stringify(scope) });
-  return named.map(([kind, id]) => `${kind}:${id}`).join('');
+type Options = {
+  redis: Redis;
+  listening: Redis;
+  keys: Keys;
+  channel: string;
+  confirm: Confirm;
+  log: Log;
+  refusals: Refusals;
+  silentMs: number;
 };
-
-type Options = { redis: Redis; listening: Redis; keys: Keys; channel: string; confirm: Confirm; log: Log };
 
 /** Reads the key, subscribes, and keeps what it learns. */
 export const openControl = async (options: Options): Promise<Control> => {
-  const { redis, listening, keys, channel, confirm, log } = options;
+  const { redis, listening, keys, channel, confirm, log, refusals, silentMs } = options;
   const listeners: (() => void)[] = [];
   let known: { epoch: number; state: FleetState } = { epoch: 0, state: 'running' };
   // Words of an older generation came in before the last SUBSCRIBE confirmation: they may be older than the key.
@@ -90,9 +92,10 @@ export const openControl = async (options: Options): Promise<Control> => {
     tellAll();
   };
   const read = async (): Promise<ControlState> => {
-    const [{ epoch, state, by, at, ...scopes }, said] = await Promise.all([
+    const [{ epoch, state, by, at, ...scopes }, said, refused] = await Promise.all([
       redis.hgetall(keys.control),
       redis.hgetall(keys.controlSaid).then(readSaid),
+      redis.get(keys.controlRefused).then(readRefused),
     ]);
     learn(Number(epoch ?? 0), state ?? 'running');
     return {
@@ -103,6 +106,7 @@ export const openControl = async (options: Options): Promise<Control> => {
       // A word about a part is the last word in the key, but not about the fleet.
       by: said.fleet?.by ?? (Object.keys(said).length > 0 ? null : (by ?? null)),
       at: said.fleet?.at ?? (Object.keys(said).length > 0 ? null : (at ?? null)),
+      refused,
     };
   };
   const apply = async (
@@ -110,43 +114,32 @@ export const openControl = async (options: Options): Promise<Control> => {
     field: string,
     expected: number | null,
     actor: string,
-  ): Promise<number | null> => {
-    const at = new Date().toISOString();
-    const values = [word, field, expected ?? '', actor, at];
-    const [answer, epoch, state] = (await callScript(redis, 'nexusControl', [keys.control], values)) as [
-      string,
-      number,
-      string,
-    ];
+  ): Promise<{ answer: 'ok' | 'idle' | 'refused'; epoch: number }> => {
+    const values = [word, field, expected ?? '', actor, new Date().toISOString()];
+    const reply = await callScript(redis, 'nexusControl', [keys.control, keys.controlSaid], values);
+    const [answer, epoch, state] = reply as ['ok' | 'idle' | 'refused', number, string];
     learn(epoch, state);
     if (field !== '') tellAll();
-    if (answer === 'ok') await note(word, field || 'fleet', JSON.stringify({ by: actor, at }));
-    return answer === 'ok' ? epoch : null;
-  };
-  /** Who said it, for people alone: the word stands also where this cannot be written. */
-  const note = async (word: ControlWord, scope: string, text: string): Promise<void> => {
-    const lifted = word === 'RESUME_ALL' && scope !== 'fleet';
-    const noted = lifted ? redis.hdel(keys.controlSaid, scope) : redis.hset(keys.controlSaid, scope, text);
-    await noted.catch((error: Error) => log.debug({ reason: error.message }, 'Who gave a command was not noted'));
+    return { answer, epoch };
   };
   const hear = async (text: string, heardIn: number): Promise<void> => {
     const said = understand(text, keys.prefix);
     if (said === null) return;
-    if (said === 'noise') {
-      log.warn({ channel, text: text.slice(0, 100) }, 'A word on the control channel is not known and was ignored');
-      return;
-    }
-    if (said.epoch !== undefined) {
+    if (said.epoch !== null) {
       await read();
       heard = Math.max(heard, said.epoch);
       tellAll();
       return;
     }
     if (heardIn !== generation) return;
-    const field = scopeField(said.scope as Scope | undefined);
-    const applied = await apply(said.command, field, heard, `channel ${channel}`);
-    if (applied !== null) {
-      heard = applied;
+    const field = scopeField(said.scope);
+    const resumes = said.command === 'RESUME_ALL';
+    if (!resumes) await demandTarget({ redis, keys, silentMs }, said.scope);
+    const { answer, epoch } = await apply(said.command, field, heard, `channel ${channel}`);
+    if (answer !== 'refused') {
+      heard = epoch;
+      if (resumes && answer === 'ok') void refusals.obeyed(text);
+      if (answer === 'idle') refusals.refuseUnlessObeyed(text, async () => notHeld(await read(), said.scope));
       return;
     }
     generation += 1;
@@ -161,12 +154,18 @@ export const openControl = async (options: Options): Promise<Control> => {
     }
   };
 
+  const refuse = (text: string, thrown: unknown): Promise<void> => {
+    if (thrown instanceof AppError) return refusals.refuse(text, thrown);
+    throw thrown;
+  };
+
   listening.on('message', (from: string, text: string) => {
     if (from !== channel) return;
     // What comes in before the new subscription stands belongs to no generation; only a written key counts then.
     const heardIn = deaf ? -1 : generation;
     chain = chain
       .then(() => hear(text, heardIn))
+      .catch((thrown: unknown) => refuse(text, thrown))
       .catch((error: Error) => log.debug({ reason: error.message }, 'A control word could not be applied'));
   });
   /** Words of this subscription are newer than what is read before it. */
@@ -186,11 +185,17 @@ export const openControl = async (options: Options): Promise<Control> => {
     known: () => known,
     learn,
     read,
+    demand: async (word, scope) => {
+      const idle = word === 'RESUME_ALL' ? idleOf(await read(), scope) : null;
+      if (idle !== null) throw idle;
+      if (word !== 'RESUME_ALL') await demandTarget({ redis, keys, silentMs }, scope);
+    },
     command: async (word, scope, actor) => {
       const command = z.enum(controlWords).safeParse(word.trim().toUpperCase());
       if (!command.success) throw fail('CONTROL_UNKNOWN', { word });
+      const field = scopeField(scope);
       const begun = confirm.begin();
-      await apply(command.data, scopeField(scope), null, actor);
+      await apply(command.data, field, null, actor);
       const wake = { command: command.data, ...(scope ? { scope } : {}), fabric: keys.prefix, epoch: known.epoch };
       await redis.publish(channel, JSON.stringify(wake));
       // Everybody has been told: whoever has heard of a STOP brings it back with its next beat (rule 19).
@@ -209,15 +214,5 @@ const readSaid = (fields: Record<string, string>): Record<string, { by: string; 
     Object.entries(fields).map(([scope, text]) => [scope, JSON.parse(text) as { by: string; at: string }]),
   );
 
-/** What somebody said on the channel; null where it is for another fabric. */
-const understand = (text: string, prefix: string): z.infer<typeof spoken> | 'noise' | null => {
-  const word = z.enum(controlWords).safeParse(text.trim().toUpperCase());
-  if (word.success) return { command: word.data };
-  try {
-    const said = spoken.safeParse(JSON.parse(text));
-    if (!said.success) return 'noise';
-    return said.data.fabric === undefined || said.data.fabric === prefix ? said.data : null;
-  } catch {
-    return 'noise';
-  }
-};
+const notHeld = (state: ControlState, scope: Scope | null): AppError =>
+  idleOf(state, scope) ?? fail('CONTROL_IDLE', { what: 'it', held: 'It was held a moment later.' });

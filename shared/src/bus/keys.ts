@@ -28,6 +28,10 @@ export const keysOf = (prefix: string) => ({
   control: `${prefix}:control`,
   /** Hash scope (or `fleet`) → who gave it its last command, and when, as JSON: for people to read. */
   controlSaid: `${prefix}:control:said`,
+  /** String, for a while: the last word on the control channel that was refused, and why, as JSON. */
+  controlRefused: `${prefix}:control:refused`,
+  /** String, for seconds: a word on the control channel that somebody has answered for. */
+  controlHeard: (digest: string) => `${prefix}:control:heard:${digest}`,
   /** Hash instance → beat counter, one per service: what peers watch. */
   beats: (service: ServiceName) => `${prefix}:beats:${service}`,
   /** Hash instance → what it tells of itself. */
@@ -61,8 +65,44 @@ export const keysOf = (prefix: string) => ({
   attempt: (task: string, subtask: string) => `${prefix}:attempt:${task}:${subtask}`,
   /** Hash, written by the finalizer: revision, markdown, json. */
   report: (id: string) => `${prefix}:report:${id}`,
+  /** Hash, written by the gateway alone: revision, and of each agent that the fleet has been given a:<id>, r:<id>. */
+  agents: `${prefix}:agents`,
+  /** Hash of counters that the project manager keeps for ever: <agent>:<kind>:ok, <role>:<kind>:failed, … */
+  history: `${prefix}:history`,
   /** Hash of counters of one day (YYYY-MM-DD), kept for 35 days. */
   stats: (day: string) => `${prefix}:stats:${day}`,
+
+  // Money and tokens (@nexus/shared/spend).
+  /** Hash: what of a budget is used and reserved; `day:<day>`, `task:<id>`, `subtask:<id>:<id>`, `attempt:<id>:<id>:<n>`. */
+  budget: (scope: string) => `${prefix}:spend:budget:${scope}`,
+  /** Hash reservation → what it holds of which budgets, as JSON. */
+  reservations: `${prefix}:spend:reservations`,
+  /** String, for an hour: a reservation that was settled. */
+  settled: (reservation: string) => `${prefix}:spend:settled:${reservation}`,
+  /** Hashes: the lines of a task's cost, as JSON; the sums of a day. */
+  costOfTask: (id: string) => `${prefix}:spend:cost:task:${id}`,
+  costOfDay: (day: string) => `${prefix}:spend:cost:day:${day}`,
+  /** Hashes: how much a provider takes of an account and model; call → since when it is under way. */
+  governor: (name: string) => `${prefix}:spend:governor:${name}`,
+  flights: (name: string) => `${prefix}:spend:flights:${name}`,
+
+  // Memories, written by scripts of `@nexus/shared/memory`; each key goes with the last memory that needs it.
+  /** Zset: scopes by how many memories they hold. */
+  memoryScopes: `${prefix}:memory:scopes`,
+  /** Hash: one memory. */
+  memory: (id: string) => `${prefix}:memory:item:${id}`,
+  /** Set: the memories that a task has left. */
+  memoriesOf: (task: string) => `${prefix}:memory:task:${task}`,
+  /** Zsets of the memories of a scope: by what they are worth, and by when they were made. */
+  memoryWorth: (scope: string) => `${prefix}:memory:worth:${scope}`,
+  memoryDates: (scope: string) => `${prefix}:memory:dates:${scope}`,
+  /** Hashes of a scope: word → how many memories hold it; fingerprint → memory. */
+  memoryWords: (scope: string) => `${prefix}:memory:words:${scope}`,
+  memorySame: (scope: string) => `${prefix}:memory:same:${scope}`,
+  /** Zset: the memories of a scope that hold a word, by its impact there. */
+  memoryWord: (scope: string, word: string) => `${prefix}:memory:word:${scope}:${word}`,
+  /** Vector set of a scope, where the server has such. */
+  memoryVectors: (scope: string) => `${prefix}:memory:vectors:${scope}`,
 });
 
 export type Keys = ReturnType<typeof keysOf>;

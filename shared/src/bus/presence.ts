@@ -9,7 +9,10 @@ import type { Redis } from './redis.ts';
 
 /** What an instance tells of itself with its beat. */
 export type Told = Partial<
-  Pick<Presence, 'port' | 'slots' | 'running' | 'runtimes' | 'survivors' | 'state' | 'refuses' | 'credentials_for'>
+  Pick<
+    Presence,
+    'port' | 'slots' | 'running' | 'runtimes' | 'survivors' | 'state' | 'refuses' | 'agents' | 'credentials_for'
+  >
 >;
 
 type PresenceOptions = {

@@ -289,6 +289,10 @@ export const controlState = z
       .meta({ description: 'Who gave each of these parts its command, and when.' }),
     by: z.string().nullable(),
     at: timestamp.nullable(),
+    refused: z
+      .object({ text: z.string(), code: z.string(), says: z.string(), at: timestamp })
+      .nullish()
+      .meta({ description: 'The last word on the control channel that was refused; null where none was for a while.' }),
     instances: z.array(
       z.object({
         instance_id: z.string(),

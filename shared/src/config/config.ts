@@ -255,6 +255,12 @@ export const fabricConfig = defineConfig({
       default: 'control',
     },
   ),
+  refusedNote: setting(
+    'NEXUS_REFUSED_NOTE',
+    is.duration,
+    'How long `nexus status` shows that a word on the control channel was refused.',
+    { default: '1h' },
+  ),
   home: setting(
     'NEXUS_HOME',
     z.string().transform((text) => resolve(text)),

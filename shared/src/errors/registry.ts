@@ -185,6 +185,12 @@ export const registry = {
     says: 'It failed {attempts} times, last with {code}: {message}',
     operator: 'Mend the cause named last, then replay the letter.',
   },
+  MEMORY_UNKNOWN: {
+    outcome: 'dead',
+    http: 404,
+    says: 'There is no memory {id} (any more).',
+    operator: '`nexus memory ls` and `nexus memory search` show those that there are.',
+  },
   LETTER_UNKNOWN: {
     outcome: 'dead',
     http: 404,

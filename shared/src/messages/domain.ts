@@ -504,6 +504,7 @@ export const presence = z.object({
   silent_since: timestamp.optional().meta({
     description: 'Since when it has not beaten, as whoever reads this sees it; left out while it beats.',
   }),
+  agents: z.array(z.string()).optional().meta({ description: 'Project managers: the agents that they give work to.' }),
   credentials_for: z
     .array(z.string())
     .optional()

@@ -126,7 +126,11 @@ export const openRealFabric = async (url: string): Promise<FabricPort & { close(
     },
     control: async ({ word, scope, expected }) => {
       const values = [word, scope, expected ?? '', 'test', 'now'];
-      const reply = (await callScript(redis, 'nexusControl', [keys.control], values)) as [string, number, string];
+      const reply = (await callScript(redis, 'nexusControl', [keys.control, keys.controlSaid], values)) as [
+        string,
+        number,
+        string,
+      ];
       return { answer: reply[0], epoch: reply[1], state: reply[2] };
     },
     replay: async (id, inbox, body) => {
@@ -217,7 +221,8 @@ const lookAt = async (
     }
   } else if (name.startsWith('beats:')) {
     look.beats[name.slice(6)] = Object.fromEntries(Object.entries(hash).map(([one, beats]) => [one, Number(beats)]));
-  } else look.hashes[name] = hash;
+    // Who said what is for people, and the model has none.
+  } else if (name !== 'control:said') look.hashes[name] = hash;
 };
 
 /** Deaths by the body of the entry, since ids differ between two fabrics. */

@@ -213,7 +213,7 @@ test('rule 18: a word whose sender knew another epoch is refused, and changes no
   const bus = await fabric.open('gateway', { observer: true });
   const redis = openRedis({ url: fabric.config.redisUrl, name: 'speaking' });
   const say = (word: string, known: number): Promise<unknown> =>
-    callScript(redis, 'nexusControl', [bus.keys.control], [word, '', known, 'somebody', '']);
+    callScript(redis, 'nexusControl', [bus.keys.control, bus.keys.controlSaid], [word, '', known, 'somebody', '']);
   await bus.control.command('STOP_ALL', null, 'the operator');
   expect(await say('RESUME_ALL', 0)).toEqual(['refused', 1, 'stopped']);
   expect(await bus.control.read()).toMatchObject({ epoch: 1, state: 'stopped', by: 'the operator' });
