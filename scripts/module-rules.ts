@@ -17,6 +17,7 @@ const levels: Record<string, { level: number; beside?: string[] }> = {
   process: { level: 2 },
   git: { level: 2, beside: ['process'] },
   spend: { level: 2, beside: ['bus'] },
+  memory: { level: 2, beside: ['bus'] },
   ledger: { level: 3 },
   catalog: { level: 3 },
   project: { level: 3 },

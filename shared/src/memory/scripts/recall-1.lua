@@ -1,0 +1,123 @@
+-- Purpose: finds the memories of some scopes that a text is about, by the words that they share with it.
+-- KEYS: 1 scopes.
+-- ARGV: prefix of all memory keys, how many of each scope, how many entries of the index may be read in a scope, number
+--   of scopes, scope*, number of tags, tag*, number of ids that are wanted as well, (scope, id)*, then (word, weight)*.
+-- Returns: for each memory found {id, score, share of the question's weight that it answers, words shared, fields*}.
+-- Reads postings in the order of impact, the rarest words first, until its budget is used; then the scores of the best
+--   are completed from the lists that were not read to their end. So where a scope is small the order is that of BM25,
+--   and where it is huge the time is bounded and only the weakest contributions of common words can be missed.
+local call = redis.call
+local prefix, most, budget = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local function key(part, name) return prefix .. part .. ':' .. name end
+
+local at = 4
+local function list(width)
+  local items, many = {}, tonumber(ARGV[at]) * width
+  for n = 1, many do items[n] = ARGV[at + n] end
+  at = at + 1 + many
+  return items
+end
+local scopes, tags, also = list(1), list(1), list(2)
+local words, weights = {}, {}
+for n = at, #ARGV, 2 do words[#words + 1], weights[#weights + 1] = ARGV[n], tonumber(ARGV[n + 1]) end
+
+-- How rare each word is in a scope, the weightiest first; and the weight of the whole question.
+local function termsOf(scope, total)
+  local terms, whole = {}, 0
+  local counts = #words > 0 and call('HMGET', key('words', scope), unpack(words)) or {}
+  for n = 1, #words do
+    local held = tonumber(counts[n] or '0') or 0
+    local rarity = math.log(1 + (total - held + 0.5) / (held + 0.5)) * weights[n]
+    whole = whole + rarity
+    if held > 0 then terms[#terms + 1] = { key = key('word', scope .. ':' .. words[n]), rarity = rarity } end
+  end
+  table.sort(terms, function(one, other) return one.rarity > other.rarity end)
+  return terms, whole
+end
+
+-- Adds what the top of a list says to the scores; returns how many entries that took.
+local function read(term, scores, countMax)
+  local rows = call('ZRANGE', term.key, 0, countMax - 1, 'REV', 'WITHSCORES')
+  for n = 1, #rows, 2 do scores[rows[n]] = (scores[rows[n]] or 0) + term.rarity * rows[n + 1] end
+  return #rows / 2
+end
+
+local candidatesMax = math.max(64, 2 * most)
+
+local function candidates(scope, terms, wanted)
+  local scores, left = {}, budget
+  for _, id in ipairs(wanted) do scores[id] = 0 end
+  if #tags > 0 then
+    -- Who bears one of the tags, and nobody else.
+    local bearing = {}
+    for _, tag in ipairs(tags) do
+      for _, id in ipairs(call('ZRANGE', key('word', scope .. ':#' .. tag), 0, budget - 1, 'REV')) do bearing[id] = 0 end
+    end
+    scores = bearing
+  end
+  for n, term in ipairs(terms) do
+    if left <= 0 then break end
+    if #tags == 0 then
+      -- No word may use up what others need.
+      left = left - read(term, scores, math.max(16, math.floor(left / math.min(4, #terms - n + 1))))
+    end
+  end
+  local ids = {}
+  for id in pairs(scores) do ids[#ids + 1] = id end
+  return ids, scores
+end
+
+local function best(ids, scores, countMax)
+  table.sort(ids, function(one, other)
+    if scores[one] ~= scores[other] then return scores[one] > scores[other] end
+    return one < other
+  end)
+  for n = #ids, countMax + 1, -1 do ids[n] = nil end
+  return ids
+end
+
+-- The scores of the candidates from every list, also from what was not read of it.
+local function complete(ids, terms)
+  local scores, shared, answered = {}, {}, {}
+  for _, id in ipairs(ids) do scores[id], shared[id], answered[id] = 0, 0, 0 end
+  for _, term in ipairs(terms) do
+    for from = 1, #ids, 2000 do
+      local upTo = math.min(#ids, from + 1999)
+      local impacts = call('ZMSCORE', term.key, unpack(ids, from, upTo))
+      for n = from, upTo do
+        local impact, id = impacts[n - from + 1], ids[n]
+        if impact then
+          scores[id] = scores[id] + term.rarity * impact
+          shared[id] = shared[id] + 1
+          answered[id] = answered[id] + term.rarity
+        end
+      end
+    end
+  end
+  return scores, shared, answered
+end
+
+local answer = {}
+for _, scope in ipairs(scopes) do
+  local total = tonumber(call('ZSCORE', KEYS[1], scope) or '0')
+  local wanted, returned = {}, {}
+  for n = 1, #also, 2 do if also[n] == scope then wanted[#wanted + 1] = also[n + 1] end end
+  if total > 0 then
+    local terms, whole = termsOf(scope, total)
+    local ids, scores = candidates(scope, terms, wanted)
+    ids = best(ids, scores, #tags > 0 and budget or candidatesMax)
+    for _, id in ipairs(wanted) do if not scores[id] or scores[id] == 0 then ids[#ids + 1] = id end end
+    local full, shared, answered = complete(ids, terms)
+    ids = best(ids, full, most)
+    for _, id in ipairs(wanted) do ids[#ids + 1] = id end
+    for _, id in ipairs(ids) do
+      local fields = not returned[id] and call('HGETALL', key('item', id)) or {}
+      returned[id] = true
+      if #fields > 0 then
+        local share = whole > 0 and answered[id] / whole or 0
+        answer[#answer + 1] = { id, tostring(full[id]), tostring(share), shared[id], fields }
+      end
+    end
+  end
+end
+return answer

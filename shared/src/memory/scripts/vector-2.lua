@@ -1,0 +1,14 @@
+-- Purpose: keeps what an embedding model makes of a memory, where the server has vector sets.
+-- KEYS: 1 the memory, 2 the vector set of its scope.
+-- ARGV: id, element*.
+-- Returns: 'kept'; 'gone' if there is no such memory (any more); 'foreign' if the set is of other dimensions, as after a
+--   change of the model; 'absent' if the server knows no vector sets.
+-- Atomic: a vector belongs to a memory that is there.
+if redis.call('EXISTS', KEYS[1]) == 0 then return 'gone' end
+local said = redis.pcall('VADD', KEYS[2], 'VALUES', #ARGV - 1, unpack(ARGV, 2, #ARGV), ARGV[1])
+if type(said) == 'table' and said.err then
+  if string.find(said.err, 'dimension', 1, true) then return 'foreign' end
+  if string.find(string.lower(said.err), 'unknown', 1, true) then return 'absent' end
+  return redis.error_reply(said.err)
+end
+return 'kept'
