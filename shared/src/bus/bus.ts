@@ -182,16 +182,8 @@ const openOn = async (ground: Ground, options: BusOptions, keys: Keys, instanceI
   const teller = makeTeller(redis, keys, limits.journalMax, log);
   const refusals = makeRefusals({ redis, keys, log, channel, tell: teller.tell, noteMs: config.refusedNote });
   const silentMs = config.silentAfter;
-  const control = await openControl({
-    redis: edge,
-    listening: connect(),
-    keys,
-    channel,
-    confirm,
-    log,
-    refusals,
-    silentMs,
-  });
+  const controlling = { redis: edge, keys, channel, confirm, log, refusals, silentMs };
+  const control = await openControl({ ...controlling, listening: connect() });
   const publishing = { redis: edge, keys, confirm, from: { service, instance_id: instanceId }, ...limits };
   const publisher = makePublisher(publishing);
   const store = makeStore(redis);

@@ -10,6 +10,13 @@ export const prioritiesInOrder = ['CRITICAL', 'HIGH', 'NORMAL', 'LOW'] as const 
 /** Names the keys of the fabric with this hash tag, such as `{nexus}`. */
 export const keysOf = (prefix: string) => ({
   prefix,
+  ...ofFabric(prefix),
+  ...ofLedger(prefix),
+  ...ofSpending(prefix),
+  ...ofMemory(prefix),
+});
+
+const ofFabric = (prefix: string) => ({
   /** Stream: what waits for a service, and what it holds. One consumer group, named like the service. */
   inbox: (service: ServiceName, priority: Priority) => `${prefix}:inbox:${service}:${priority}`,
   /** Stream, capped: the copy of all traffic and events that observers read. */
@@ -44,8 +51,10 @@ export const keysOf = (prefix: string) => ({
   confirm: `${prefix}:confirm`,
   /** String: the API token that was made once. */
   token: `${prefix}:once:token`,
+});
 
-  // The ledger: each document has one writing service.
+/** The ledger: each document has one writing service. */
+const ofLedger = (prefix: string) => ({
   /** Hash, written by the orchestrator: revision, status, head, request, plan, result. */
   task: (id: string) => `${prefix}:task:${id}`,
   /** String, written at the edge: a request that is too large for an envelope. */
@@ -71,9 +80,11 @@ export const keysOf = (prefix: string) => ({
   history: `${prefix}:history`,
   /** Hash of counters of one day (YYYY-MM-DD), kept for 35 days. */
   stats: (day: string) => `${prefix}:stats:${day}`,
+});
 
-  // Money and tokens (@nexus/shared/spend).
-  /** Hash: what of a budget is used and reserved; `day:<day>`, `task:<id>`, `subtask:<id>:<id>`, `attempt:<id>:<id>:<n>`. */
+/** Money and tokens (`@nexus/shared/spend`). */
+const ofSpending = (prefix: string) => ({
+  /** Hash: what of a budget is used and reserved; `day:<day>`, `task:<id>`, `subtask:<id>:<id>`, `attempt:<id>:<id>:1`. */
   budget: (scope: string) => `${prefix}:spend:budget:${scope}`,
   /** Hash reservation → what it holds of which budgets, as JSON. */
   reservations: `${prefix}:spend:reservations`,
@@ -85,8 +96,10 @@ export const keysOf = (prefix: string) => ({
   /** Hashes: how much a provider takes of an account and model; call → since when it is under way. */
   governor: (name: string) => `${prefix}:spend:governor:${name}`,
   flights: (name: string) => `${prefix}:spend:flights:${name}`,
+});
 
-  // Memories, written by scripts of `@nexus/shared/memory`; each key goes with the last memory that needs it.
+/** Memories, written by scripts of `@nexus/shared/memory`; each key goes with the last memory that needs it. */
+const ofMemory = (prefix: string) => ({
   /** Zset: scopes by how many memories they hold. */
   memoryScopes: `${prefix}:memory:scopes`,
   /** Hash: one memory. */
