@@ -24,12 +24,13 @@ import { conclude, type Finished, failedBefore } from './conclude.ts';
 import type { WorkerConfig } from './config.ts';
 import { keepEnded } from './ended.ts';
 import { agentEnvironment, authorOf } from './environment.ts';
-import { mayWait, whyFull } from './full-disk.ts';
+import { failOnFullDisk, mayWait, whyFull } from './full-disk.ts';
 import { markOf } from './orphans.ts';
 import { makeWorkspace, type Prepared, prepare } from './prepare.ts';
 import type { AttemptRecord } from './record.ts';
 import type { Running } from './running.ts';
 import { chooseRuntime, type RunRequest, type RunResult, type Runtime, type RuntimeContext } from './runtimes.ts';
+import { providersIn, type Safety } from './safety/safety.ts';
 import { type Supervision, supervise } from './supervise.ts';
 import { openTranscript, type Transcript } from './transcript.ts';
 import { markSaved, removeWorkspace, type Workspace } from './workspace.ts';
@@ -43,6 +44,8 @@ export type WorkerTools = {
   runtimes: Map<string, Runtime>;
   redactor: Redactor;
   running: Running;
+  /** What keeps agents in. */
+  safety?: Safety;
   /** Whether the claim that a token names still stands. */
   isClaimed(token: string): Promise<boolean>;
   /** How many attempts more this machine can hold just now. */
@@ -206,9 +209,7 @@ const work = async (attempt: Attempt, runtime: Runtime, context: RuntimeContext)
     const full = await whyFull(thrown, tools.config);
     if (full === null) throw thrown;
     if (sofar.transcript === null && (await mayWait(attempt))) return await putOff(attempt, workspace, full.says);
-    // This attempt fails, and the worker goes on; what it has stays where it is, to be saved when there is room.
-    await endMarked(attempt.mark, { graceMs: 500, folder: workspace?.folder });
-    return failedBefore(attempt, full, '');
+    return await failOnFullDisk(attempt, workspace, checkpoints, full);
   }
 };
 
@@ -255,6 +256,7 @@ const runAgent = async (
     },
   });
   attempt.sofar.transcript = transcript;
+  const guard = tools.safety?.guard(mark);
   const request: Omit<RunRequest, 'signal' | 'onOutput'> = {
     ids: {
       taskId: order.task_id,
@@ -266,7 +268,8 @@ const runAgent = async (
     agent,
     prompt,
     folder: workspace.folder,
-    env,
+    env: { ...env, ...guard?.admit(providersIn(tools.config.agentEnvironment)) },
+    ...(guard && { guard }),
     mark,
     // The box is counted without stopped time, which no runtime can know of: it is the supervision that ends it.
     timeBoxMs: boxMsMax,
@@ -294,6 +297,7 @@ const runAgent = async (
     await endLeftovers(attempt, workspace, result.leftBehind);
     return { result, transcript };
   } finally {
+    guard?.close();
     watch.close();
   }
 };

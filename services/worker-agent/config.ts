@@ -1,11 +1,17 @@
 /** The settings of a worker. */
 import { catalogConfig } from '@nexus/shared/catalog';
 import { type ConfigOf, defineConfig, type FabricConfig, is, setting } from '@nexus/shared/config';
+import { modelConfig } from '@nexus/shared/model';
 import { projectConfig } from '@nexus/shared/project';
+import { claudeConfig } from './runtimes/claude-code/settings.ts';
+import { safetyConfig } from './safety/settings.ts';
 
 export const config = defineConfig({
   ...catalogConfig,
+  ...modelConfig,
   ...projectConfig,
+  ...safetyConfig,
+  ...claudeConfig,
   slots: setting('NEXUS_SLOTS', is.count(1, 256), 'How many attempts a worker runs side by side.', { default: '4' }),
   agentCommand: setting(
     'NEXUS_AGENT_COMMAND',
@@ -21,7 +27,8 @@ export const config = defineConfig({
   agentEnvironment: setting(
     'NEXUS_AGENT_ENV',
     is.list,
-    'Names of variables that agents and set-up commands get besides the fixed allow-list, for example an API key.',
+    'Names of variables that agents and set-up commands get besides the fixed allow-list. ANTHROPIC_API_KEY and ' +
+      'OPENAI_API_KEY stay with the worker: in their place agents get a pass for a proxy that adds the key.',
     { default: '' },
   ),
   agentOutputMax: setting('NEXUS_AGENT_OUTPUT_MAX', is.bytes, 'An agent that writes more output is ended.', {

@@ -6,6 +6,7 @@ import type { Author } from '@nexus/shared/git';
 import type { PayloadOf } from '@nexus/shared/messages';
 import { cacheEnvironment } from '@nexus/shared/project';
 import type { WorkerConfig } from './config.ts';
+import { withoutKeys } from './safety/safety.ts';
 
 /** An agent signs with its own name, under an address that is nobody's. */
 export const authorOf = (agent: Pick<AgentDefinition, 'agent_id' | 'name'>): Author => ({
@@ -22,7 +23,7 @@ export const agentEnvironment = (
   const { name, email } = authorOf(agent);
   return {
     ...cacheEnvironment(config.home),
-    ...inheritedEnvironment(config.agentEnvironment),
+    ...inheritedEnvironment(withoutKeys(config.agentEnvironment)),
     // With the mark it says whose processes these are: fleets of other homes may share the machine.
     NEXUS_MARK_HOME: resolve(config.home),
     NEXUS_TASK: order.task_id,

@@ -19,8 +19,10 @@ import type { WorkerTools } from './attempt.ts';
 import { config } from './config.ts';
 import { onSubtaskDispatched } from './on-subtask-dispatched.ts';
 import { endOrphans, marksOf } from './orphans.ts';
+import { keepRoom } from './relief.ts';
 import { openRunning } from './running.ts';
 import { loadRuntimes, lookAtRuntimes, type RuntimeContext } from './runtimes.ts';
+import { openSafety } from './safety/safety.ts';
 import { openSeats } from './seats.ts';
 import { openTokens } from './tokens.ts';
 import { sweepWorkspaces } from './workspace.ts';
@@ -46,18 +48,21 @@ const open = async (context: Context): Promise<WorkerTools> => {
   const look = async () => bus.present({ runtimes: await lookAtRuntimes(runtimes, asked) });
   await look();
   const timers = [setInterval(() => void look(), lookEveryMs), ...keepClean(context), tellRefusals(context, admission)];
+  timers.push(keepRoom(settings, bus.isClaimed, log));
   const redactor = openRedactor(secretValues());
   const running = openRunning(bus.present);
+  const safety = await openSafety(settings);
   const attempts = meters.counter('nexus_attempts_total', 'Attempts that ended, by outcome.', ['outcome']);
   const count = (outcome: string) => attempts.inc({ outcome });
   const close = async () => {
     for (const timer of timers) clearInterval(timer);
+    await safety.close();
   };
   const { isClaimed } = bus;
   const { room, seat } = admission;
   const ended = () => running.deadCount() === bus.busy();
   const isRepeated = openTokens();
-  const told = { running, room, seat, ended, count, isClaimed, isRepeated };
+  const told = { running, safety, room, seat, ended, count, isClaimed, isRepeated };
   return { config: settings, catalog, runtimes, redactor, ...told, close };
 };
 
@@ -101,7 +106,7 @@ const keepClean = ({ config: settings, bus, log }: Context): NodeJS.Timeout[] =>
     taskId.safeParse(task).success && (await readTaskStatus(bus.store, bus.keys, task)) === null;
   const sweep = async () => {
     const author = { name: 'NEXUS', email: 'worker@nexus.local' };
-    const how = { home, keepMs, now: Date.now(), author, isGone, isClaimed, fileBytesMax };
+    const how = { home, keepMs, now: Date.now(), author, isGone, isClaimed, fileBytesMax, disk: settings };
     const { removed, kept } = await sweepWorkspaces(how);
     if (removed.length > 0) log.info({ removed: removed.length }, 'old workspaces were removed');
     if (kept.length > 0) log.warn({ kept }, 'old workspaces hold work that could not be saved');

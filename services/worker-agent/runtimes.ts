@@ -17,6 +17,8 @@ import type { AgentDefinition } from '@nexus/shared/catalog';
 import { type ErrorCode, fail, toAppError } from '@nexus/shared/errors';
 import type { Cost, RuntimeState, TaskRequest } from '@nexus/shared/messages/domain';
 import { z } from 'zod';
+import type { WorkerConfig } from './config.ts';
+import type { Guard } from './safety/safety.ts';
 
 /** What a runtime may look at to say whether it can be used: the worker's settings, and the task's own wishes. */
 export type RuntimeContext = {
@@ -45,6 +47,8 @@ export type RunRequest = {
   env: Record<string, string>;
   /** Every process of this attempt carries it as NEXUS_MARK. */
   mark: string;
+  /** What keeps the agent in, and has what it needs in the place of keys. */
+  guard?: Guard;
   timeBoxMs: number;
   outputBytesMax: number;
   signal: AbortSignal;

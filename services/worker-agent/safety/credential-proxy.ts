@@ -1,0 +1,233 @@
+/**
+ * The credential proxy: a provider's key never reaches an agent, its shell or its transcript.
+ *
+ * One HTTP server on loopback a worker. An attempt that is admitted gets an address and a pass, a key of our own that
+ * opens nothing but this door and only while the attempt lasts. What comes in with a valid pass goes out to the base
+ * URL that the operator configured, with the real key; both ways are streams. Whatever else comes is refused:
+ *
+ *   no pass, another's, one of an attempt that has ended → 401     another host, CONNECT, a path out of the base → 403
+ *   too large → 413     too many at once → 429     the provider cannot be reached → 502     takes too long → cut off
+ *
+ *   opened → admit → pass ── close → its requests are cut off, its pass opens nothing
+ *      └─ close → all of that, and the port is free
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  createServer,
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { inheritedEnvironment } from '@nexus/shared/config';
+import { forward } from './forward.ts';
+import { noUsage, type TokenUse } from './usage-reader.ts';
+
+export type Provider = 'anthropic' | 'openai';
+
+/** A key, and the one place that it goes to. */
+export type Account = { provider: Provider; baseUrl: string; key: string };
+
+export type ProxyLimits = { requestBytesMax: number; responseBytesMax: number; timeoutMs: number; requestsMax: number };
+
+/** What went through a pass. */
+export type ProxyUse = {
+  requests: number;
+  /** Requests that came with the pass and were refused, cut off, or reached nobody. */
+  refused: number;
+  bytesSent: number;
+  bytesReceived: number;
+  /** As the provider told it in its answers. */
+  tokens: TokenUse;
+};
+
+export type Pass = {
+  /** What the agent finds in its environment instead of keys: addresses of ours, and the pass. */
+  env: Record<string, string>;
+  use(): ProxyUse;
+  /** The attempt has ended: what is under way is cut off, and the pass opens nothing any more. */
+  close(): void;
+};
+
+export type Proxy = {
+  /** The providers for which there is a key. */
+  providers: Provider[];
+  port: number;
+  /** Lets an attempt use these providers, all if none is named; one without a key adds nothing to its environment. */
+  admit(attempt: string, providers?: readonly Provider[]): Pass;
+  close(): Promise<void>;
+};
+
+/** A request that holds a pass, as `forward.ts` sees it. */
+export type Visit = { account: Account; use: ProxyUse; signal: AbortSignal };
+type Holder = { attempt: string; account: Account; use: ProxyUse; open: Set<AbortController> };
+
+/** Opens the proxy on a free port of loopback. */
+export const openProxy = async (options: { accounts: readonly Account[]; limits: ProxyLimits }): Promise<Proxy> => {
+  const { accounts, limits } = options;
+  const holders = new Map<string, Holder>();
+  const ways = openWays();
+  const server = createServer((request, response) => {
+    const refuse = (status: number, says: string) => answer(response, status, says);
+    const holder = holders.get(digestOf(passIn(request)));
+    if (holder === undefined)
+      return refuse(401, 'This pass opens nothing: it is none of ours, or its attempt has ended.');
+    const { use, open, account } = holder;
+    if (open.size >= limits.requestsMax) {
+      use.refused += 1;
+      return refuse(429, `${limits.requestsMax} requests are under way already (NEXUS_PROXY_REQUESTS).`);
+    }
+    const abort = new AbortController();
+    const signal = AbortSignal.any([abort.signal, AbortSignal.timeout(limits.timeoutMs)]);
+    open.add(abort);
+    response.once('close', () => {
+      open.delete(abort);
+      // The agent is gone, or was cut off: nobody waits for the rest of the answer.
+      if (!response.writableFinished) abort.abort();
+    });
+    use.requests += 1;
+    forward(request, response, { account, use, signal }, { limits, ways, refuse });
+  });
+  // A tunnel to anywhere is what this is not.
+  server.on('connect', (_request, socket) => socket.end('HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n'));
+  server.on('clientError', (_error, socket) => socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n'));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  // Open connections of agents must not keep a worker alive that has nothing else to do.
+  server.unref();
+  return {
+    providers: [...new Set(accounts.map(({ provider }) => provider))],
+    port,
+    admit: (attempt, providers) =>
+      admit({
+        attempt,
+        holders,
+        port,
+        accounts: accounts.filter((one) => !providers || providers.includes(one.provider)),
+      }),
+    close: async () => {
+      for (const holder of holders.values()) cutOff(holder);
+      holders.clear();
+      const closed = once(server, 'close');
+      server.close();
+      server.closeAllConnections();
+      ways.close();
+      await closed;
+    },
+  };
+};
+
+const admit = (options: {
+  attempt: string;
+  holders: Map<string, Holder>;
+  port: number;
+  accounts: readonly Account[];
+}): Pass => {
+  const { attempt, holders, port, accounts } = options;
+  const use: ProxyUse = { requests: 0, refused: 0, bytesSent: 0, bytesReceived: 0, tokens: noUsage() };
+  const env: Record<string, string> = {};
+  const digests: string[] = [];
+  for (const account of accounts) {
+    // Of the shape of a key, so that it is redacted wherever it is printed.
+    const pass = `sk-nexus-${randomBytes(24).toString('base64url')}`;
+    digests.push(digestOf(pass));
+    holders.set(digestOf(pass), { attempt, account, use, open: new Set() });
+    Object.assign(env, environmentOf(account.provider, port, pass));
+  }
+  return {
+    env: accounts.length === 0 ? env : { ...env, ...pastProxies() },
+    use: () => structuredClone(use),
+    close: () => {
+      for (const digest of digests) {
+        const holder = holders.get(digest);
+        holders.delete(digest);
+        if (holder) cutOff(holder);
+      }
+    },
+  };
+};
+
+const cutOff = ({ open }: Holder): void => {
+  for (const abort of open) abort.abort();
+};
+
+const environmentOf = (provider: Provider, port: number, pass: string): Record<string, string> =>
+  provider === 'anthropic'
+    ? { ANTHROPIC_BASE_URL: `http://127.0.0.1:${port}`, ANTHROPIC_API_KEY: pass }
+    : { OPENAI_BASE_URL: `http://127.0.0.1:${port}/v1`, OPENAI_API_KEY: pass };
+
+/** The way to us never leads through a company's proxy. */
+const pastProxies = (): Record<string, string> => {
+  const given = inheritedEnvironment([
+    'HTTP_PROXY',
+    'HTTPS_PROXY',
+    'NO_PROXY',
+    'http_proxy',
+    'https_proxy',
+    'no_proxy',
+  ]);
+  if (Object.keys(given).length === 0) return {};
+  const list = [given.NO_PROXY ?? given.no_proxy, '127.0.0.1', 'localhost'].filter(Boolean).join(',');
+  return { NO_PROXY: list, no_proxy: list };
+};
+
+const passIn = ({ headers }: IncomingMessage): string => {
+  const key = headers['x-api-key'];
+  return typeof key === 'string' ? key : (/^bearer\s+(\S+)$/i.exec(headers.authorization ?? '')?.[1] ?? '');
+};
+
+/** Looked up by its digest, so that how long a look takes tells nothing of a pass. */
+const digestOf = (pass: string): string => createHash('sha256').update(pass).digest('base64');
+
+/** In the shape of an error of both providers; nobody shall try again what is refused for good. */
+const answer = (response: ServerResponse, status: number, says: string): void => {
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  const type = status === 401 ? 'authentication_error' : status === 429 ? 'rate_limit_error' : 'invalid_request_error';
+  const text = JSON.stringify({ type: 'error', error: { type, message: says, code: null, param: null } });
+  const again = status === 429 || status >= 500;
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+    'x-should-retry': String(again),
+    connection: 'close',
+  });
+  response.end(text);
+};
+
+/** How requests go out: straight, or through the company's proxy, as our own environment says. */
+export type Ways = {
+  start(
+    url: URL,
+    options: { method: string; headers: Record<string, string | string[]>; signal: AbortSignal },
+  ): ReturnType<typeof httpRequest>;
+  close(): void;
+};
+
+const openWays = (): Ways => {
+  const proxyEnv = inheritedEnvironment([
+    'HTTP_PROXY',
+    'HTTPS_PROXY',
+    'NO_PROXY',
+    'http_proxy',
+    'https_proxy',
+    'no_proxy',
+  ]);
+  const [http, https] = [new HttpAgent({ keepAlive: true, proxyEnv }), new HttpsAgent({ keepAlive: true, proxyEnv })];
+  return {
+    start: (url, options) =>
+      url.protocol === 'https:'
+        ? httpsRequest(url, { ...options, agent: https })
+        : httpRequest(url, { ...options, agent: http }),
+    close: () => {
+      http.destroy();
+      https.destroy();
+    },
+  };
+};

@@ -1,0 +1,78 @@
+/**
+ * Safety: what stands between an agent and all that is not its work. Opened once a worker; each run gets a guard.
+ *
+ *   keys   stay with the worker; the agent gets an address and a pass that end with it   credential-proxy.ts
+ *
+ * The environment is an allow-list (`../environment.ts`), and what is written down is redacted where it is written.
+ */
+import { endpointOf } from '@nexus/shared/model';
+import type { WorkerConfig } from '../config.ts';
+import { type Account, openProxy, type Pass, type Provider, type ProxyUse } from './credential-proxy.ts';
+
+/** What keeps one run of an agent in. */
+export type Guard = {
+  /**
+   * What the agent finds in its environment instead of the keys of these providers: addresses of ours, and a pass.
+   * Nothing for a provider without a key here. Ends with the guard.
+   */
+  admit(providers: readonly Provider[]): Record<string, string>;
+  /** What went through its passes to providers. */
+  used(): ProxyUse[];
+  /** The run is over: its passes open nothing any more. */
+  close(): void;
+};
+
+export type Safety = {
+  /** A guard for one run; `attempt` is a name for it that nobody else has. */
+  guard(attempt: string): Guard;
+  close(): Promise<void>;
+};
+
+/** Variables that hold a provider's key: agents are never given them as they are. */
+const keyVariables: Record<string, Provider> = { ANTHROPIC_API_KEY: 'anthropic', OPENAI_API_KEY: 'openai' };
+
+/** The providers whose keys the operator wants agents to use, by the names in NEXUS_AGENT_ENV. */
+export const providersIn = (names: readonly string[]): Provider[] => names.flatMap((name) => keyVariables[name] ?? []);
+
+/** The names in NEXUS_AGENT_ENV but those of keys. */
+export const withoutKeys = (names: readonly string[]): string[] => names.filter((name) => !(name in keyVariables));
+
+/** Opens what the settings ask for. */
+export const openSafety = async (settings: WorkerConfig): Promise<Safety> => {
+  const accounts = accountsOf(settings);
+  const { proxyRequestMax, proxyResponseMax, proxyTimeout, proxyRequests } = settings;
+  const limits = {
+    requestBytesMax: proxyRequestMax,
+    responseBytesMax: proxyResponseMax,
+    timeoutMs: proxyTimeout,
+    requestsMax: proxyRequests,
+  };
+  const proxy = accounts.length === 0 ? null : await openProxy({ accounts, limits });
+  return {
+    guard: (attempt) => {
+      const passes: Pass[] = [];
+      return {
+        admit: (providers) => {
+          const pass = proxy?.admit(attempt, providers);
+          if (pass === undefined) return {};
+          passes.push(pass);
+          return pass.env;
+        },
+        used: () => passes.map((pass) => pass.use()),
+        close: () => {
+          for (const pass of passes) pass.close();
+        },
+      };
+    },
+    close: async () => proxy?.close(),
+  };
+};
+
+const accountsOf = (settings: WorkerConfig): Account[] => {
+  const { anthropicKey, anthropicUrl } = settings;
+  const openai = endpointOf(settings);
+  return [
+    ...(anthropicKey ? [{ provider: 'anthropic' as const, baseUrl: anthropicUrl, key: anthropicKey }] : []),
+    ...(openai?.key ? [{ provider: 'openai' as const, baseUrl: openai.url, key: openai.key }] : []),
+  ];
+};
