@@ -96,6 +96,7 @@ const bring = async (attempt: Attempt, { folder }: Workspace): Promise<Brought> 
     signal: tools.signal,
     isClaimed: tools.isClaimed,
     fileBytesMax: tools.config.checkpointFileMax,
+    disk: tools.config,
   });
   for (const says of failed) attempt.note(`could not save what an earlier worker left: ${says}`);
   for (const { commit } of rescued) attempt.note(`found the work of a worker that was gone: ${commit}`);

@@ -8,7 +8,8 @@
  *   open ──saved──▶ saved ──▶ removed at once (finished), or by age (failed)
  *   open ──worker dies──▶ left ──rescue──▶ saved
  *
- * Only what is saved, or whose hub is gone, is ever removed.
+ * Only what is saved, or whose hub is gone, is ever removed. Where a disk is short, of a clone that is saved then only its
+ * note stays (`note.wip`), for the next attempt to go on with what was pushed: relief.ts.
  */
 import { existsSync } from 'node:fs';
 import { readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
@@ -19,6 +20,7 @@ import { endMarked } from '@nexus/shared/process';
 import { openGround } from '@nexus/shared/project';
 import { z } from 'zod';
 import { excludeFor, letIn } from './excluded.ts';
+import { type Disk, saveMakingRoom } from './rebuildable.ts';
 
 const noteSchema = z.object({
   task_id: z.string(),
@@ -32,6 +34,8 @@ const noteSchema = z.object({
   saved: z.boolean(),
   /** What could not be pushed with it, and is only here. */
   left: z.array(z.string()).default([]),
+  /** The commit of its work, which no attempt has gone on with yet. */
+  wip: z.string().nullable().default(null),
 });
 
 /** The note of a clone: whose it is, where it began, and whether all of it was pushed. */
@@ -44,7 +48,7 @@ const workspacesOf = (home: string): string => resolve(home, 'workspaces');
 /** Makes the clone of a delivery at its commit. Throws `DISK_FULL`, or `GIT_FAILED`; then nothing is left over. */
 export const openWorkspace = async (options: {
   home: string;
-  note: Omit<Note, 'saved' | 'made_at' | 'left'>;
+  note: Omit<Note, 'saved' | 'made_at' | 'left' | 'wip'>;
   now: number;
   diskReserve: number;
   signal: AbortSignal;
@@ -61,7 +65,7 @@ export const openWorkspace = async (options: {
   await excludeFor(folder);
   const workspace: Workspace = {
     folder,
-    note: { ...note, made_at: new Date(options.now).toISOString(), saved: false, left: [] },
+    note: { ...note, made_at: new Date(options.now).toISOString(), saved: false, left: [], wip: null },
   };
   await writeNote(workspace);
   return workspace;
@@ -105,18 +109,21 @@ export const rescue = async (options: {
   signal: AbortSignal;
   isClaimed(token: string): Promise<boolean>;
   fileBytesMax?: number | undefined;
+  disk?: Disk | undefined;
 }): Promise<Rescue> => {
   const found: Rescue = { rescued: [], failed: [] };
   const left = (await listFolders(options.home, options.taskId))
     .flatMap(({ folder, note }) => (note === null ? [] : [{ folder, note }]))
-    .filter(({ note }) => note.subtask_id === options.subtaskId && note.token !== options.token && !note.saved)
+    .filter(({ note }) => note.subtask_id === options.subtaskId && note.token !== options.token)
+    .filter(({ note }) => !note.saved || note.wip !== null)
     .sort((one, other) => other.note.made_at.localeCompare(one.note.made_at));
   for (const workspace of left) {
     const { folder, note } = workspace;
     if (await options.isClaimed(note.token)) continue;
     await endMarked(note.mark, { graceMs: 0, folder });
     try {
-      const commit = await save(workspace, options);
+      const commit = note.wip ?? (await save(workspace, options));
+      if (note.wip !== null) await writeNote({ folder, note: { ...note, wip: null } });
       if (commit !== null) found.rescued.push({ commit, token: note.token, left: note.left });
     } catch (thrown) {
       // A clone that is broken must not keep every further attempt from beginning.
@@ -137,6 +144,7 @@ export const sweepWorkspaces = async (options: {
   keepMs: number;
   now: number;
   author: Author;
+  disk?: Disk | undefined;
   /** Whether the ledger has no such task (any more). */
   isGone(taskId: string): Promise<boolean>;
   /** Whether somebody still holds the claim under which it was made: then it is left alone. */
@@ -174,6 +182,26 @@ const writeNote = async (workspace: Workspace): Promise<void> => {
 
 type Folder = { folder: string; note: Note | null; madeAt: number };
 
+/** Every clone of a home that has a note. */
+export const listWorkspaces = async (home: string): Promise<Workspace[]> => {
+  const tasks = await readdir(workspacesOf(home)).catch(() => []);
+  const found = (await Promise.all(tasks.map((task) => listFolders(home, task)))).flat();
+  return found.flatMap(({ folder, note }) => (note === null ? [] : [{ folder, note }]));
+};
+
+/** Of a clone whose work was pushed nothing stays but its note, with where that lies. */
+export const shrinkToNote = async ({ folder, note }: Workspace, wip: string | null): Promise<void> => {
+  note.wip = wip;
+  await writeNote({ folder, note });
+  const rest = async (under: string, but: string) => {
+    for (const name of await readdir(under)) {
+      if (name !== but) await rm(join(under, name), { recursive: true, force: true });
+    }
+  };
+  await rest(folder, '.git');
+  await rest(join(folder, '.git'), 'nexus.json');
+};
+
 /** The folders of one task. One without a readable note is half made or half removed, and holds nobody's work. */
 const listFolders = async (home: string, taskId: string): Promise<Folder[]> => {
   const under = join(workspacesOf(home), taskId);
@@ -199,10 +227,13 @@ const parsed = (text: string): unknown => {
   }
 };
 
-type How = { author: Author; signal?: AbortSignal; fileBytesMax?: number | undefined };
+type How = { author: Author; signal?: AbortSignal; fileBytesMax?: number | undefined; disk?: Disk | undefined };
 
 /** Pushes what an abandoned workspace holds to the wip ref of its own claim; null if it holds nothing new. */
-const save = async (workspace: Workspace, { author, signal, fileBytesMax }: How): Promise<string | null> => {
+export const save = (workspace: Workspace, how: How): Promise<string | null> =>
+  saveMakingRoom(workspace.folder, how.disk, () => saveNow(workspace, how));
+
+const saveNow = async (workspace: Workspace, { author, signal, fileBytesMax }: How): Promise<string | null> => {
   const { folder, note } = workspace;
   const message = `Work in progress of ${note.subtask_id}, attempt ${note.attempt}, found after its worker was gone`;
   await letIn(folder);

@@ -111,13 +111,15 @@ export const trackedFiles = async (folder: string, signal?: AbortSignal): Promis
 
 /**
  * The files of a clone that are neither tracked nor excluded. A repository inside it is one path that ends in `/`; with
- * `folders` so is every folder in which nothing is tracked. With `ignored`: those that a .gitignore names instead.
+ * `folders` so is every folder in which nothing is tracked. With `ignored`: those that a .gitignore names instead, or
+ * with `all` also those that the clone itself excludes.
  */
 export const untrackedFiles = async (
   folder: string,
-  options: { folders?: boolean; ignored?: boolean; signal?: AbortSignal | undefined } = {},
+  options: { folders?: boolean; ignored?: boolean | 'all'; signal?: AbortSignal | undefined } = {},
 ): Promise<string[]> => {
-  const which = options.ignored ? ['--ignored', '--exclude-per-directory=.gitignore'] : ['--exclude-standard'];
+  const by = options.ignored === true ? '--exclude-per-directory=.gitignore' : '--exclude-standard';
+  const which = options.ignored ? ['--ignored', by] : [by];
   const args = ['ls-files', '--others', ...which, '-z', ...(options.folders ? ['--directory'] : [])];
   return partsOf(await git(args, { at: { clone: folder }, signal: options.signal }));
 };

@@ -14,7 +14,7 @@ import { defineConfig, is, setting } from '@nexus/shared/config';
 export { cacheEnvironment, openGround } from './ground.ts';
 export { lockOnMachine } from './machine-lock.ts';
 export { type SetUp, setUp } from './set-up.ts';
-export { type SetUpCache, setUpCacheOf } from './set-up-cache.ts';
+export { clearSetUps, type SetUpCache, setUpCacheOf } from './set-up-cache.ts';
 
 /** The settings of every service that makes clones: to be spread into its own. */
 export const projectConfig = defineConfig({

@@ -183,6 +183,9 @@ const ask = async (command: readonly [string, ...string[]], { folder, env, mark,
   return result;
 };
 
+/** Removes all that is kept: the next set-up of each kind is run again. */
+export const clearSetUps = (cache: SetUpCache): Promise<void> => evict({ ...cache, bytesMax: -1 }, Date.now());
+
 /** Removes what was used least lately until the rest fits, and what killed processes left half made. */
 export const evict = async ({ folder, bytesMax }: SetUpCache, now: number): Promise<void> => {
   const found = await Promise.all(
