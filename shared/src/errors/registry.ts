@@ -611,7 +611,7 @@ export const registry = {
     outcome: 'retry',
     http: 507,
     says: '{folder} has {freeMb} MB free; at least {needMb} are needed.',
-    operator: 'Free some disk, or move NEXUS_HOME.',
+    operator: 'Free some disk or move NEXUS_HOME, but leave `workspaces` in it: unsaved work is saved once there is room.',
   },
 
   // Models
