@@ -105,6 +105,24 @@ test.runIf(mayMount)('DISK_FULL: a full disk fails one attempt by that name, and
   expect(worker.child.exitCode).toBeNull();
 });
 
+test.runIf(mayMount)('a disk that an agent filled with what can be made again heals by itself', async () => {
+  const shop = await openShop();
+  const home = smallDisk(join(shop.newHome(), 'disk'));
+  if (home === null) throw new Error('there is no small disk');
+  const fill = 'echo half > half.txt; mkdir node_modules; head -c 100M /dev/zero > node_modules/filler';
+  const command = `if [ "$NEXUS_SUBTASK" = one ]; then ${fill}; else echo two > two.txt; fi`;
+  await shop.start(home, { NEXUS_AGENT_COMMAND: command, NEXUS_DISK_RESERVE: '1MB', NEXUS_SLOTS: '1' });
+  await shop.dispatch([{ subtask_id: 'one' }, { subtask_id: 'two' }]);
+  const [first, second] = await eventually('both have ended', async () => {
+    const ended = await shop.finished();
+    return ended.length === 2 && ended;
+  });
+  expect(first).toMatchObject({ subtask_id: 'one', outcome: 'failed', code: 'DISK_FULL' });
+  expect(shop.show(first?.wip, 'half.txt')).toBe('half');
+  expect(second).toMatchObject({ subtask_id: 'two', outcome: 'finished' });
+  expect(workspacesIn(home)).toEqual([]);
+});
+
 test('orphans of an earlier life are ended at start, by mark, and no other process of the machine', async () => {
   const shop = await openShop();
   const { prefix } = shop.fabric.config;
