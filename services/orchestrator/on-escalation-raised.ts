@@ -5,8 +5,10 @@ import { plannerFor } from './strategy.ts';
 import { decideEscalated } from './waiting.ts';
 
 /** Has a subtask that cannot go on planned anew, or asks a person. */
-export const onEscalationRaised: Handler<'escalation.raised', Tools> = async ({ payload }, tools) => {
+export const onEscalationRaised: Handler<'escalation.raised', Tools> = async (message, tools) => {
+  const { payload } = message;
   const view = await readTask(tools.store, tools.keys, payload.task_id);
   const planner = plannerFor(tools.catalog, payload);
-  return settleTask(tools, payload.task_id, view, decideEscalated(view, payload, planner, tools.patience, tools.now()));
+  const decision = decideEscalated(view, payload, planner, tools.patience, tools.now());
+  return settleTask(tools, payload.task_id, view, decision, message);
 };

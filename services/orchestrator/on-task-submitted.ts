@@ -21,7 +21,7 @@ export const onTaskSubmitted: Handler<'task.submitted', Tools> = async (message,
   if (view !== null) return again(tools, view);
   const { priority, actor } = message;
   const submission = { taskId, request, priority, actor, refusal: refusalOf(catalog, request) };
-  return settleTask(tools, taskId, view, decideSubmitted(view, submission, tools.now()));
+  return settleTask(tools, taskId, view, decideSubmitted(view, submission, tools.now()), message);
 };
 
 /** Submitted twice is made once: whoever did it reads where the task stands. */

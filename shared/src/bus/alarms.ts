@@ -45,7 +45,7 @@ const lateMs = 5;
  * megabytes) only once it does.
  */
 export const openAlarms = (options: AlarmOptions): Alarms => {
-  const { keys, log, publishing, sweepMs } = options;
+  const { keys, log, publishing, sweepMs, aheadMs } = options;
   let opened: Promise<Opened> | null = null;
   let rings = false;
   let wanted: Wanted = null;
@@ -70,6 +70,8 @@ export const openAlarms = (options: AlarmOptions): Alarms => {
   };
   return {
     set: (id, delayMs) => {
+      // What is days away may be taken out of the park long before: the sweep finds it in time, and BullMQ keeps less.
+      if (delayMs > aheadMs) return;
       open()
         .then(({ queue }) => queue.add('alarm', { id }, { delay: delayMs + lateMs, ...leavesNothing }))
         .catch((error: Error) =>
@@ -108,6 +110,8 @@ type AlarmOptions = {
   keys: Keys;
   log: Log;
   sweepMs: number;
+  /** Messages that are due later have no alarm of their own: a sweep is seconds late at most. */
+  aheadMs: number;
   /** What a tick's message is published with. */
   publishing: PublisherOptions;
 };

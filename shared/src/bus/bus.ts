@@ -64,6 +64,7 @@ export type { JournalEntry, LiveEvent } from './journal.ts';
 export { type Keys, keysOf, prioritiesInOrder } from './keys.ts';
 export type { LetterEdit } from './letter-edit.ts';
 export { done, type FollowUp, followUp, giveBack, type LedgerWrite, type Outcome, postpone } from './outcome.ts';
+export { followUpId, unpark } from './park.ts';
 export type { Told } from './presence.ts';
 export type { Draft, Published } from './publish.ts';
 export { isConnectionError, type Store } from './redis.ts';
@@ -148,6 +149,7 @@ const limitsByDefault = {
   seenSeconds: 86_400,
   retryBaseMs: 1000,
   sweepMs: 5000,
+  aheadMs: 3_600_000,
   cutOffMs: 900_000,
   ...rhythmByDefault,
 };
@@ -193,7 +195,7 @@ const openOn = async (ground: Ground, options: BusOptions, keys: Keys, instanceI
   let ended = (): boolean => false;
   let alarms: Alarms | null = null;
   const alarmsOf = (): Alarms => {
-    alarms ??= openAlarms({ connection, keys, log, sweepMs: limits.sweepMs, publishing });
+    alarms ??= openAlarms({ ...limits, connection, keys, log, publishing });
     return alarms;
   };
   const self = makePresence({

@@ -2,7 +2,9 @@
  * Stage 6: messages that wait for a time lie in the park, settled, as whole envelopes. BullMQ holds only their
  * ids: an alarm that is lost costs seconds, for a sweep finds what is due (rule 15).
  */
+import { type Envelope, uuidV8 } from './envelope.ts';
 import type { Keys } from './keys.ts';
+import type { FollowUp, LedgerWrite } from './outcome.ts';
 import { callScript, type Redis } from './redis.ts';
 
 /** How long before the n-th retry: exponential ×2 with full jitter, at most five minutes. */
@@ -15,3 +17,15 @@ export const release = async (redis: Redis, keys: Keys, ids: string[] = [], limi
 
 /** How many messages are parked now. */
 export const countParked = (redis: Redis, keys: Keys): Promise<number> => redis.zcard(keys.due);
+
+/** The id that a follow-up of this message has, in the park, too: known before it is settled (rule 13). */
+export const followUpId = (
+  { message_id }: Pick<Envelope, 'message_id'>,
+  next: Pick<FollowUp, 'type' | 'key'>,
+): string => uuidV8(`${message_id}\n${next.type}\n${next.key}`);
+
+/** Takes a message out of the park, by its id: nobody waits for it any more. No write where it is not there. */
+export const unpark = (keys: Keys, id: string): LedgerWrite[] => [
+  { op: 'unset', key: keys.parked, field: id },
+  { op: 'unindex', key: keys.due, member: id },
+];

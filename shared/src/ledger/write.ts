@@ -63,6 +63,7 @@ export const removeTask = (keys: Keys, id: string): LedgerWrite[] => [
   { op: 'remove', key: keys.seen(`task:${id}`) },
   // What was commanded of the task alone goes with it.
   { op: 'unset', key: keys.control, field: `task:${id}` },
+  { op: 'unset', key: keys.controlSaid, field: `task:${id}` },
 ];
 
 /** Books that the hub of an ended task goes; its document stays. */

@@ -454,6 +454,10 @@ export const taskHead = z.object({
     .record(subtaskId, z.int())
     .optional()
     .meta({ description: 'Subtask → the number of its last escalation; one that is no newer is an echo.' }),
+  alarms: z
+    .record(z.string(), z.string())
+    .optional()
+    .meta({ description: 'What is parked for it → the id of that message: `deadline`, `patience:<subtask>`.' }),
   actor: z.string(),
 });
 
