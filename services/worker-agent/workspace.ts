@@ -8,8 +8,8 @@
  *   open ──saved──▶ saved ──▶ removed at once (finished), or by age (failed)
  *   open ──worker dies──▶ left ──rescue──▶ saved
  *
- * Only what is saved, or whose hub is gone, is ever removed. Where a disk is short, of a clone that is saved then only its
- * note stays (`note.wip`), for the next attempt to go on with what was pushed: relief.ts.
+ * Only what is saved, or whose hub is gone, is ever removed. Where a disk is short, of a clone that is saved then only
+ * its note stays (`note.wip`), for the next attempt to go on with what was pushed: relief.ts.
  */
 import { existsSync } from 'node:fs';
 import { readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';

@@ -503,9 +503,45 @@ export const registry = {
   },
   DEFINITION_INVALID: {
     outcome: 'dead',
-    http: 500,
+    http: 422,
     says: '{file} is not a valid definition: {problem}',
-    operator: 'The file and the field are named.',
+    operator: 'The file, the line and the field are named.',
+  },
+  AGENT_UNKNOWN: {
+    outcome: 'dead',
+    http: 404,
+    says: 'There is no agent "{agent}". There are: {known}.',
+    operator: '`nexus agents ls` lists them; a new one is added by `nexus agents add FILE`.',
+  },
+  AGENT_EXISTS: {
+    outcome: 'dead',
+    http: 409,
+    says: 'There is an agent "{agent}" already, {origin}. An update changes it.',
+    operator: '`nexus agents update FILE` replaces what the fleet uses under this id, everywhere.',
+  },
+  AGENT_GIVEN: {
+    outcome: 'dead',
+    http: 409,
+    says: 'The agent "{agent}" is {origin} and cannot be removed from here.',
+    operator: 'Only what was added to the fleet is removed so; a file goes from its folder.',
+  },
+  AGENT_IN_USE: {
+    outcome: 'dead',
+    http: 409,
+    says: 'The agent "{agent}" is planned for subtasks that are open: {subtasks}.',
+    operator: 'Wait for them, cancel their tasks, or remove it by force: others take over from it then.',
+  },
+  AGENT_MOVED: {
+    outcome: 'dead',
+    http: 409,
+    says: 'The agent "{agent}" stands at revision {revision}, not at {known}: somebody else has changed it.',
+    operator: 'Look at it again (`nexus agents show`), and change what stands there now.',
+  },
+  AGENTS_FULL: {
+    outcome: 'dead',
+    http: 409,
+    says: 'The fleet was given {count} agents, which is the most that {setting} allows.',
+    operator: 'Remove some that nobody needs (`nexus agents rm`), or raise the setting.',
   },
   PLAN_INVALID: {
     outcome: 'dead',
@@ -589,11 +625,42 @@ export const registry = {
     says: 'The agent wrote more than {bytesMax} bytes of output.',
     operator: 'Raise NEXUS_AGENT_OUTPUT_MAX if that was wanted.',
   },
+  AGENT_TURNS_SPENT: {
+    outcome: 'retry',
+    http: 504,
+    says: 'The agent was ended after {turns} turns, before it was done.',
+    operator: 'Cut the subtask smaller, or raise the limit of turns (NEXUS_CLAUDE_TURNS, NEXUS_TURNS_MAX).',
+  },
+  LOGIN_REFUSED: {
+    outcome: 'dead',
+    http: 401,
+    says: 'The provider refuses the login of the agents, {login}: {message}',
+    operator:
+      'Log in again where the workers run, or correct the token or key; `nexus doctor` tells which one is used.',
+  },
+  CONTEXT_FULL: {
+    outcome: 'retry',
+    http: 500,
+    says: 'The context of the conversation is over {percent} % full, however often a new one was begun.',
+    operator: 'Cut the subtask smaller, or take a model with a larger context.',
+  },
+  SESSION_UNKNOWN: {
+    outcome: 'dead',
+    http: 404,
+    says: 'There is no session {session}.',
+    operator: 'It may have expired: `nexus sessions ls` shows those that are known.',
+  },
   AGENT_IDLE: {
     outcome: 'retry',
     http: 500,
     says: 'The agent changed nothing, though its subtask asks for a commit.',
     operator: 'Read its output: it may have asked a question or lacked a tool.',
+  },
+  AGENT_GAVE_UP: {
+    outcome: 'retry',
+    http: 500,
+    says: 'The agent says that it could not do it: {reason}',
+    operator: 'Its reason stands in its report. Answer it, cut the subtask smaller, or take another agent or model.',
   },
   CONFLICT_UNRESOLVED: {
     outcome: 'retry',
@@ -611,7 +678,8 @@ export const registry = {
     outcome: 'retry',
     http: 507,
     says: '{folder} has {freeMb} MB free; at least {needMb} are needed.',
-    operator: 'Free some disk or move NEXUS_HOME, but leave `workspaces` in it: unsaved work is saved once there is room.',
+    operator:
+      'Free some disk or move NEXUS_HOME, but leave `workspaces` in it: unsaved work is saved once there is room.',
   },
 
   // Models
@@ -644,6 +712,18 @@ export const registry = {
     http: 502,
     says: 'The model server {where} refuses the request ({status}): {message}',
     operator: 'The server lacks something that we need (tools, JSON schemas, a longer context): take another model.',
+  },
+  MODEL_REFUSED: {
+    outcome: 'retry',
+    http: 422,
+    says: 'The model {model} declined to answer: {message}',
+    operator: 'Read what it was asked. Say it in other words, or take another model.',
+  },
+  MODEL_CUT: {
+    outcome: 'retry',
+    http: 422,
+    says: 'The answers of the model {model} were cut off at {tokens} tokens, again and again.',
+    operator: 'Raise NEXUS_MODEL_OUTPUT_TOKENS, or cut the work smaller.',
   },
 
   // Gate and release
