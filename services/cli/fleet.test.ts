@@ -80,6 +80,19 @@ test('every service is a process of its own, with as many workers as asked, and 
   for (const one of state.processes) expect(logOf(one)).toContain('drained');
 });
 
+test('what a fleet lacks is started by its name, and nothing else, beside the gateway that listens', async () => {
+  const first = await launch({ workers: 3 });
+  const port = Number(new URL(first.state.url).port);
+  const lacking = await launch({ workers: 3, port, only: ['finalizer', 'worker-agent-2'] });
+  onTestFinished(async () => void (await first.stop(200)));
+  expect(lacking.state.processes.map(({ name }) => name)).toEqual(['worker-agent-2', 'finalizer']);
+  const taken = launchFleet({
+    ...{ home, prefix: '{test}', workers: 1, port, attached: true, servicesFolder: join(home, 'services') },
+    only: ['gateway'],
+  });
+  await expect(taken).rejects.toMatchObject({ code: 'PORT_TAKEN' });
+});
+
 test('only the finalizer and the gateway get git credentials, only the gateway gets the token', async () => {
   const { state } = await launch({
     environment: { NEXUS_GIT_CREDENTIALS: 'https://u:p@h', NEXUS_TOKEN: 'secret-token' },

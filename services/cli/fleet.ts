@@ -3,8 +3,8 @@
  *
  * `launchFleet` starts them, waits until each says that it is ready, and gives a `Fleet`. A fleet is
  * starting → up → stopping → down. Detached (`nexus up`) it outlives this process and is found again by
- * fleet.json; attached (demo, dev) it ends with this process, even with a killed one. Nothing is restarted:
- * a service that died is told, with its last log lines. Logs go to NEXUS_HOME/logs/<service>.log.
+ * fleet.json; attached (demo, dev) it ends with this process, even with a killed one. Nothing is restarted by itself:
+ * a service that died is told, with its last log lines, and the next `nexus up` starts it (`only`). Logs go to NEXUS_HOME/logs/<service>.log.
  *
  * Push credentials reach the finalizer and the gateway only (which looks before it takes a task), API tokens the
  * gateway only.
@@ -35,6 +35,8 @@ export type LaunchOptions = {
   port: number;
   /** The address that the gateway listens on; default loopback. */
   host?: string;
+  /** Only the processes of these names: those that a fleet lacks. Left out, all. */
+  only?: readonly string[];
   /** The fleet ends when this process ends. */
   attached: boolean;
   /** Wins over what is inherited. */
@@ -61,7 +63,7 @@ export type Fleet = {
  */
 export const launchFleet = async (options: LaunchOptions): Promise<Fleet> => {
   demandApart(options.home);
-  if (options.port !== 0) await demandFree(options.port);
+  if (options.port !== 0 && (options.only?.includes('gateway') ?? true)) await demandFree(options.port);
   const logs = join(options.home, 'logs');
   mkdirSync(logs, { recursive: true });
   const plans = await planProcesses(options, logs);
@@ -132,12 +134,13 @@ type Plan = { name: string; service: string; port: number; log: string };
 type Started = { process: FleetProcess; child: ChildProcess; ended: EndedService | null };
 
 /** Everything but the gateway listens on free ports; what they are stands in fleet.json and in the presence. */
-const planProcesses = async ({ workers, port }: LaunchOptions, logs: string): Promise<Plan[]> => {
-  const names = serviceName.options.flatMap((service): { name: string; service: string }[] =>
+const planProcesses = async ({ workers, port, only }: LaunchOptions, logs: string): Promise<Plan[]> => {
+  const all = serviceName.options.flatMap((service): { name: string; service: string }[] =>
     service !== 'worker-agent'
       ? [{ name: service, service }]
       : Array.from({ length: workers }, (_, at) => ({ name: at === 0 ? service : `${service}-${at + 1}`, service })),
   );
+  const names = all.filter(({ name }) => only === undefined || only.includes(name));
   return Promise.all(
     names.map(async ({ name, service }) => ({
       name,

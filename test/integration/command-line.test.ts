@@ -58,6 +58,33 @@ const commandLine = (fabric: TestFabric, home: string = openFolder(), where: Env
   return { home, nexus, documentOf, processes };
 };
 
+test(
+  'a service that died is started by the next up, as the others were, and the others are left as they are',
+  async () => {
+    const { nexus, documentOf, processes, home } = commandLine(testFabric());
+    const up = await nexus('up', '--rehearsal', '--port', String(await freePort()));
+    expect(up.code, up.err).toBe(0);
+    const before = new Map(processes().map((one) => [one.name, one]));
+    for (const name of ['quality-checker', 'worker-agent']) process.kill(before.get(name)?.pid ?? 0, 'SIGKILL');
+    await eventually('both are dead', () => processes().filter(lives).length === before.size - 2);
+    const other = await nexus('up', '--workers', '2');
+    expect([other.code, other.err]).toEqual([3, expect.stringContaining('it has 1 worker, not 2')]);
+    const again = await nexus('up');
+    expect(again.code, again.err).toBe(0);
+    expect(again.out).toContain('Started again, for it had died: worker-agent, quality-checker');
+    expect(again.err).toContain(`worker-agent, last log lines (${join(home, 'logs', 'worker-agent.log')})`);
+    const after = new Map(processes().map((one) => [one.name, one]));
+    expect([...after.values()].every(lives)).toBe(true);
+    const kept = [...before.keys()].filter((name) => after.get(name)?.pid === before.get(name)?.pid);
+    expect(kept.sort()).toEqual(['finalizer', 'gateway', 'orchestrator', 'project-manager']);
+    // The worker was started with what the fleet was started with.
+    const { workers } = await documentOf('agents');
+    expect(workers[0].runtimes.find(({ name }: { name: string }) => name === 'scripted').usable).toBe(true);
+    expect((await documentOf('up')).restarted).toEqual([]);
+  },
+  minutes(2),
+);
+
 const scenario = `
 name: A greeting
 subtasks:

@@ -17,7 +17,7 @@ type Options = { workers?: number; port?: number; rehearsal?: boolean; agentComm
 export const addUp = (program: Command, act: Act): void => {
   program
     .command('up')
-    .description('start a fleet on this machine, in the background')
+    .description('start a fleet on this machine, in the background; where one runs, what it lacks')
     .option('--workers <n>', 'how many workers (default NEXUS_WORKERS, else 1)', count)
     .option('--port <n>', 'the port of the gateway (default NEXUS_PORT, else 8080); 0 takes a free one', port)
     .option('--agent-command <cmd>', 'the agent of every task that brings none (NEXUS_AGENT_COMMAND)')
@@ -92,17 +92,11 @@ const upLines = ({ url, processes }: FleetState, home: string): string[] => [
 ];
 
 /**
- * A fleet that is whole is what was asked for, unless other options were; one with holes is told. Nothing is mended or
- * changed silently.
+ * A fleet that is whole is what was asked for, unless other options were. What it lacks is started as the rest was, and
+ * told; nothing else is changed.
  */
-const tellRunning = ({ config, output }: Tools, state: FleetState, options: Options): Exit => {
-  const dead = state.processes.filter((one) => !lives(one));
-  if (dead.length > 0) {
-    throw new CommandFailure('unavailable', `A fleet was started here, but ${names(dead)} died since.`, {
-      code: 'FLEET_INCOMPLETE',
-      advice: [...dead.flatMap(deathLines), 'Start anew: nexus down, then nexus up'],
-    });
-  }
+const tellRunning = async (tools: Tools, state: FleetState, options: Options): Promise<Exit> => {
+  const { config, output } = tools;
   const different = differences(state, options);
   if (different.length > 0) {
     throw new CommandFailure('refused', `A fleet runs already, and was not changed: ${different.join('; ')}.`, {
@@ -110,10 +104,42 @@ const tellRunning = ({ config, output }: Tools, state: FleetState, options: Opti
       advice: ['To start it with these options: nexus down, then nexus up with them again'],
     });
   }
-  output.document(state);
-  output.say(...upLines(state, config.home));
+  const dead = state.processes.filter((one) => !lives(one));
+  const whole = dead.length === 0 ? state : await startMissing(tools, state, dead);
+  output.document({ ...whole, restarted: dead.map(({ name }) => name) });
+  if (dead.length > 0) output.say(`Started again, for it had died: ${names(dead)}`);
+  output.say(...upLines(whole, config.home));
   return 'ok';
 };
+
+const startMissing = async (tools: Tools, state: FleetState, dead: FleetProcess[]): Promise<FleetState> => {
+  const { config, output, signal } = tools;
+  output.note(...dead.flatMap(deathLines));
+  const { agent_command = null, rehearsal = false } = state.started_with ?? {};
+  const living = state.processes.filter(lives);
+  const redis = await provideRedis(config);
+  const started = await launchFleet({
+    home: config.home,
+    prefix: state.prefix,
+    workers: state.processes.filter(({ name }) => name.startsWith('worker-agent')).length,
+    port: Number(new URL(state.url).port),
+    host: config.host,
+    only: dead.map(({ name }) => name),
+    attached: false,
+    environment: environmentOf({ rehearsal, ...(agent_command === null ? {} : { agentCommand: agent_command }) }),
+    signal,
+  }).catch((error: unknown) => {
+    if (redis) writeFleet(config.home, { ...state, processes: [...withoutRedis(state.processes), redis] });
+    throw error;
+  });
+  const others = redis ? withoutRedis(living) : living;
+  const whole = { ...state, processes: [...others, ...started.state.processes, ...(redis ? [redis] : [])] };
+  writeFleet(config.home, whole);
+  await waitForWorkers(openClient({ url: state.url, token: await tools.token() }));
+  return whole;
+};
+
+const withoutRedis = (processes: FleetProcess[]): FleetProcess[] => processes.filter(({ name }) => name !== 'redis');
 
 /** What was asked for and is otherwise in the fleet that runs; what was not asked for may be as it is. */
 export const differences = ({ url, processes, started_with }: FleetState, options: Options): string[] => {

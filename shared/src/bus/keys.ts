@@ -84,7 +84,7 @@ const ofLedger = (prefix: string) => ({
 
 /** Money and tokens (`@nexus/shared/spend`). */
 const ofSpending = (prefix: string) => ({
-  /** Hash: what of a budget is used and reserved; `day:<day>`, `task:<id>`, `subtask:<id>:<id>`, `attempt:<id>:<id>:1` */
+  /** Hash: what is used and reserved; `day:<day>`, `task:<id>`, `subtask:<id>:<id>`, `attempt:<id>:<id>:1`. */
   budget: (scope: string) => `${prefix}:spend:budget:${scope}`,
   /** Hash reservation → what it holds of which budgets, as JSON. */
   reservations: `${prefix}:spend:reservations`,
