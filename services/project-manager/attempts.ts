@@ -15,6 +15,7 @@ import type { Draft } from './draft.ts';
 import { cancelBoard } from './ending.ts';
 import { remember } from './history.ts';
 import { climb, park } from './ladder.ts';
+import { noteAttempt } from './lessons.ts';
 import { enqueue } from './merge-queue.ts';
 
 type Finished = PayloadOf<'attempt.finished'>;
@@ -49,6 +50,7 @@ export const attemptFinished = (draft: Draft, told: Finished): void => {
     evidence: [...part.evidence, ...(payload.evidence ? [payload.evidence] : [])].slice(-64),
     instance_id: payload.instance_id ?? part.instance_id,
   });
+  noteAttempt(draft, booked, payload);
   if (payload.outcome === 'aborted' || payload.code === 'TASK_ENDED') aborted(draft, booked, payload);
   else if (payload.outcome === 'finished') finished(draft, booked, payload);
   else failed(draft, booked, payload);

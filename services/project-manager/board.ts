@@ -25,8 +25,8 @@ import { gateNext, mergeFinished, verdictReached } from './merge-queue.ts';
 
 export { type Decision, Missing, type Slots, type TaskFacts, type View } from './draft.ts';
 
-/** The kinds that the board is driven by, each with its payload; an audit only looks. */
-export type BoardKind = Exclude<KindsTo<'project-manager'>, 'audit.due'>;
+/** The kinds that the board is driven by, each with its payload; an audit only looks, and memories lie elsewhere. */
+export type BoardKind = Exclude<KindsTo<'project-manager'>, 'audit.due' | 'memory.noted' | 'decay.due'>;
 export type BoardMessage = { [K in BoardKind]: { type: K; payload: PayloadOf<K> } }[BoardKind];
 
 /**

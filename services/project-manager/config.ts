@@ -1,6 +1,7 @@
 /** The project manager's settings: how far it lets a subtask go before it gives up. */
 import { catalogConfig } from '@nexus/shared/catalog';
 import { type ConfigOf, defineConfig, is, setting } from '@nexus/shared/config';
+import { memoryConfig } from '@nexus/shared/memory';
 
 const limits = defineConfig({
   taskAgentsMax: setting('NEXUS_TASK_AGENTS_MAX', is.count(1, 1000), 'How many agents work on one task at a time.', {
@@ -41,7 +42,7 @@ const limits = defineConfig({
   }),
 });
 
-export const config = defineConfig({ ...limits, ...catalogConfig });
+export const config = defineConfig({ ...limits, ...catalogConfig, ...memoryConfig });
 
 /** The limits that the board is driven by. */
 export type Rules = Omit<ConfigOf<typeof limits>, 'retryWaitMax'> & {

@@ -71,6 +71,8 @@ export type Decision = {
   load: number;
   /** Counters of the day that go up by one. */
   stats: string[];
+  /** What is worth remembering of it. */
+  notes: PayloadInput<'memory.noted'>[];
   /** The whole board goes. */
   discard: boolean;
 };
@@ -93,6 +95,7 @@ export const nothing = (): Decision => ({
   publish: [],
   load: 0,
   stats: [],
+  notes: [],
   discard: false,
 });
 
@@ -206,6 +209,10 @@ export const openDraft = (view: View, board: BoardView, now: number) => {
     },
     stat: (counter: string): void => {
       decision.stats.push(counter);
+    },
+    /** Something to be remembered, once what led to it is settled. */
+    note: (noted: PayloadInput<'memory.noted'>): void => {
+      decision.notes.push(noted);
     },
     /** False while nothing was changed: the message came too late, or said nothing new. */
     isTouched: (): boolean => changed.size > 0 || removed.size > 0 || head !== board.head,

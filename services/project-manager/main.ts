@@ -3,7 +3,10 @@
  * its attempts, the gate and the merge to its end. It alone writes `board:<task>`; see `board.ts`.
  */
 import { foldersOf, openCatalog } from '@nexus/shared/catalog';
+import { secretValues } from '@nexus/shared/config';
+import { openMemory } from '@nexus/shared/memory';
 import { defineService, type ServiceContext, type ServiceTools, serve } from '@nexus/shared/service';
+import { openRedactor } from '@nexus/shared/telemetry';
 import { config, type Rules } from './config.ts';
 import { onAttemptBegun } from './on-attempt-begun.ts';
 import { onAttemptFinished } from './on-attempt-finished.ts';
@@ -11,7 +14,9 @@ import { type AuditTools, onAuditDue } from './on-audit-due.ts';
 import { onBackoffElapsed } from './on-backoff-elapsed.ts';
 import { onBoardCancelled } from './on-board-cancelled.ts';
 import { onBoardDiscarded } from './on-board-discarded.ts';
+import { onDecayDue } from './on-decay-due.ts';
 import { onEscalationAnswered } from './on-escalation-answered.ts';
+import { type MemoryTools, onMemoryNoted } from './on-memory-noted.ts';
 import { onMergeFinished } from './on-merge-finished.ts';
 import { onPlanAccepted } from './on-plan-accepted.ts';
 import { onVerdictReached } from './on-verdict-reached.ts';
@@ -21,8 +26,11 @@ import { runtimesOf, servingIn, slotsOf } from './workers.ts';
 type Config = ServiceContext<typeof config>['config'];
 
 const auditMs = 60_000;
+const decayMs = 3_600_000;
 
-const open = async (context: ServiceContext<typeof config>): Promise<Tools & AuditTools & ServiceTools> => {
+const open = async (
+  context: ServiceContext<typeof config>,
+): Promise<Tools & AuditTools & MemoryTools & ServiceTools> => {
   const catalog = await openCatalog(foldersOf(context.config));
   for (const notice of catalog.notices) context.log.info(notice);
   // Whoever hears a word about an agent can tell whether there is one.
@@ -33,7 +41,10 @@ const open = async (context: ServiceContext<typeof config>): Promise<Tools & Aud
     'Running attempts whose work was not saved for twice as long as their workers promised.',
   );
   let forget: NodeJS.Timeout | undefined;
+  const { side, keys } = context.bus;
+  const redact = openRedactor(secretValues()).text;
   return {
+    memories: openMemory({ side, keys, settings: context.config, redact }),
     running: async () => (await context.bus.presences()).flatMap(({ running }) => running),
     countOverdue: (count) => {
       overdue.set(count);
@@ -63,7 +74,10 @@ export const service = defineService({
   config,
   mode: 'stream',
   slots: () => 64,
-  schedules: () => [{ name: 'audit', everyMs: auditMs, type: 'audit.due', payload: {} }],
+  schedules: () => [
+    { name: 'audit', everyMs: auditMs, type: 'audit.due', payload: {} },
+    { name: 'decay', everyMs: decayMs, type: 'decay.due', payload: {} },
+  ],
   open,
   handlers: {
     'plan.accepted': onPlanAccepted,
@@ -74,6 +88,8 @@ export const service = defineService({
     'backoff.elapsed': onBackoffElapsed,
     'escalation.answered': onEscalationAnswered,
     'audit.due': onAuditDue,
+    'memory.noted': onMemoryNoted,
+    'decay.due': onDecayDue,
     'board.cancelled': onBoardCancelled,
     'board.discarded': onBoardDiscarded,
   },

@@ -15,6 +15,7 @@ import { makeReady, release } from './dispatch.ts';
 import type { Draft } from './draft.ts';
 import { remember } from './history.ts';
 import { climbHigher, escalate } from './ladder.ts';
+import { noteMended, noteSentBack } from './lessons.ts';
 import { allowedRed, bookRed } from './red-tests.ts';
 
 type Verdict = PayloadOf<'verdict.reached'>;
@@ -167,6 +168,7 @@ const merged = (draft: Draft, candidate: Subtask, commit: string): void => {
     hand_over: null,
     ended_at: draft.at,
   });
+  noteMended(draft, part);
   bookRed(draft, part, proven);
   draft.changeHead({
     at_gate: null,
@@ -204,6 +206,7 @@ const giveUp = (draft: Draft, part: Subtask, code: string | null, says: string):
 /** Back to the subtask that owns the commit, which knows then what was wrong with it. */
 const sendBack = (draft: Draft, part: Subtask, payload: Verdict): void => {
   const handOver = payload.verdict === 'conflict' ? conflictOf(part, payload) : failureOf(part, payload);
+  noteSentBack(draft, part, handOver);
   draft.changeHead({ at_gate: null, sent_back: draft.head.sent_back + 1 });
   draft.change(part.id, { sent_back: part.sent_back + 1 });
   if (part.sent_back >= draft.rules.sentBackMax) {

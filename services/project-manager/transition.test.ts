@@ -170,7 +170,8 @@ test('a crowd of results on one board keeps nobody from deciding', async () => {
       return store.readFields(name, fields);
     },
   };
-  expect(await handle(attemptFinished(of('look')))).toMatchObject({ is: 'done', publish: [{ key: 'build-1' }] });
+  const publish = [{ key: 'build-1' }, { key: 'look-1-ended' }];
+  expect(await handle(attemptFinished(of('look')))).toMatchObject({ is: 'done', publish });
   expect(reads).toBeLessThan(12);
 });
 

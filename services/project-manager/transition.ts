@@ -5,7 +5,7 @@
  * asked for so far is read again in one go, so that a crowd of results on one board keeps nobody from deciding.
  * The writes are guarded by that revision, so a decision on an outdated view is refused and made again.
  */
-import { done, type HandlerTools, type LedgerWrite, type Message, type Outcome } from '@nexus/shared/bus';
+import { done, followUp, type HandlerTools, type LedgerWrite, type Message, type Outcome } from '@nexus/shared/bus';
 import { fail } from '@nexus/shared/errors';
 import { type BoardView, readBoard, readBoardParts, readLoad, readTask } from '@nexus/shared/ledger';
 import { countLoad, countStat, removeBoard, writeBoard } from '@nexus/shared/ledger/write';
@@ -104,7 +104,11 @@ const carryOut = (view: View, decision: Decision, tools: HandlerTools & Tools): 
     ...countLoad(keys, view.taskId, decision.load),
     ...decision.stats.flatMap((counter) => countStat(keys, day, counter, 1)),
   ];
-  return done({ publish: decision.publish, write });
+  // After all else: what is remembered keeps nobody waiting.
+  const notes = decision.notes.map((noted) =>
+    followUp('memory.noted', noted, { key: `${noted.subtask_id}-${noted.attempt}-${noted.about}`, priority: 'LOW' }),
+  );
+  return done({ publish: [...decision.publish, ...notes], write });
 };
 
 const boardWrites = (view: View, decision: Decision, { keys }: HandlerTools): LedgerWrite[] => {

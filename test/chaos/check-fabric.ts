@@ -1,12 +1,13 @@
 /** What the fabric may hold once every service has ended: by plain Redis commands, and by a table of our own. */
 import type { Redis } from 'ioredis';
+import { checkMemory } from './check-memory.ts';
 import { type Counts, explains } from './explained.ts';
 
-type Known = 'fixed' | 'task' | 'expires' | 'bullmq';
+type Known = 'fixed' | 'task' | 'expires' | 'bullmq' | 'memory';
 
 /**
  * Every key that may be there, behind the prefix: of a fixed name, of a task that is listed (its id is the first
- * group), with an expiry, or BullMQ's own.
+ * group), with an expiry, BullMQ's own, or of a memory, which outlives its task.
  */
 const owners: [RegExp, Known][] = [
   [/^inbox:[a-z-]+:(CRITICAL|HIGH|NORMAL|LOW)$/, 'fixed'],
@@ -18,6 +19,7 @@ const owners: [RegExp, Known][] = [
   [/^attempt:([a-z0-9-]+):[a-z0-9-]+$/, 'task'],
   [/^(seen|stats|dead:decided|decided|once|control:heard):|^control:refused$/, 'expires'],
   [/^alarms:/, 'bullmq'],
+  [/^memory:/, 'memory'],
 ];
 
 /** Violations in the fabric. `counts` says which faults there were, `waiting` which tasks wait for a person. */
@@ -33,6 +35,7 @@ export const checkFabric = async (
     ...letters.violations,
     ...(await owned(redis, prefix, keys)),
     ...(await alarms(redis, prefix, keys)),
+    ...(await checkMemory(redis, prefix, keys)),
     ...(await control(redis, prefix)),
   ];
   return { deadLetters: letters.count, violations: found };

@@ -274,6 +274,16 @@ const fabric: [string, (ground: Ground) => unknown, RegExp][] = [
   ['a listed letter that is gone', ({ redis, key }) => redis.zadd(key('dead:order'), 1, 'a'), /listed, but no letter/],
   ['a key without an owner', ({ redis, key }) => redis.set(key('stray'), 'x'), /key without an owner: .*:stray/],
   [
+    'a word that leads to no memory',
+    ({ redis, key }) => redis.zadd(key('memory:word:shared:csv'), 1, 'maaaaaaaaaaaa'),
+    /key of a memory that is not there: .*:memory:word:shared:csv/,
+  ],
+  [
+    'a memory that nothing leads to',
+    ({ redis, key }) => redis.hset(key('memory:item:maaaaaaaaaaaa'), 'scope', 'shared'),
+    /key of a memory that is not there: .*:memory:item:maaaaaaaaaaaa/,
+  ],
+  [
     'a key of a task that is gone',
     ({ redis, key }) => redis.set(key('board:gone-1'), 'x'),
     /a task that is not listed/,

@@ -13,6 +13,7 @@ import type { Tools as OrchestratorTools } from '../../services/orchestrator/set
 import type { Rules } from '../../services/project-manager/config.ts';
 import { service as projectManager } from '../../services/project-manager/main.ts';
 import type { AuditTools } from '../../services/project-manager/on-audit-due.ts';
+import type { MemoryTools } from '../../services/project-manager/on-memory-noted.ts';
 import type { Tools as ManagerTools } from '../../services/project-manager/transition.ts';
 import {
   attemptFinished,
@@ -24,6 +25,7 @@ import {
   verdictReached,
 } from '../tools/board.ts';
 import { eventually } from '../tools/eventually.ts';
+import { memoriesOn } from '../tools/memories.ts';
 import { consumeAll } from '../tools/messages.ts';
 import { testFabric } from '../tools/redis.ts';
 
@@ -81,7 +83,9 @@ const openFleet = async (work: Work, settings: Settings = {}, agentFor = (role: 
     retentionMs: settings.retentionMs ?? 3_600_000,
   };
   bus.consume({ mode: 'stream', slots: 8, handlers: orchestrator.handlers, tools: upper });
-  const lower: ManagerTools & AuditTools = {
+  const manager = await fabric.open('project-manager');
+  const lower: ManagerTools & AuditTools & MemoryTools = {
+    memories: memoriesOn(manager),
     rules: { ...rulesByDefault, retryBaseMs: 20, ...settings.rules },
     agentFor,
     othersFor: (agent) => catalog.othersFor(agent).map(({ agent_id }) => agent_id),
@@ -91,7 +95,6 @@ const openFleet = async (work: Work, settings: Settings = {}, agentFor = (role: 
     random: () => 0.5,
     capacity: async () => 8,
   };
-  const manager = await fabric.open('project-manager');
   manager.consume({ mode: 'stream', slots: 8, handlers: projectManager.handlers, tools: lower });
   const seen: Message[] = [];
   for (const other of ['worker-agent', 'quality-checker', 'finalizer'] as const) {

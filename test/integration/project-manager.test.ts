@@ -24,6 +24,7 @@ import {
   verdictReached,
 } from '../tools/board.ts';
 import { eventually } from '../tools/eventually.ts';
+import { memoriesOn } from '../tools/memories.ts';
 import { consumeAll } from '../tools/messages.ts';
 import { testFabric } from '../tools/redis.ts';
 
@@ -66,7 +67,7 @@ const openFleet = async (answer: Answer = (_, said) => said, rules: Partial<Rule
   const managers: Bus[] = [];
   for (let count = 0; count < 2; count++) {
     const bus = await fabric.open('project-manager');
-    const tools = { ...toolsByDefault, rules: { ...rulesByDefault, ...rules } };
+    const tools = { ...toolsByDefault, memories: memoriesOn(bus), rules: { ...rulesByDefault, ...rules } };
     bus.consume({ mode: 'stream', slots: 32, handlers: service.handlers, tools });
     managers.push(bus);
   }

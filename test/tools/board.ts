@@ -72,6 +72,7 @@ export const openMemoryLedger = (options: MemoryOptions = {}) => {
   const tasks = new Map<string, TaskFacts>();
   const load = new Map<string, number>();
   const stats = new Map<string, number>();
+  const notes: Decision['notes'] = [];
 
   const view = (taskId: string, ids: readonly string[]): View => {
     const board = boards.get(taskId);
@@ -114,6 +115,7 @@ export const openMemoryLedger = (options: MemoryOptions = {}) => {
     } else assert(decision.load === 0 && decision.publish.length === 0, 'what changes nothing says nothing');
     count(load, taskId, decision.load);
     for (const counter of decision.stats) count(stats, counter, 1);
+    notes.push(...decision.notes);
     assertSound(boards.get(taskId) ?? null, load.get(taskId) ?? 0);
     return true;
   };
@@ -131,7 +133,7 @@ export const openMemoryLedger = (options: MemoryOptions = {}) => {
       at = more(at, decision);
     }
   };
-  return { rules, boards, tasks, load, stats, view, more, settle, deliver };
+  return { rules, boards, tasks, load, stats, notes, view, more, settle, deliver };
 };
 
 const pick = (board: Stored, ids: readonly string[]): Map<string, Subtask> =>

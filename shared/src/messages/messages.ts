@@ -22,6 +22,10 @@
  *   orchestrator     release.requested       → finalizer        pushes nexus/<task>
  *   finalizer        release.finished        → orchestrator     completed
  *
+ * And beside it, from each attempt and verdict that counted:
+ *
+ *   project-manager  memory.noted            → itself           kept in the memories of its agent or project
+ *
  * And where a subtask fails, rung by rung:
  *
  *   project-manager  backoff.elapsed         → itself           the next attempt, after a growing wait
@@ -318,6 +322,28 @@ export const catalog = {
     ...ledger,
     to: 'project-manager',
     says: 'A schedule: look after the checkpoints of the attempts that run.',
+    payload: z.object({}),
+  }),
+  'memory.noted': define({
+    ...ledger,
+    serial: 'none',
+    to: 'project-manager',
+    says: 'What an attempt or a verdict taught, to be kept: a digest of an attempt that ended, or a lesson.',
+    payload: z.object({
+      ...ofSubtask,
+      agent_id: agentId,
+      about: z
+        .enum(['ended', 'failed', 'sent_back', 'mended'])
+        .meta({ description: 'ended: a digest for the agent; all else is a lesson. At most one of each per attempt.' }),
+      content: z.string().max(4000),
+      tags: z.array(z.string().max(48)).max(16).default([]),
+      importance: z.number().min(0).max(1),
+    }),
+  }),
+  'decay.due': define({
+    ...ledger,
+    to: 'project-manager',
+    says: 'A schedule: memories that have lost their worth may go.',
     payload: z.object({}),
   }),
   'board.cancelled': define({

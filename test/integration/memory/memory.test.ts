@@ -1,6 +1,7 @@
 /** Memories on a real server: kept once, found by what they are about, and gone with all that led to them. */
 import { type Memories, type MemoryDraft, type MemoryOptions, openMemory, projectScope } from '@nexus/shared/memory';
 import { expect, test } from 'vitest';
+import { checkMemory } from '../../chaos/check-memory.ts';
 import { testFabric } from '../../tools/redis.ts';
 
 const settings = {
@@ -24,8 +25,9 @@ const open = async (options: Partial<MemoryOptions> = {}) => {
     settings: { ...settings, ...options.settings },
   });
   const under = `${fabric.config.prefix}:memory:`;
+  const audit = async () => checkMemory(fabric.redis, fabric.config.prefix, await fabric.redis.keys(`${under}*`));
   const keysLeft = async () => (await fabric.redis.keys(`${under}*`)).map((key) => key.slice(under.length)).sort();
-  return { memories, clock, keysLeft, fabric };
+  return { memories, clock, keysLeft, audit, fabric };
 };
 
 let count = 0;
@@ -135,12 +137,14 @@ test('what was not used for long enough is forgotten, the unimportant sooner', a
 });
 
 test('nothing is left in the server once the last memory is gone', async () => {
-  const { memories, keysLeft } = await open();
+  const { memories, keysLeft, audit } = await open();
   const { id } = await memories.remember(lesson('One of a task', { task: 'first-task', tags: ['x'] }));
   await memories.remember(lesson('Something else entirely', { task: 'second-task' }));
   await memories.remember(note('A third', { scope: 'shared' }));
   expect((await keysLeft()).length).toBeGreaterThan(10);
+  expect(await audit()).toEqual([]);
   expect(await memories.remove({ ids: [id, id, 'maaaaaaaaaaaa'] })).toBe(1);
+  expect(await audit()).toEqual([]);
   expect(await memories.remove({ task: 'second-task' })).toBe(1);
   expect(await memories.remove({ scope: 'shared' })).toBe(1);
   expect(await keysLeft()).toEqual([]);
