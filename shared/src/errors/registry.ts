@@ -443,13 +443,19 @@ export const registry = {
     outcome: 'retry',
     http: 422,
     says: 'The host of {repository} could not be reached, so nobody knows what is there: {problem}',
-    operator: 'Check the address, and from where the gateway runs the network and its name server; then ask again.',
+    operator: 'Check the address, and from where gateway and finalizer run the network and its name server.',
   },
   REPOSITORY_UNSEEN: {
     outcome: 'dead',
     http: 422,
     says: 'The fleet cannot see the path {repository}. Mount its folder and name it in {setting}, or give a URL.',
     operator: 'In containers only mounted folders exist: see NEXUS_REPOSITORIES_ROOT in deploy/CONFIG.md.',
+  },
+  REPOSITORY_READONLY: {
+    outcome: 'dead',
+    http: 422,
+    says: 'The fleet runs as user {uid}, who may not write {folder}: no result could be pushed to {repository}.',
+    operator: 'On the host: `setfacl -R -m u:1000:rwX,d:u:1000:rwX .git` (with that user), or give a clone of it.',
   },
   REPOSITORY_LOCKED: {
     outcome: 'dead',
