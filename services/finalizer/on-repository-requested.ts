@@ -2,7 +2,7 @@
 import { done, followUp, type Handler } from '@nexus/shared/bus';
 import { fail, toAppError } from '@nexus/shared/errors';
 import { createHub, hubLocation } from '@nexus/shared/git';
-import { wasUnreached } from './repository.ts';
+import { mayPass } from './repository.ts';
 import type { FinalizerTools } from './tools.ts';
 
 export const onRepositoryRequested: Handler<'repository.requested', FinalizerTools> = async ({ payload }, tools) => {
@@ -20,7 +20,7 @@ export const onRepositoryRequested: Handler<'repository.requested', FinalizerToo
     const error = toAppError(thrown);
     // What no repetition would mend is told at once, and to the one who waits for it.
     if (signal.aborted || error.entry.outcome !== 'dead' || error.code === 'BUG') throw thrown;
-    if (wasUnreached(error))
+    if (mayPass(error))
       throw fail('GIT_FAILED', { command: 'fetch', exit: 128, message: error.message }, { cause: thrown });
     const says = tools.redact(error.message).slice(0, 2000);
     const refused = { ...of, base_commit: null, warnings: [], code: error.code, says };

@@ -15,7 +15,7 @@ import { hubLocation, readEvidence, refs } from '@nexus/shared/git';
 import type { PayloadOf } from '@nexus/shared/messages';
 import type { TaskResult } from '@nexus/shared/messages/domain';
 import type { Release } from './define-target.ts';
-import { wasUnreached, withoutSecrets } from './repository.ts';
+import { mayPass, withoutSecrets } from './repository.ts';
 import { startCommand } from './start-command.ts';
 import type { FinalizerTools } from './tools.ts';
 
@@ -59,8 +59,8 @@ export const release = async (
     if (signal.aborted || !refusals.includes(error.code)) throw thrown;
     const message = (error.code === 'RELEASE_FAILED' ? String(error.details.message) : error.message).trim();
     const shown = repository === null ? order.output : withoutSecrets(repository);
-    // What a repository refuses, it refuses again; what was not reached may be there the next time.
-    if (wasUnreached(error)) throw fail('RELEASE_FAILED', { repository: shown, message }, { cause: thrown });
+    // What a repository refuses, it refuses again; a host that was not reached is no refusal.
+    if (mayPass(error)) throw fail('RELEASE_FAILED', { repository: shown, message }, { cause: thrown });
     const says = tools.redact(fail('RELEASE_FAILED', { repository: shown, message }).message).slice(0, 2000);
     return { result: null, code: 'RELEASE_FAILED', says };
   }

@@ -1,4 +1,4 @@
-/** How a repository was named, by a path or a URL, perhaps with a password in it; and whether it was reached. */
+/** How a repository was named, by a path or a URL, perhaps with a password in it; and what of its answers may pass. */
 
 /** True for paths and `file://` URLs. */
 export const isLocal = (repository: string): boolean =>
@@ -22,8 +22,7 @@ export const hostsOf = (credentials: string | undefined): string[] => {
   return [...new Set(lines.map((line) => new URL(line).host))].filter((host) => host !== '');
 };
 
-/** Signs in git's words that the other side was not reached, rather than that it refused: git has no codes for it. */
-const unreached =
-  /could not resolve host|failed to connect|timed? out|no answer within|connection (?:refused|reset|closed)|network is unreachable|early EOF|hung up unexpectedly|error: 50\d|HTTP 50\d|cannot lock ref|No space left/i;
+/** Git's words for what another try may mend: a ref that somebody holds for the moment, a disk that is full. */
+const passing = /early EOF|hung up unexpectedly|cannot lock ref|No space left/i;
 
-export const wasUnreached = (error: Error): boolean => unreached.test(error.message);
+export const mayPass = (error: Error): boolean => passing.test(error.message);

@@ -145,8 +145,10 @@ const fields: Partial<Record<ErrorCode, string>> = {
   REPOSITORY_UNREACHED: 'repository',
   REPOSITORY_UNSEEN: 'repository',
   REPOSITORY_LOCKED: 'repository',
+  REPOSITORY_READONLY: 'repository',
   BRANCH_OCCUPIED: 'repository',
   BASE_UNKNOWN: 'base',
+  DEFINITION_INVALID: 'source',
   CONTROL_UNKNOWN: 'command',
   CONTROL_TARGET: 'scope',
 };

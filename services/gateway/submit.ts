@@ -12,7 +12,7 @@ import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { taskIdFor, validateRequest } from '@nexus/shared/catalog';
 import type { TaskAccepted } from '@nexus/shared/client/api';
-import { type AppError, fail, isFailure } from '@nexus/shared/errors';
+import { fail, isFailure } from '@nexus/shared/errors';
 import { probeRepository } from '@nexus/shared/git';
 import type { Presence, TaskRequest } from '@nexus/shared/messages/domain';
 import { parseScenario } from '@nexus/shared/messages/scenario';
@@ -173,22 +173,10 @@ const checkRepository = async ({ config, bus }: Fleet, { repository, base }: Tas
     });
     return warnings;
   } catch (error) {
-    if (isFailure(error, 'REPOSITORY_MISSING')) throw unreached(error) ?? error;
     if (!isFailure(error, 'REPOSITORY_LOCKED') || !(await finalizerHasKeyTo(repository, bus))) throw error;
     return ['Only the finalizer has the credentials of this repository; it looks at it when the task starts.'];
   }
 };
-
-/** Git says in the same way that a host is away and that a repository is not there; a person mends them differently. */
-const unreached = (error: AppError): AppError | null => {
-  const { repository = '', problem = '' } = error.details;
-  const isAway = awayWords.test(String(problem)) && !String(repository).startsWith('/');
-  return isAway
-    ? fail('REPOSITORY_UNREACHED', { repository: String(repository), problem: String(problem) }, { cause: error })
-    : null;
-};
-const awayWords =
-  /could not resolve|failed to connect|couldn't connect|could not connect|unable to connect|timed out|no answer within|connection (refused|reset)|no route to host|network is unreachable|name or service not known|temporary failure in name resolution/i;
 
 /** Push credentials lie with the finalizer alone; it tells for which hosts it has some. */
 const finalizerHasKeyTo = async (repository: string, bus: Fleet['bus']): Promise<boolean> => {

@@ -122,7 +122,7 @@ const readHub = async (hub: string): Promise<Hub | null> => {
 };
 
 const lookAt = async (options: HubOptions): Promise<Origin | null> =>
-  options.repository === null ? null : probeForStart({ ...options, repository: options.repository });
+  options.repository === null ? null : probeForStart({ ...options, repository: options.repository, writesHere: true });
 
 /** Brings the first commit into a new bare repository and sets integration to it. */
 const fill = async (

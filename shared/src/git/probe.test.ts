@@ -9,6 +9,8 @@ import { probeRepository, pushResult } from '@nexus/shared/git';
 import { describe, expect, test } from 'vitest';
 import { branch, personal, plain, root, worked } from '../../../test/tools/repositories.ts';
 
+const mounts = process.getuid?.() === 0 && process.platform === 'linux';
+
 describe('a look at a repository', () => {
   test('tells head, and changes that are not committed', async () => {
     const { repository, second } = personal();
@@ -34,7 +36,9 @@ describe('a look at a repository', () => {
     ['a file', '/etc/hostname', 'REPOSITORY_MISSING', /a file, not a folder/],
     ['a name that looks like an option', '--upload-pack=touch /tmp/x', 'REPOSITORY_MISSING', /must begin with/],
     ['a transport that runs commands', 'ext::sh -c "touch /tmp/x"', 'REPOSITORY_MISSING', /not allowed/],
-    ['a host that does not exist', 'https://127.0.0.1:1/x.git', 'REPOSITORY_MISSING', /127\.0\.0\.1/],
+    ['a host that takes no connection', 'https://127.0.0.1:1/x.git', 'REPOSITORY_UNREACHED', /127\.0\.0\.1/],
+    ['a host that nobody knows', 'https://host.invalid/x.git', 'REPOSITORY_UNREACHED', /could not resolve host/i],
+    ['a path that only sounds like it', '/no/connection refused', 'REPOSITORY_MISSING', /no such folder/],
   ])('refuses %s', async (_what, repository, code, says) => {
     const look = probeRepository({ repository });
     await expect(look).rejects.toMatchObject({ code });
@@ -89,6 +93,37 @@ describe('a look at a repository', () => {
     expect(await pushResult({ hub, commit, repository, branch })).toBe('pushed');
   });
 
+  test.each(['objects', 'refs/heads'])(
+    'refuses a repository whose %s we may not write, before anything is done for it',
+    async (name) => {
+      const { repository } = personal();
+      const folder = join(repository, '.git', name);
+      locked(folder, true);
+      try {
+        const look = probeRepository({ repository });
+        await expect(look).rejects.toMatchObject({ code: 'REPOSITORY_READONLY', details: { repository, folder } });
+      } finally {
+        locked(folder, false);
+      }
+      expect((await probeRepository({ repository })).empty).toBe(false);
+    },
+  );
+
+  test.runIf(mounts)('takes one that is mounted read-only, and warns whoever would push to it', async () => {
+    const { repository } = personal();
+    const place = join(root, 'read-only');
+    mkdirSync(place);
+    execFileSync('mount', ['--bind', repository, place]);
+    try {
+      execFileSync('mount', ['-o', 'remount,bind,ro', place]);
+      expect((await probeRepository({ repository: place })).warnings).toEqual([]);
+      const { warnings } = await probeRepository({ repository: place, writesHere: true });
+      expect(warnings).toEqual([expect.stringContaining('read-only')]);
+    } finally {
+      execFileSync('umount', ['-l', place]);
+    }
+  });
+
   test('gives up after its time, and at once when aborted', async () => {
     const server = createServer(() => {});
     server.listen(0, '127.0.0.1');
@@ -96,9 +131,16 @@ describe('a look at a repository', () => {
     const repository = `http://127.0.0.1:${(server.address() as AddressInfo).port}/x.git`;
     const look = probeRepository({ repository, timeoutMs: 300 });
     await expect(look).rejects.toThrow(/no answer within 300 ms/);
+    await expect(look).rejects.toMatchObject({ code: 'REPOSITORY_UNREACHED' });
     const aborted = probeRepository({ repository, signal: AbortSignal.abort(new Error('enough')) });
     await expect(aborted).rejects.toThrow('enough');
     server.closeAllConnections();
     server.close();
   });
 });
+
+/** Modes do not hold root back; the attribute does. */
+const locked = (folder: string, on: boolean): Buffer =>
+  process.getuid?.() === 0
+    ? execFileSync('chattr', [on ? '+i' : '-i', folder])
+    : execFileSync('chmod', [on ? 'a-w' : 'u+w', folder]);

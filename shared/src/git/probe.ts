@@ -5,6 +5,8 @@ import { fail, isFailure } from '@nexus/shared/errors';
 import type { ProcessResult } from '@nexus/shared/process';
 import { isUrl } from './refs.ts';
 import { git, partsOf, runGit, saysOf, splitSecret, withoutPasswords } from './run-git.ts';
+import { speaksOfNoHost } from './unreached.ts';
+import { mayWrite } from './writable.ts';
 
 export type RepositoryProbe = {
   /** The commit to start from; null in an empty repository. */
@@ -23,6 +25,8 @@ export type ProbeOptions = {
   credentials?: string | undefined;
   /** The folders that this fleet can see, and the setting that names them. */
   within?: { folders: string[]; setting: string } | undefined;
+  /** Whoever looks is who pushes: a disk that is mounted read-only here holds the result back. */
+  writesHere?: boolean | undefined;
   timeoutMs?: number | undefined;
   signal?: AbortSignal | undefined;
 };
@@ -32,8 +36,8 @@ export type Start = { commit: string | null; source: string | null };
 
 /**
  * Looks at a repository (path or URL) without changing it or asking anybody, within `timeoutMs` (default 20 s). Throws
- * `REPOSITORY_MISSING`, `REPOSITORY_LOCKED`, `BRANCH_OCCUPIED`, `BASE_UNKNOWN`, and, where `within` says which folders
- * this fleet can see, `REPOSITORY_UNSEEN` for paths elsewhere.
+ * `REPOSITORY_MISSING`, `REPOSITORY_UNREACHED`, `REPOSITORY_LOCKED`, `REPOSITORY_READONLY`, `BRANCH_OCCUPIED`,
+ * `BASE_UNKNOWN`, and, where `within` says which folders this fleet can see, `REPOSITORY_UNSEEN` for paths elsewhere.
  */
 export const probeRepository = async (options: ProbeOptions): Promise<RepositoryProbe> =>
   (await probeForStart(options)).probe;
@@ -45,9 +49,12 @@ export const probeForStart = async (options: ProbeOptions): Promise<{ probe: Rep
   if (local) await seePath(asked);
   const listed = await listRemote(asked);
   if (listed.has('refs/heads/nexus')) throw fail('BRANCH_OCCUPIED');
+  const readOnly = local && !(await mayWrite(asked.repository, asked.signal)) && options.writesHere === true;
   const start = await findStart(asked, local, listed);
   const changes = local ? await countChanges(asked) : 0;
   const warnings: string[] = [];
+  if (readOnly)
+    warnings.push('It is mounted read-only here: a result that changes files stays in the hub of the task.');
   if (start.commit === null)
     warnings.push('The repository has no commit yet; the work begins with a first, empty one.');
   if (!asked.base && start.source !== null && start.source !== 'HEAD') {
@@ -107,7 +114,12 @@ const askRemote = async (options: ProbeOptions, args: string[]): Promise<Map<str
     return new Map(lines.map((line) => line.split('\t') as [string, string]).map(([commit, ref]) => [ref, commit]));
   } catch (error) {
     if (!isFailure(error, 'COMMAND_TIMEOUT')) throw error;
-    throw fail('REPOSITORY_MISSING', { repository, problem: `no answer within ${timeoutMs} ms` }, { cause: error });
+    const problem = `no answer within ${timeoutMs} ms`;
+    throw fail(
+      isUrl(repository) ? 'REPOSITORY_UNREACHED' : 'REPOSITORY_MISSING',
+      { repository, problem },
+      { cause: error },
+    );
   }
 };
 
@@ -119,7 +131,11 @@ export const refusalOf = (repository: string, result: ProcessResult): Error => {
   const says = withoutPasswords(saysOf(result));
   if (locked.test(says)) return fail('REPOSITORY_LOCKED', { repository });
   const line = says.split('\n').find((each) => each.startsWith('fatal:')) ?? says;
-  return fail('REPOSITORY_MISSING', { repository, problem: line.replace(/^fatal: /, '') });
+  const away = isUrl(repository) && speaksOfNoHost(says);
+  return fail(away ? 'REPOSITORY_UNREACHED' : 'REPOSITORY_MISSING', {
+    repository,
+    problem: line.replace(/^fatal: /, ''),
+  });
 };
 
 /** The commit that `base` names, or HEAD. In a repository on this machine anything that git can resolve is allowed. */

@@ -1,6 +1,5 @@
 /** The result goes to the person's repository: a new branch, and nothing else of theirs is touched. */
 import { fail, isFailure } from '@nexus/shared/errors';
-import type { ProcessResult } from '@nexus/shared/process';
 import { refusalOf } from './probe.ts';
 import { isUrl } from './refs.ts';
 import { git, runGit, saysOf, splitSecret, withHub, withoutPasswords } from './run-git.ts';
@@ -18,7 +17,8 @@ type ResultOptions = {
 /**
  * Pushes a commit of the hub to a new branch of the person's repository (path or URL). The branch checked out there,
  * its index and work tree are never touched. A branch that already is that commit is fine; one that is another commit
- * is never overwritten. Throws `RELEASE_FAILED`, `REPOSITORY_LOCKED`, `REPOSITORY_MISSING`, `BRANCH_OCCUPIED`.
+ * is never overwritten. Throws `RELEASE_FAILED`, `REPOSITORY_LOCKED`, `REPOSITORY_MISSING`,
+ * `REPOSITORY_UNREACHED`, `BRANCH_OCCUPIED`.
  */
 export const pushResult = async (options: ResultOptions): Promise<'pushed' | 'already'> => {
   const { repository, credentials } = splitSecret(options.repository, options.credentials);
@@ -45,7 +45,8 @@ const push = (options: ResultOptions, ref: string): Promise<void> =>
       answers: [0, 1, 128],
     });
     if (result.exitCode === 0) return;
-    if (isLocked(repository, result)) throw fail('REPOSITORY_LOCKED', { repository });
+    const refusal = refusalOf(repository, result);
+    if (isFailure(refusal, 'REPOSITORY_LOCKED', 'REPOSITORY_UNREACHED')) throw refusal;
     // Somebody may have pushed meanwhile: the same, then it is there, or something else, then theirs stays.
     const now = (await branchesOf(options)).get(ref);
     if (now === commit) return;
@@ -74,9 +75,6 @@ const mayNotBeCheckedOut = async (options: ResultOptions, ref: string): Promise<
   if (listed.split('\n').includes(`branch ${ref}`))
     throw refused(options, `its branch ${options.branch} is checked out`);
 };
-
-const isLocked = (repository: string, result: ProcessResult): boolean =>
-  isFailure(refusalOf(repository, result), 'REPOSITORY_LOCKED');
 
 const isTaken = ({ branch }: ResultOptions, commit: string | undefined): string =>
   `its branch ${branch} already is ${commit}`;
