@@ -49,7 +49,7 @@ const sourceFile = (path: string, text: string): SourceFile => {
 
 export const isScript = (path: string): boolean => /\.(ts|tsx|mjs|js)$/.test(path);
 export const isLua = (path: string): boolean => path.endsWith('.lua');
-export const isTest = (path: string): boolean => /\.test\.tsx?$/.test(path) || path.startsWith('test/');
+export const isTest = (path: string): boolean => /\.(test|conformance)\.tsx?$/.test(path) || path.startsWith('test/');
 
 const importPattern =
   /(?:^|\s|\})from '([^']+)'|^\s*import '([^']+)'|\bimport\('([^']+)'\)|new URL\('(\.[^']+)', import\.meta\.url\)/g;

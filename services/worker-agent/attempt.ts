@@ -368,6 +368,7 @@ const contextOf = ({ tools, request }: Attempt): RuntimeContext => ({
   agentCommand: tools.config.agentCommand ?? null,
   rehearsal: tools.config.rehearsal,
   task: request,
+  settings: tools.config,
 });
 
 const idsOf = (order: Order) => ({

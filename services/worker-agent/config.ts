@@ -3,6 +3,7 @@ import { catalogConfig } from '@nexus/shared/catalog';
 import { type ConfigOf, defineConfig, type FabricConfig, is, setting } from '@nexus/shared/config';
 import { modelConfig } from '@nexus/shared/model';
 import { projectConfig } from '@nexus/shared/project';
+import { openaiConfig } from './openai/settings.ts';
 import { claudeConfig } from './runtimes/claude-code/settings.ts';
 import { safetyConfig } from './safety/settings.ts';
 
@@ -10,6 +11,7 @@ export const config = defineConfig({
   ...catalogConfig,
   ...modelConfig,
   ...projectConfig,
+  ...openaiConfig,
   ...safetyConfig,
   ...claudeConfig,
   slots: setting('NEXUS_SLOTS', is.count(1, 256), 'How many attempts a worker runs side by side.', { default: '4' }),

@@ -43,6 +43,7 @@ const open = async (context: Context): Promise<WorkerTools> => {
     agentCommand: settings.agentCommand ?? null,
     rehearsal: settings.rehearsal,
     task: null,
+    settings,
   };
   const admission = await admit(context);
   const look = async () => bus.present({ runtimes: await lookAtRuntimes(runtimes, asked) });

@@ -24,6 +24,8 @@ import type { Guard } from './safety/safety.ts';
 export type RuntimeContext = {
   agentCommand: string | null;
   rehearsal: boolean;
+  /** The worker's settings, for runtimes that have their own among them. */
+  settings?: Partial<WorkerConfig>;
   /** Null where nobody asks for a task in particular, as in the worker's presence. */
   task: Pick<TaskRequest, 'agent_command' | 'scenario'> | null;
 };
@@ -45,19 +47,25 @@ export type RunRequest = {
   folder: string;
   /** The whole environment of the agent; nothing of the worker's own is added. */
   env: Record<string, string>;
-  /** Every process of this attempt carries it as NEXUS_MARK. */
-  mark: string;
   /** What keeps the agent in, and has what it needs in the place of keys. */
   guard?: Guard;
+  /** Every process of this attempt carries it as NEXUS_MARK. */
+  mark: string;
   timeBoxMs: number;
   outputBytesMax: number;
   signal: AbortSignal;
   /** Called with what the agent prints, as it prints it. */
-  onOutput: (chunk: string) => void;
+  onOutput: (chunk: string, stream?: 'stdout' | 'stderr') => void;
   /** The conversation to go on with; null: a new one. */
   session: string | null;
+  /** What is known of that conversation beside its id. */
+  conversation?: Conversation | null;
   /** Called as soon as the conversation has an id: a later delivery can go on with it. */
   onSession?: (id: string) => void;
+  /** Called with what people should know of this run, a sentence each. */
+  onNotice?: (says: string) => void;
+  /** Folders outside the clone that the agent's program itself has to write. */
+  alsoWrites?: readonly string[];
   context: RuntimeContext;
   /** The model, an alias or a full name; null or absent: the runtime's default. */
   model?: string | null;
@@ -71,6 +79,16 @@ export type RunRequest = {
   onEvent?: (event: AgentEvent) => void;
   /** Asked before each call of a model by runtimes that make their own calls. */
   spend?: SpendGate;
+};
+
+/** An earlier conversation, as a run may go on with it. */
+export type Conversation = {
+  /** A copy of its transcript, for a machine that has none; null: it lies where the runtime keeps them. */
+  transcript: string | null;
+  /** Go on under a new id: the end of whoever had it last is not confirmed. */
+  fork: boolean;
+  /** What it had cost in all when it was last told. */
+  usdBefore: number;
 };
 
 /** Something that an agent did, as its runtime tells it. */
@@ -139,6 +157,12 @@ export type RunResult = {
   turns?: number;
   /** A structured report, used instead of the one that is read from the text. */
   report?: unknown;
+  /** What the whole conversation has cost so far; a later run takes its own cost as the difference. */
+  usdTotal?: number | null;
+  /** How much of the context was in use at the end, and how much there is, in tokens. */
+  context?: { used: number; window: number | null } | null;
+  /** What it was seen to touch: paths, and commands as they were run. */
+  touched?: { read: string[]; written: string[]; commands: string[] } | null;
   /** Path of a file that becomes evidence and can be carried to another machine. */
   transcript?: string | null;
   parked?: Parked | null;

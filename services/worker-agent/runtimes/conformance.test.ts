@@ -33,8 +33,12 @@ const agent = { agent_id: 'code_developer', name: 'Code', role: 'builder' } as A
 describe.each([...runtimes.values()].map((runtime) => [runtime.name, runtime] as const))(
   'runtime %s',
   (name, runtime) => {
+    let conformance: Conformance;
+    beforeAll(async () => {
+      ({ conformance } = (await import(`./${name}.conformance.ts`)) as { conformance: Conformance });
+    });
+    afterAll(() => conformance.close?.());
     const open = async (behaviour: Behaviour, changes: Partial<RunRequest> = {}) => {
-      const { conformance } = (await import(`./${name}.conformance.ts`)) as { conformance: Conformance };
       const here = await mkdtemp(join(folder, 'run-'));
       const output: string[] = [];
       const request: RunRequest = {
@@ -112,18 +116,26 @@ describe.each([...runtimes.values()].map((runtime) => [runtime.name, runtime] as
       const known = [...Object.keys(allowedEnv()), 'PWD', 'OLDPWD', 'SHLVL', '_'];
       const foreign = environment.split('\n').map((line) => line.split('=')[0] ?? '');
       expect(
-        foreign.filter((variable) => variable && !known.includes(variable) && !variable.startsWith('NEXUS_')),
+        foreign.filter(
+          (variable) =>
+            variable &&
+            !known.includes(variable) &&
+            !variable.startsWith('NEXUS_') &&
+            !conformance.environment?.test(variable),
+        ),
       ).toEqual([]);
     });
 
     test('reports a failure as a code, with the exit code', async () => {
       const { request } = await open('fails');
-      expect(await runtime.run(request)).toMatchObject({ ok: false, code: 'AGENT_FAILED', exitCode: 3 });
+      const exitCode = conformance.exitCodeOfFailure ?? 3;
+      expect(await runtime.run(request)).toMatchObject({ ok: false, code: 'AGENT_FAILED', exitCode });
     });
 
     test('reports a crash as a code', async () => {
       const { request } = await open('crashes');
-      expect(await runtime.run(request)).toMatchObject({ ok: false, code: 'AGENT_CRASHED' });
+      const code = conformance.codeOfCrash ?? 'AGENT_CRASHED';
+      expect(await runtime.run(request)).toMatchObject({ ok: false, code });
     });
 
     test.each(['hangs', 'hangs_stubbornly'] as const)(

@@ -85,7 +85,7 @@ const once = async (
   const provider = chat.endpoint.isOpenai ? 'openai' : (URL.parse(chat.endpoint.url)?.host ?? 'openai');
   const tokensMax = most.input_tokens + most.output_tokens;
   const call = { usdMax: priceOf(model, most), tokensMax, provider, account, model };
-  const reserved = await gate?.reserve(call);
+  const reserved = gate === undefined ? undefined : await reserve(gate, call, request.signal);
   let text = '';
   const onText = (piece: string): void => {
     text += piece;
@@ -111,6 +111,23 @@ const once = async (
   else if (outcome.begun) await settle(broken());
   else await reserved?.failed();
   return { outcome, text };
+};
+
+/** A gate may wait for a provider: an abort waits for nobody, and what is reserved after it is given back. */
+const reserve = async (gate: Gate, call: Parameters<Gate['reserve']>[0], signal: AbortSignal): Promise<Reserved> => {
+  signal.throwIfAborted();
+  const reserved = gate.reserve(call);
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => {
+    aborted.reject(signal.reason);
+    void reserved.then((late) => late.release()).catch(() => undefined);
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([reserved, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
 };
 
 /** What a request can use at most: what it says, reckoned generously, and the most that it may be answered. */

@@ -1,0 +1,92 @@
+/**
+ * The runtime `openai`: an agent as a loop of our own over any OpenAI-compatible server, OpenAI itself or a local one.
+ *
+ * Where: `NEXUS_MODEL_URL` or `OPENAI_BASE_URL`, with `OPENAI_API_KEY` where the server wants one. Which model: that of
+ * the task or agent, else `NEXUS_OPENAI_MODEL`. The loop is in `openai/loop.ts`, which says why it runs in the worker.
+ */
+import { createHash } from 'node:crypto';
+import { isFailure, toAppError } from '@nexus/shared/errors';
+import { runLoop } from '../openai/loop.ts';
+import type { OpenaiConfig } from '../openai/settings.ts';
+import { openServers, whichModel } from '../openai/which-model.ts';
+import { failed } from '../run-program.ts';
+import { codeOfAbort, defineRuntime, type RunRequest, type RunResult, type RuntimeContext } from '../runtimes.ts';
+
+const servers = openServers();
+/** What agents are to be told, by the folder in which they work. */
+const told = new Map<string, string[]>();
+
+const configOf = ({ settings }: RuntimeContext): OpenaiConfig | null =>
+  settings?.modelTries === undefined ? null : (settings as OpenaiConfig);
+
+export const runtime = defineRuntime({
+  name: 'openai',
+  capabilities: { resume: false, cost: true, nudge: true },
+  usable: async (context) => {
+    const config = configOf(context);
+    const looked = config === null ? null : await servers.look(config);
+    if (config === null || looked === null) {
+      return {
+        usable: false,
+        looked: 'neither OPENAI_API_KEY nor the address of a server (NEXUS_MODEL_URL, OPENAI_BASE_URL) is set',
+        mend: 'set OPENAI_API_KEY on the workers, or NEXUS_MODEL_URL to a local server',
+      };
+    }
+    if ('failure' in looked) {
+      const refused = isFailure(looked.failure, 'MODEL_KEY_REFUSED');
+      const mend = refused
+        ? 'set OPENAI_API_KEY to a key that is valid there'
+        : 'start the server, or correct its address';
+      return { usable: false, looked: looked.failure.message, mend };
+    }
+    try {
+      const model = whichModel([], config, looked.server);
+      const { url, key } = looked.server.chat.endpoint;
+      return { usable: true, looked: `${url} has ${model}${key === null ? ', and wants no key' : ''}`, mend: '' };
+    } catch (thrown) {
+      return {
+        usable: false,
+        looked: toAppError(thrown).message,
+        mend: 'set NEXUS_OPENAI_MODEL to a model that it has',
+      };
+    }
+  },
+  run: async (request) => {
+    if (request.signal.aborted) return failed(codeOfAbort(request.signal), 'The agent was not started.');
+    try {
+      return await runHere(request);
+    } catch (thrown) {
+      if (!isFailure(thrown)) throw thrown;
+      return failed(thrown.code, thrown.message);
+    } finally {
+      told.delete(request.folder);
+    }
+  },
+  resume: (_session, request) => runtime.run(request),
+  nudge: async (folder, text) => {
+    told.get(folder)?.push(text);
+  },
+});
+
+const runHere = async (request: RunRequest): Promise<RunResult> => {
+  const config = configOf(request.context);
+  const looked = config === null ? null : await servers.look(config);
+  if (config === null || looked === null) return failed('NO_RUNTIME', 'No model server is configured.');
+  if ('failure' in looked) throw looked.failure;
+  const { server } = looked;
+  const model = whichModel([request.model, request.agent.model], config, server);
+  const news: string[] = [];
+  told.set(request.folder, news);
+  return runLoop(request, {
+    chat: server.chat,
+    model,
+    config,
+    account: accountOf(server.chat.endpoint.key),
+    priceOf: () => null,
+    told: () => news.splice(0),
+  });
+};
+
+/** Who pays, under a name from which nobody finds the key. */
+const accountOf = (key: string | null): string =>
+  key === null ? 'none' : `key-${createHash('sha256').update(key).digest('hex').slice(0, 8)}`;
