@@ -1,0 +1,27 @@
+/** Names of models: what the CLI takes, and what no provider answers to any more. */
+
+const aliases = ['opus', 'sonnet', 'haiku', 'opusplan', 'default', 'best'];
+
+/** Retired names (https://docs.claude.com/en/docs/about-claude/model-deprecations) → what goes on in their place. */
+const retired: readonly (readonly [RegExp, string])[] = [
+  [/^claude-(1|2|instant)\b/, 'sonnet'],
+  [/^claude-3-opus\b/, 'opus'],
+  [/^claude-3(-5|-7)?-sonnet\b/, 'sonnet'],
+  [/^claude-3(-5)?-haiku\b/, 'haiku'],
+];
+
+/** The model to ask for, null for the CLI's own choice; or what is wrong with the name. */
+export const modelFor = (name: string | null | undefined): { model: string | null } | { mend: string } => {
+  const wish = (name ?? '').trim();
+  if (wish === '' || wish === 'inherit' || wish === 'default') return { model: null };
+  const [, instead] = retired.find(([pattern]) => pattern.test(wish)) ?? [];
+  if (instead) return { mend: `it is retired; ${instead} takes its place` };
+  const isModel = aliases.includes(wish) || /^(arn:|[\w.-]*\/)|claude|opus|sonnet|haiku/i.test(wish);
+  return isModel
+    ? { model: wish }
+    : { mend: `it is none of Claude’s; there are ${aliases.slice(0, 3).join(', ')} and full names` };
+};
+
+/** The context of a model in tokens, until the CLI itself tells it at the end of a run. */
+export const windowOf = (model: string | null): number =>
+  model !== null && /\[1m\]|opus-5|sonnet-5/.test(model) ? 1_000_000 : 200_000;

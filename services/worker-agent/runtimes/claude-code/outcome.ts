@@ -1,0 +1,125 @@
+/** How a run of the CLI ended, as a result of ours: by its last result and what it saw, hardly by its exit code. */
+import { type ErrorCode, fail } from '@nexus/shared/errors';
+import type { Parked, RunRequest, RunResult } from '../../runtimes.ts';
+import type { Login } from './logins.ts';
+import { windowOf } from './models.ts';
+import { type Seen, usageOf } from './reader.ts';
+
+type End = { code: ErrorCode | null; says: string; parked?: Parked };
+
+export type How = {
+  request: RunRequest;
+  login: Login;
+  model: string | null;
+  turnsMax: number;
+  parkMs: number;
+  usdBefore: number;
+  nowMs: number;
+};
+
+/** `ran` is what became of the process; `own` is why we ended it ourselves, where we did. */
+export const resultOf = (
+  ran: RunResult,
+  seen: Seen,
+  own: { code: ErrorCode; message: string } | null,
+  how: How,
+): RunResult => {
+  const end = endOf(ran, seen, own, how);
+  const { result } = seen;
+  const usage = result?.usage && total(usageOf(result.usage)) >= total(seen.usage) ? usageOf(result.usage) : seen.usage;
+  const usdTotal = result?.total_cost_usd ?? null;
+  return {
+    ...ran,
+    ok: end.code === null,
+    code: end.code,
+    says: end.says,
+    sessionId: seen.session,
+    cost: { usd: usdTotal === null ? null : Math.max(0, usdTotal - how.usdBefore), tokens: total(usage) },
+    usage,
+    usdTotal,
+    model: seen.model ?? how.model,
+    login: how.login.kind,
+    notional: how.login.kind === 'subscription',
+    toolCalls: seen.toolCalls,
+    turns: seen.turns,
+    context: { used: seen.context, window: windowIn(seen) },
+    touched: { read: [...seen.read], written: [...seen.written], commands: seen.commands },
+    parked: end.parked ?? null,
+    ...(result?.structured_output === undefined ? {} : { report: result.structured_output }),
+  };
+};
+
+export const total = (usage: Seen['usage']): number => Object.values(usage).reduce((sum, count) => sum + count, 0);
+
+/** The context's size as the CLI told it, else as it is known of the model. */
+export const windowIn = ({ result, model }: Seen): number =>
+  (model === null ? undefined : result?.modelUsage?.[model]?.contextWindow) ?? windowOf(model);
+
+const endOf = (ran: RunResult, seen: Seen, own: { code: ErrorCode; message: string } | null, how: How): End => {
+  if (own !== null) return { code: own.code, says: own.message };
+  if (ran.code !== null && ran.code !== 'AGENT_FAILED') return { code: ran.code, says: ran.says };
+  const { result } = seen;
+  if (result === null) {
+    const said = seen.stderr.trim() || 'it told no result';
+    return { code: 'AGENT_FAILED', says: `${fail('AGENT_FAILED', { exit: ran.exitCode ?? 'none' }).message} ${said}` };
+  }
+  if (result.is_error !== true) return { code: null, says: deniedIn(seen) };
+  if (result.subtype === 'error_max_turns') return told(fail('AGENT_TURNS_SPENT', { turns: how.turnsMax }));
+  if (result.subtype === 'error_max_budget_usd') {
+    return told(budgetSpent(how.request, 'USD', round(result.total_cost_usd ?? 0), how.request.budget?.usd ?? 0));
+  }
+  if (result.stop_reason === 'refusal') {
+    return { code: 'AGENT_FAILED', says: `The model declined to answer: ${saidIn(seen)}` };
+  }
+  return apiEnd(ran, seen, how);
+};
+
+/** A CLI tells what an answer took only with the answer, so the wall may be passed by one. */
+export const budgetSpent = ({ ids }: RunRequest, what: 'USD' | 'tokens', used: number, max: number) =>
+  fail('BUDGET_SPENT', { scope: `attempt ${ids.attempt} at ${ids.subtaskId}`, what, used, max, wanted: 'some' });
+
+const round = (usd: number): number => Math.round(usd * 10_000) / 10_000;
+
+/** The API said no, or nothing. What passes by itself is waited for; what a person has to mend is said once. */
+const apiEnd = (ran: RunResult, seen: Seen, how: How): End => {
+  const status = seen.result?.api_error_status ?? seen.apiError?.status ?? null;
+  const error = seen.apiError?.error ?? '';
+  const says = saidIn(seen);
+  const { login, model } = how;
+  if (seen.limit?.status === 'rejected' || status === 429) return parked('MODEL_LIMITED', seen, how, says);
+  if (status === 401 || status === 403 || error === 'authentication_failed' || /not logged in/i.test(says)) {
+    return told(loginRefused(login, says));
+  }
+  if (status === 404 || error === 'model_not_found') {
+    const named = seen.model ?? model ?? 'by default';
+    return told(fail('MODEL_UNKNOWN', { model: named, where: 'Claude Code', mend: 'correct its name' }));
+  }
+  const isTheirs = status === null ? error !== '' && error !== 'invalid_request' : status >= 500;
+  if (isTheirs) return parked('MODEL_UNREACHABLE', seen, how, says);
+  return { code: 'AGENT_FAILED', says: `${fail('AGENT_FAILED', { exit: ran.exitCode ?? 'none' }).message} ${says}` };
+};
+
+export const loginRefused = (login: Login, says: string) => fail('LOGIN_REFUSED', { login: login.says, message: says });
+
+const parked = (
+  code: 'MODEL_LIMITED' | 'MODEL_UNREACHABLE',
+  seen: Seen,
+  { login, parkMs, nowMs }: How,
+  message: string,
+): End => {
+  const resets = seen.limit?.status === 'rejected' ? seen.limit.resetsAt : undefined;
+  const until = resets === undefined ? nowMs + parkMs : Math.max(resets * 1000, nowMs + 1000);
+  const { message: says } = fail(code, { where: `of ${login.says}`, message });
+  return { code, says, parked: { until, code, says, account: login.account } };
+};
+
+const saidIn = ({ result, apiError }: Seen): string =>
+  (apiError?.says || result?.result || result?.errors?.join('; ') || 'nothing').slice(0, 1000);
+
+/** A run that was denied something goes well all the same; people should know. */
+const deniedIn = ({ result }: Seen): string => {
+  const tools = [...new Set((result?.permission_denials ?? []).map(({ tool_name }) => tool_name ?? '?'))];
+  return tools.length === 0 ? '' : `It was not allowed to use: ${tools.join(', ')}.`;
+};
+
+const told = (error: { code: ErrorCode; message: string }): End => ({ code: error.code, says: error.message });
