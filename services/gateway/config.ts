@@ -48,6 +48,20 @@ export const gatewayConfig = defineConfig({
     'How long a repository may take to answer before a task is refused.',
     { default: '10s' },
   ),
+  definitionsMax: setting(
+    'NEXUS_DEFINITIONS_MAX',
+    is.count(1, 10_000),
+    'How many agents the fleet may be given over REST.',
+    {
+      default: '500',
+    },
+  ),
+  definitionBytesMax: setting(
+    'NEXUS_DEFINITION_BYTES_MAX',
+    is.count(1000, 64_000),
+    'The largest definition that the fleet may be given, in bytes; it travels with each attempt.',
+    { default: '16000' },
+  ),
   bodyBytesMax: setting('NEXUS_BODY_MAX', is.bytes, 'The largest body of a request.', { default: '262144' }),
   tasksMax: setting('NEXUS_TASKS_MAX', is.count(1), 'How many tasks may be in flight before new ones are refused.', {
     default: '1000',

@@ -2,7 +2,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Bus } from '@nexus/shared/bus';
-import type { Catalog } from '@nexus/shared/catalog';
+import type { Catalog, LiveCatalog } from '@nexus/shared/catalog';
 import type { ConfigOf, FabricConfig } from '@nexus/shared/config';
 import type { Log, Meters } from '@nexus/shared/telemetry';
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify';
@@ -13,7 +13,7 @@ export type GatewayConfig = ConfigOf<typeof gatewayConfig> & Pick<FabricConfig, 
 
 export type Fleet = {
   bus: Bus;
-  catalog: Catalog;
+  catalog: Catalog & Partial<Pick<LiveCatalog, 'refresh'>>;
   config: GatewayConfig;
   version: string;
   log: Log;

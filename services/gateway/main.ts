@@ -4,7 +4,7 @@
  * It owns no document of the ledger: it reads them, and asks for changes by messages.
  */
 import { readFileSync } from 'node:fs';
-import { foldersOf, openCatalog } from '@nexus/shared/catalog';
+import { foldersOf, openLiveCatalog } from '@nexus/shared/catalog';
 import { fail } from '@nexus/shared/errors';
 import { sweepScratch } from '@nexus/shared/git';
 import { defineService, serve } from '@nexus/shared/service';
@@ -27,7 +27,7 @@ export const service = defineService({
     void sweepScratch()
       .then((removed) => removed.length > 0 && log.info({ removed }, 'Files of a killed process were removed'))
       .catch((err: unknown) => log.warn({ err }, 'Files of a killed process could not be removed'));
-    const catalog = await openCatalog(foldersOf(config));
+    const catalog = await openLiveCatalog({ folders: foldersOf(config), bus, log, everyMs: config.catalogEvery });
     const app = await composeServer({ bus, catalog, config, version, log, meters, closing: closing.signal });
     const address = await listen(app, config);
     bus.present({ port: Number(new URL(address).port) });
@@ -35,6 +35,7 @@ export const service = defineService({
     return {
       close: async () => {
         closing.abort();
+        await catalog.close();
         await app.close();
       },
     };

@@ -149,6 +149,7 @@ const fields: Partial<Record<ErrorCode, string>> = {
   BRANCH_OCCUPIED: 'repository',
   BASE_UNKNOWN: 'base',
   DEFINITION_INVALID: 'source',
+  DEFINITION_INVALID: 'source',
   CONTROL_UNKNOWN: 'command',
   CONTROL_TARGET: 'scope',
 };

@@ -5,7 +5,7 @@
  * Read on: `decide.ts` (what becomes of a task, pure), `waiting.ts` (when it waits for a person), `strategy.ts`
  * (how it is planned), `submission.ts`.
  */
-import { foldersOf, openCatalog } from '@nexus/shared/catalog';
+import { foldersOf, openLiveCatalog } from '@nexus/shared/catalog';
 import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
 import { config } from './config.ts';
 import { onBoardCompleted } from './on-board-completed.ts';
@@ -22,10 +22,10 @@ import { onTaskSubmitted } from './on-task-submitted.ts';
 import type { Tools } from './settle-task.ts';
 
 const open = async (context: ServiceContext<typeof config>): Promise<Tools> => {
-  const catalog = await openCatalog(foldersOf(context.config));
-  for (const notice of catalog.notices) context.log.info(notice);
+  const { config: settings, bus, log } = context;
+  const catalog = await openLiveCatalog({ folders: foldersOf(settings), bus, log, everyMs: settings.catalogEvery });
   const { plansMax, personTimeout: personTimeoutMs, retention: retentionMs } = context.config;
-  return { catalog, patience: { plansMax, personTimeoutMs }, retentionMs };
+  return { catalog, patience: { plansMax, personTimeoutMs }, retentionMs, close: catalog.close };
 };
 
 export const service = defineService({

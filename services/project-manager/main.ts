@@ -2,7 +2,7 @@
  * The project manager: makes a plan into a board, dispatches what is ready, and drives each subtask through
  * its attempts, the gate and the merge to its end. It alone writes `board:<task>`; see `board.ts`.
  */
-import { foldersOf, openCatalog } from '@nexus/shared/catalog';
+import { type Catalog, foldersOf, openLiveCatalog } from '@nexus/shared/catalog';
 import { secretValues } from '@nexus/shared/config';
 import { openMemory } from '@nexus/shared/memory';
 import { defineService, type ServiceContext, type ServiceTools, serve } from '@nexus/shared/service';
@@ -31,10 +31,12 @@ const decayMs = 3_600_000;
 const open = async (
   context: ServiceContext<typeof config>,
 ): Promise<Tools & AuditTools & MemoryTools & ServiceTools> => {
-  const catalog = await openCatalog(foldersOf(context.config));
-  for (const notice of catalog.notices) context.log.info(notice);
+  const { config: settings, bus, log } = context;
   // Whoever hears a word about an agent can tell whether there is one.
-  context.bus.present({ agents: [...catalog.agents.keys()] });
+  const onChange = ({ agents }: Catalog) => bus.present({ agents: [...agents.keys()] });
+  const folders = foldersOf(settings);
+  const catalog = await openLiveCatalog({ folders, bus, log, everyMs: settings.catalogEvery, onChange });
+  onChange(catalog);
   const workers = async () => servingIn(await context.bus.presences());
   const overdue = context.meters.gauge(
     'nexus_checkpoints_overdue',
@@ -59,6 +61,7 @@ const open = async (
     random: Math.random,
     capacity: async () => slotsOf(await workers()),
     runtimes: async () => runtimesOf(await workers()),
+    close: catalog.close,
   };
 };
 

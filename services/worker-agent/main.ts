@@ -6,7 +6,7 @@
 
 import { mkdir } from 'node:fs/promises';
 import { isConnectionError } from '@nexus/shared/bus';
-import { foldersOf, openCatalog } from '@nexus/shared/catalog';
+import { foldersOf, openLiveCatalog } from '@nexus/shared/catalog';
 import { secretValues } from '@nexus/shared/config';
 import { fail, toAppError } from '@nexus/shared/errors';
 import { readTaskStatus } from '@nexus/shared/ledger';
@@ -33,8 +33,7 @@ type Context = ServiceContext<typeof config>;
 
 const open = async (context: Context): Promise<WorkerTools> => {
   const { config: settings, bus, log, meters } = context;
-  const catalog = await openCatalog(foldersOf(settings));
-  for (const notice of catalog.notices) log.info(notice);
+  const catalog = await openLiveCatalog({ folders: foldersOf(settings), bus, log, everyMs: settings.catalogEvery });
   const runtimes = await loadRuntimes();
   if (settings.runtime !== 'auto' && !runtimes.has(settings.runtime)) {
     throw fail('RUNTIME_UNKNOWN', { runtime: settings.runtime, known: [...runtimes.keys()].join(', ') });
@@ -57,6 +56,7 @@ const open = async (context: Context): Promise<WorkerTools> => {
   const count = (outcome: string) => attempts.inc({ outcome });
   const close = async () => {
     for (const timer of timers) clearInterval(timer);
+    await catalog.close();
     await safety.close();
   };
   const { isClaimed } = bus;

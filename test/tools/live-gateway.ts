@@ -1,6 +1,6 @@
 /** A gateway that listens, on a real fabric, spoken to by the real client; the other services are played by tests. */
 import { type Bus, done } from '@nexus/shared/bus';
-import { openCatalog } from '@nexus/shared/catalog';
+import { foldersOf, openLiveCatalog } from '@nexus/shared/catalog';
 import { type Client, ClientProblem, openClient } from '@nexus/shared/client';
 import { loadConfig } from '@nexus/shared/config';
 import { writeTask } from '@nexus/shared/ledger/write';
@@ -14,7 +14,6 @@ import { consumeAll } from './messages.ts';
 import { type TestFabric, testFabric } from './redis.ts';
 import { taskHeadOf } from './task-head.ts';
 
-const catalog = await openCatalog();
 export const token = 'the-token-of-this-test';
 
 export type Served = { fabric: TestFabric; bus: Bus; client: Client; url: string; closing: AbortController };
@@ -22,18 +21,22 @@ export type Served = { fabric: TestFabric; bus: Bus; client: Client; url: string
 const listen = async (fabric: TestFabric, env: Record<string, string>) => {
   const bus = await fabric.open('gateway', { observer: true });
   const closing = new AbortController();
+  const config = { ...fabric.config, ...loadConfig(gatewayConfig, { NEXUS_TOKEN: token, ...env }) };
+  const log = silentLog();
+  const catalog = await openLiveCatalog({ folders: foldersOf(config), bus, log, everyMs: config.catalogEvery });
   const app = await composeServer({
     bus,
     catalog,
-    config: { ...fabric.config, ...loadConfig(gatewayConfig, { NEXUS_TOKEN: token, ...env }) },
+    config,
     version: '0.0.0-test',
-    log: silentLog(),
+    log,
     meters: openMeters('gateway'),
     closing: closing.signal,
   });
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   onTestFinished(async () => {
     closing.abort();
+    await catalog.close();
     await app.close();
   });
   return { bus, url, closing };

@@ -1,18 +1,33 @@
-/** `nexus agents`: who there is, who works at what, and which workers run them. */
+/** `nexus agents`: who there is, who works at what, which workers run them. `agents-edit.ts` changes who there is. */
 import type { AgentList } from '@nexus/shared/client';
 import type { Command } from 'commander';
 import { asTyped, nexus } from '../command-word.ts';
 import { table } from '../output.ts';
 import type { Act } from '../program.ts';
 import type { Tools } from '../tools.ts';
+import { addAgentEditing } from './agents-edit.ts';
 
 export const addAgents = (program: Command, act: Act): void => {
-  program
+  const agents = program
     .command('agents')
+    .description('the agents: who there is, and who there shall be')
+    .addHelpText('after', help);
+  agents
+    .command('ls', { isDefault: true })
     .description('list agents and the workers that run them')
-    .addHelpText('after', '\nExample:\n  nexus agents --json')
     .action(act(listAgents));
+  addAgentEditing(agents, act);
 };
+
+const help = `
+Without a word it lists them. A definition is Markdown with front matter, as Claude Code’s subagents are written.
+
+Examples:
+  nexus agents --json
+  nexus agents validate ~/.claude/agents/*.md
+  nexus agents add ~/.claude/agents/code-reviewer.md
+  nexus agents import profiles.json --to ./agents
+  nexus agents rm code-reviewer`;
 
 const lent = 'command, where a task brings it';
 

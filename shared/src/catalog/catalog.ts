@@ -2,11 +2,13 @@
  * The catalog of agents and workflows: who can work, and in which order a kind of task is worked on.
  *
  * Agents are Markdown files in the format of Claude Code's subagents, extended by our keys; workflows are
- * YAML. Both are read once, at start, and checked as a whole: what is opened holds. A later folder wins
- * over an earlier one, so a person's own definition replaces a built-in one of the same id; `notices` say
- * so once. A file without front matter is no agent and is left alone.
+ * YAML. Both are read and checked as a whole: what is opened holds. A later folder wins over an earlier one, so a
+ * person's own definition replaces a built-in one of the same id, and what the fleet was given (`shared-agents.ts`)
+ * wins over folders, which every machine has for itself; `notices` say so once. A file without front matter is no
+ * agent and is left alone. `live-catalog.ts` follows all of these while a service runs.
  *
- * Read on: `agent-definition.ts` (one agent), `workflow-file.ts` (one workflow), `graph.ts` (what makes a
+ * Read on: `agent-definition.ts` (one agent; `write-agent.ts` back again, `profile.ts` from other forms,
+ * `tool-names.ts` what its tools mean), `workflow-file.ts` (one workflow), `graph.ts` (what makes a
  * graph impossible), `request.ts` (a request held against the catalog), `others.ts` (who else can do it).
  * To add an agent: one file in `shared/agents`. To add a workflow: one file in `shared/workflows`.
  */
@@ -14,18 +16,29 @@ import { statSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type ConfigOf, defineConfig, setting } from '@nexus/shared/config';
+import { type ConfigOf, defineConfig, is, setting } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { z } from 'zod';
 import { type AgentDefinition, readAgent } from './agent-definition.ts';
 import { othersFor } from './others.ts';
+import type { SharedAgent } from './shared-agents.ts';
 import { readWorkflow, type Workflow } from './workflow-file.ts';
 
 export { type AgentDefinition, readAgent } from './agent-definition.ts';
 export { type GraphNode, type GraphProblem, graphProblems } from './graph.ts';
+export { type LiveCatalog, type LiveOptions, openLiveCatalog } from './live-catalog.ts';
+export { type Imported, importOne, importProfiles } from './profile.ts';
 export { taskIdFor, validateRequest } from './request.ts';
+export {
+  openSharedWriter,
+  readSharedAgents,
+  type SharedAgent,
+  type SharedAgents,
+  type SharedWriter,
+} from './shared-agents.ts';
 export { allToolNames, claudeTools, commonTools, resolveTools } from './tool-names.ts';
 export type { Workflow } from './workflow-file.ts';
+export { type AgentFields, writeAgent } from './write-agent.ts';
 
 export type Catalog = {
   agents: ReadonlyMap<string, AgentDefinition>;
@@ -41,6 +54,8 @@ export type Catalog = {
 };
 
 export type CatalogFolders = { agentsFolders?: string[]; workflowsFolders?: string[] };
+/** With definitions that the whole fleet was given, which win over those of any folder. */
+export type CatalogSources = CatalogFolders & { shared?: ReadonlyMap<string, SharedAgent> };
 
 const folder = z
   .string()
@@ -59,10 +74,18 @@ export const catalogConfig = defineConfig({
     folder,
     'Your own workflows: YAML files. One with the name of a built-in workflow replaces it.',
   ),
+  catalogEvery: setting(
+    'NEXUS_CATALOG_EVERY',
+    is.duration,
+    'How often agents and workflows are looked at for changes, in folders and in what the fleet was given.',
+    { default: '2s' },
+  ),
 });
 
 /** The folders of a configured catalog, the built-in ones first: `openCatalog(foldersOf(config))`. */
-export const foldersOf = (config: ConfigOf<typeof catalogConfig>): Required<CatalogFolders> => ({
+export const foldersOf = (
+  config: Pick<ConfigOf<typeof catalogConfig>, 'agentsFolder' | 'workflowsFolder'>,
+): Required<CatalogFolders> => ({
   agentsFolders: [builtInAgents, ...(config.agentsFolder === undefined ? [] : [config.agentsFolder])],
   workflowsFolders: [builtInWorkflows, ...(config.workflowsFolder === undefined ? [] : [config.workflowsFolder])],
 });
@@ -74,13 +97,14 @@ const builtInWorkflows = fileURLToPath(new URL('../../workflows', import.meta.ur
  * Reads and checks all definitions. Folders that are given stand instead of the built-in ones. Throws
  * `DEFINITION_INVALID` for the first file that does not hold, with everything that is wrong in it.
  */
-export const openCatalog = async (folders: CatalogFolders = {}): Promise<Catalog> => {
+export const openCatalog = async (folders: CatalogSources = {}): Promise<Catalog> => {
   const notices: string[] = [];
   const agents = await readAll(folders.agentsFolders ?? [builtInAgents], ['.md'], notices, (file, text) => {
     const agent = readAgent(file, text);
     if (agent === null) notices.push(`${file} has no front matter, so it is no agent.`);
     return agent && { id: agent.agent_id, what: 'agent', value: agent };
   });
+  addShared(agents, folders.shared ?? new Map(), notices);
   const known = [...agents.values()];
   const findAgent = (wanted: string): AgentDefinition | undefined => {
     const name = wanted.trim().toLowerCase();
@@ -111,6 +135,35 @@ export const openCatalog = async (folders: CatalogFolders = {}): Promise<Catalog
       throw fail('WORKFLOW_UNKNOWN', { workflow: name, known: [...workflows.keys()].sort().join(', ') });
     },
   };
+};
+
+/** Where a definition comes from. */
+export type Origin = 'built_in' | 'folder' | 'fleet';
+
+export const originOf = ({ file }: Pick<AgentDefinition, 'file'>): Origin =>
+  file.startsWith(fleetFile) ? 'fleet' : file.startsWith(builtInAgents) ? 'built_in' : 'folder';
+
+/** Stands where a definition that the fleet was given has no file. */
+export const fleetFile = 'fleet:';
+
+/** One that cannot be read (a newer gateway wrote it) is left out, and what it would have replaced stays. */
+const addShared = (
+  agents: Map<string, AgentDefinition>,
+  shared: ReadonlyMap<string, SharedAgent>,
+  notices: string[],
+): void => {
+  for (const [id, { source }] of shared) {
+    const file = `${fleetFile}${id}`;
+    try {
+      const agent = readAgent(file, source);
+      if (agent === null || agent.agent_id !== id) throw fail('DEFINITION_INVALID', { file, problem: 'it is another' });
+      const replaced = agents.get(id);
+      if (replaced) notices.push(`The agent "${id}" that the fleet was given replaces that of ${replaced.file}.`);
+      agents.set(id, agent);
+    } catch (thrown) {
+      notices.push(`A definition that the fleet was given is left out: ${(thrown as Error).message}`);
+    }
+  }
 };
 
 type Definition<T> = { id: string; what: string; value: T & { file: string } };
@@ -146,7 +199,7 @@ const readAll = async <T extends { name: string }>(
 };
 
 /** The definition files of a folder and the folders in it, in the order of their names; no read-me, nothing hidden. */
-const filesIn = async (path: string, endings: string[]): Promise<string[]> => {
+export const filesIn = async (path: string, endings: string[]): Promise<string[]> => {
   let entries: string[];
   try {
     entries = await readdir(path, { recursive: true });

@@ -14,7 +14,6 @@ import {
   presence,
   priority,
   runningAttempt,
-  runtimeState,
   serviceName,
   subtask,
   subtaskId,
@@ -26,6 +25,7 @@ import {
   verdictName,
 } from '@nexus/shared/messages/domain';
 import { z } from 'zod';
+import type { workerShown } from './agents-api.ts';
 import {
   type deadLetterDetail,
   type deadLetterList,
@@ -37,6 +37,21 @@ import {
   timestamp,
 } from './letters.ts';
 
+export {
+  type AgentChecked,
+  type AgentDetail,
+  type AgentGiven,
+  type AgentList,
+  type AgentRemoved,
+  type AgentShown,
+  agentChecked,
+  agentDetail,
+  agentGiven,
+  agentList,
+  agentRemoved,
+  agentShown,
+  workerShown,
+} from './agents-api.ts';
 export {
   deadLetterDetail,
   deadLetterList,
@@ -214,50 +229,6 @@ export const taskLogs = z
   })
   .meta({ id: 'TaskLogs' });
 
-// --- agents and instances ----------------------------------------------------------------------
-
-export const agentShown = z
-  .object({
-    agent_id: agentId,
-    name: z.string(),
-    role: z.string(),
-    description: z.string(),
-    status: z.enum(['idle', 'active', 'error']),
-    current_task: taskId.nullable(),
-    running: z.array(runningAttempt.extend({ instance_id: z.string() })),
-    health_score: z
-      .number()
-      .min(0)
-      .max(1)
-      .nullable()
-      .meta({ description: 'Completed today ÷ ended today; null: none.' }),
-    tasks_completed_today: z.int(),
-    tasks_failed_today: z.int(),
-  })
-  .meta({ id: 'Agent' });
-
-export const workerShown = z
-  .object({
-    instance_id: z.string(),
-    host: z.string(),
-    state: presence.shape.state,
-    slots: z.int(),
-    busy: z.int(),
-    runtimes: z.array(runtimeState),
-  })
-  .meta({ id: 'Worker' });
-
-export const agentList = z
-  .object({
-    agents: z.array(agentShown),
-    system_health: z.enum(['good', 'degraded', 'bad']),
-    says: z.string().meta({ description: 'Why the health is what it is.' }),
-    total_agents: z.int(),
-    active_agents: z.int(),
-    workers: z.array(workerShown),
-  })
-  .meta({ id: 'AgentList' });
-
 // --- control -----------------------------------------------------------------------------------
 
 export const controlWord = z.enum(['STOP_ALL', 'PAUSE_ALL', 'RESUME_ALL', 'DRAIN']);
@@ -375,8 +346,6 @@ export type TaskDetail = z.infer<typeof taskDetail>;
 export type TaskEnding = z.infer<typeof taskEnding>;
 export type TaskRetried = z.infer<typeof taskRetried>;
 export type TaskLogs = z.infer<typeof taskLogs>;
-export type AgentShown = z.infer<typeof agentShown>;
-export type AgentList = z.infer<typeof agentList>;
 export type WorkerShown = z.infer<typeof workerShown>;
 export type ControlWord = z.infer<typeof controlWord>;
 export type ControlScope = z.infer<typeof controlScope>;

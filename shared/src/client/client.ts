@@ -10,7 +10,11 @@
 import { fail } from '@nexus/shared/errors';
 import type { TaskRequest } from '@nexus/shared/messages/domain';
 import type {
+  AgentChecked,
+  AgentDetail,
+  AgentGiven,
   AgentList,
+  AgentRemoved,
   ControlScope,
   ControlState,
   ControlWord,
@@ -91,6 +95,14 @@ export type Client = {
   retry(id: string, asked?: { subtask_id?: string; note?: string }): Promise<TaskRetried>;
   remove(id: string): Promise<TaskEnding>;
   agents(): Promise<AgentList>;
+  /** One definition, with its Markdown. */
+  agent(id: string): Promise<AgentDetail>;
+  /** Gives the whole fleet a definition. Throws `AGENT_EXISTS` where there is one of its id. */
+  addAgent(given: AgentGiven): Promise<AgentDetail>;
+  updateAgent(id: string, given: AgentGiven): Promise<AgentDetail>;
+  /** `force`: also where open subtasks are planned for it. */
+  removeAgent(id: string, asked?: { force?: boolean; revision?: number }): Promise<AgentRemoved>;
+  checkAgent(given: AgentGiven): Promise<AgentChecked>;
   deadLetters(filter?: Page & LetterFilter): Promise<DeadLetterList>;
   deadLetter(id: string): Promise<DeadLetterDetail>;
   edit(id: string, edit: LetterEdit): Promise<DeadLetterDetail>;
@@ -139,6 +151,11 @@ export const openClient = (options: ClientOptions): Client => {
     retry: (id, asked = {}) => send('POST', `/api/tasks/${part(id)}/retry`, asked),
     remove: (id) => send('DELETE', `/api/tasks/${part(id)}`),
     agents: () => get('/api/agents'),
+    agent: (id) => get(`/api/agents/${part(id)}`),
+    addAgent: (given) => send('POST', '/api/agents', given),
+    updateAgent: (id, given) => send('PUT', `/api/agents/${part(id)}`, given),
+    removeAgent: (id, asked = {}) => send('DELETE', `/api/agents/${part(id)}${query(asked)}`),
+    checkAgent: (given) => send('POST', '/api/agents/validate', given),
     deadLetters: (filter = {}) => get(`/api/dead-letters${query(filter)}`),
     deadLetter: (id) => get(`/api/dead-letters/${part(id)}`),
     edit: (id, edit) => send('PATCH', `/api/dead-letters/${part(id)}`, edit),

@@ -1,0 +1,85 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { answering, openHome, runNexus } from '../../test/tools/cli.ts';
+
+const source = '---\nname: clockmaker\ndescription: Mends clocks.\n---\n\nYou mend clocks.\n';
+const detail = { agent_id: 'clockmaker', source, origin: 'fleet', revision: 1, notices: [] };
+const profile = { agent_id: 'gamma', name: 'Gamma', claude_configuration: { system_prompt: 'You are Gamma.' } };
+const nowhere = 'http://127.0.0.1:9';
+
+const put = (name: string, text: string): { home: string; file: string } => {
+  const home = openHome();
+  const file = join(home, name);
+  writeFileSync(file, text);
+  return { home, file };
+};
+
+test('agents add, show, update and rm say what the fleet uses from now on', async () => {
+  const { home, file } = put('clockmaker.md', source);
+  const { url, calls } = await answering({
+    'POST /api/agents': detail,
+    'GET /api/agents/clockmaker': detail,
+    'PUT /api/agents/clockmaker': detail,
+    'DELETE /api/agents/clockmaker': { agent_id: 'clockmaker', status: 'removed', stands: 'built_in' },
+  });
+  const added = await runNexus(home, ['agents', 'add', file], url);
+  expect(added).toMatchObject({ code: 0, out: expect.stringContaining('clockmaker is added, for the whole fleet') });
+  expect(calls[0]?.body).toEqual({ source });
+  expect((await runNexus(home, ['agents', 'show', 'clockmaker'], url)).out).toBe(source);
+  const updated = await runNexus(home, ['agents', 'update', file, '--revision', '1'], url);
+  expect(updated.out).toContain('clockmaker is changed');
+  const removed = await runNexus(home, ['agents', 'rm', 'clockmaker', '--force'], url);
+  expect(removed.out).toContain('The built-in one stands again.');
+  expect(calls.at(-1)?.path).toBe('/api/agents/clockmaker?force=true');
+});
+
+test('agents validate asks no fleet, names every mistake with its line, and ends with 3', async () => {
+  const { home, file } = put('clockmaker.md', source);
+  const broken = join(home, 'broken.md');
+  writeFileSync(broken, source.replace('name:', 'nmae:'));
+  const plain = join(home, 'plain.md');
+  writeFileSync(plain, 'You mend.');
+  const { code, out } = await runNexus(
+    home,
+    ['agents', 'validate', file, broken, plain, join(home, 'none.md')],
+    nowhere,
+  );
+  expect(code).toBe(3);
+  expect(out).toContain(`${file}: clockmaker`);
+  expect(out).toMatch(
+    /broken\.md is not a valid definition: line 1: name: is missing; line 2: nmae: there is no such key/,
+  );
+  expect(out).toMatch(/plain\.md is not a valid definition: line 1: there is no front matter/);
+  expect(out).toMatch(/none\.md cannot be read/);
+  expect((await runNexus(home, ['agents', 'validate', file, '--json'], nowhere)).code).toBe(0);
+});
+
+test('agents import writes definitions into a folder, and overwrites none unasked', async () => {
+  const { home, file } = put('profiles.json', JSON.stringify([profile]));
+  const words = ['agents', 'import', file, '--to', join(home, 'agents')];
+  expect((await runNexus(home, words, nowhere)).code).toBe(0);
+  expect(readFileSync(join(home, 'agents', 'gamma.md'), 'utf8')).toContain('You are Gamma.');
+  const again = await runNexus(home, words, nowhere);
+  expect(again).toMatchObject({ code: 3, err: expect.stringContaining('--replace overwrites it') });
+  expect((await runNexus(home, [...words, '--replace'], nowhere)).code).toBe(0);
+});
+
+test('agents import gives the fleet what a profile makes, and replaces what is there if asked to', async () => {
+  const { home, file } = put(
+    'profile.yaml',
+    'agent: {id: gamma, name: Gamma, claude_code: {system_prompt: You mend.}}',
+  );
+  const { url, calls } = await answering({
+    'POST /api/agents': detail,
+    'GET /api/agents': { agents: [{ agent_id: 'gamma' }] },
+    'PUT /api/agents/gamma': detail,
+  });
+  expect((await runNexus(home, ['agents', 'import', file], url)).out).toContain('gamma: the fleet');
+  await runNexus(home, ['agents', 'import', file, '--replace'], url);
+  expect(calls.map(({ method, path }) => `${method} ${path}`)).toEqual([
+    'POST /api/agents',
+    'GET /api/agents',
+    'PUT /api/agents/gamma',
+  ]);
+});

@@ -1,0 +1,169 @@
+/** `nexus agents show|add|update|rm|validate|import`: the definitions, for the whole fleet. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { AgentDetail, AgentGiven } from '@nexus/shared/client';
+import type { Command } from 'commander';
+import { nexus } from '../command-word.ts';
+import { CommandFailure, type Exit, toFailure } from '../exit-codes.ts';
+import type { Act } from '../program.ts';
+import type { Tools } from '../tools.ts';
+
+/** The catalog reads YAML, which no other verb needs. */
+const openImporter = () => import('@nexus/shared/catalog');
+
+export const addAgentEditing = (agents: Command, act: Act): void => {
+  agents
+    .command('show')
+    .description('show one definition, as Markdown')
+    .argument('<id>', 'its agent_id')
+    .action(act(show));
+  agents
+    .command('add')
+    .description('give the fleet an agent: every machine uses it within seconds')
+    .argument('<file>', 'Markdown with front matter, as Claude Code’s subagents are written')
+    .action(act(add));
+  agents
+    .command('update')
+    .description('change an agent for the whole fleet; also one that is built in')
+    .argument('<file>', 'the new definition')
+    .option('--revision <n>', 'only if it still stands at this one (see `show --json`)', Number)
+    .action(act(update));
+  agents
+    .command('rm')
+    .description('take an agent from the fleet that it was given')
+    .argument('<id>', 'its agent_id')
+    .option('--force', 'also where open subtasks are planned for it: others take over')
+    .action(act(remove));
+  agents
+    .command('validate')
+    .description('say what is wrong with definitions or profiles, with lines; asks no fleet')
+    .argument('<files...>', 'Markdown, JSON or YAML')
+    .action(act(validate));
+  agents
+    .command('import')
+    .description('make profiles from elsewhere (JSON or YAML) into definitions, and give the fleet those')
+    .argument('<files...>', 'profiles with personality_profile, claude_configuration, memory_system; or with agent')
+    .option('--to <folder>', 'write Markdown files there instead, and ask no fleet')
+    .option('--replace', 'change those that are there already')
+    .action(act(importAll));
+};
+
+const show = async ({ client, output }: Tools, id: string): Promise<undefined> => {
+  const agent = await (await client()).agent(id);
+  output.document(agent);
+  output.say(agent.source.trimEnd());
+};
+
+const add = async ({ client, output }: Tools, file: string): Promise<undefined> => {
+  const agent = await (await client()).addAgent({ source: await readText(file) });
+  output.document(agent);
+  output.say(`${agent.agent_id} is added, for the whole fleet. ${nexus} agents show ${agent.agent_id}`);
+};
+
+const update = async ({ client, output }: Tools, file: string, { revision }: { revision?: number }) => {
+  const source = await readText(file);
+  const { agent_id } = await readDefinition(file, source);
+  const given: AgentGiven = { source, ...(revision === undefined ? {} : { revision }) };
+  const agent = await (await client()).updateAgent(agent_id, given);
+  output.document(agent);
+  output.say(`${agent.agent_id} is changed, for the whole fleet. Attempts that have begun go on as they began.`);
+  return undefined;
+};
+
+const remove = async ({ client, output }: Tools, id: string, { force }: { force?: boolean }): Promise<undefined> => {
+  const answer = await (await client()).removeAgent(id, force ? { force } : {});
+  output.document(answer);
+  const stands = { built_in: ' The built-in one stands again.', folder: ' That of a folder stands again.', fleet: '' };
+  output.say(`${id} is removed.${answer.stands === null ? '' : stands[answer.stands]}`);
+};
+
+type Checked = { file: string; valid: boolean; agents: string[]; problem: string | null; notices: string[] };
+
+const validate = async ({ output }: Tools, files: string[]): Promise<Exit | undefined> => {
+  const all: Checked[] = [];
+  for (const file of files) {
+    try {
+      const read = await readAny(file);
+      const agents = read.map(({ agent }) => agent.agent_id);
+      all.push({ file, valid: true, agents, problem: null, notices: read.flatMap(({ notices }) => notices) });
+    } catch (thrown) {
+      const { code, message } = toFailure(thrown);
+      if (code !== 'DEFINITION_INVALID' && code !== 'FILE_UNREADABLE') throw thrown;
+      all.push({ file, valid: false, agents: [], problem: message, notices: [] });
+    }
+  }
+  output.document({ files: all });
+  for (const { file, valid, agents, problem, notices } of all) {
+    output.say(valid ? `${file}: ${agents.join(', ')}` : (problem ?? ''), ...notices.map((says) => `  ${says}`));
+  }
+  return all.every(({ valid }) => valid) ? undefined : 'refused';
+};
+
+const importAll = async (
+  { client, output }: Tools,
+  files: string[],
+  { to, replace }: { to?: string; replace?: boolean },
+): Promise<undefined> => {
+  const { importProfiles } = await openImporter();
+  // All are read before the first is given: a mistake in the last one leaves nothing half done.
+  const all = [];
+  for (const file of files) all.push(...importProfiles(file, await readText(file)));
+  const agents: { agent_id: string; where: string; notices: string[] }[] = [];
+  if (to !== undefined) await mkdir(to, { recursive: true });
+  for (const { agent, source, notices } of all) {
+    const { agent_id } = agent;
+    const where = to === undefined ? 'the fleet' : join(to, `${agent_id}.md`);
+    if (to !== undefined) await writeFile(where, source, { flag: replace ? 'w' : 'wx' }).catch(refuseFile(where));
+    else await give(await client(), agent_id, source, replace ?? false);
+    agents.push({ agent_id, where, notices });
+  }
+  output.document({ agents });
+  for (const { agent_id, where, notices } of agents) {
+    output.say(`${agent_id}: ${where}`, ...notices.map((says) => `  ${says}`));
+  }
+};
+
+const give = async (
+  client: Awaited<ReturnType<Tools['client']>>,
+  id: string,
+  source: string,
+  replace: boolean,
+): Promise<AgentDetail> => {
+  if (!replace) return client.addAgent({ source });
+  const { agents } = await client.agents();
+  return agents.some(({ agent_id }) => agent_id === id)
+    ? client.updateAgent(id, { source })
+    : client.addAgent({ source });
+};
+
+/** One definition, or the profiles of a file. Throws DEFINITION_INVALID. */
+const readAny = async (file: string) => {
+  const source = await readText(file);
+  if (file.endsWith('.md')) return [{ agent: await readDefinition(file, source), source, notices: [] as string[] }];
+  return (await openImporter()).importProfiles(file, source);
+};
+
+const readDefinition = async (file: string, source: string) => {
+  const { readAgent } = await openImporter();
+  const agent = readAgent(file, source);
+  if (agent) return agent;
+  const says = `${file} is not a valid definition: line 1: there is no front matter`;
+  const advice = ['It begins with a line of three dashes, the keys, and three dashes again.'];
+  throw new CommandFailure('refused', says, { code: 'DEFINITION_INVALID', advice });
+};
+
+const readText = async (file: string): Promise<string> => {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new CommandFailure('usage', `${file} cannot be read: ${(cause as Error).message}`, {
+      code: 'FILE_UNREADABLE',
+      cause,
+    });
+  }
+};
+
+const refuseFile = (file: string) => (cause: Error) => {
+  const advice = [`${nexus} agents import … --replace overwrites it`];
+  throw new CommandFailure('refused', `${file} cannot be written: ${cause.message}`, { advice, cause });
+};

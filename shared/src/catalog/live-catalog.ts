@@ -1,0 +1,103 @@
+/**
+ * A catalog that follows its sources: the folders of this machine, and what the fleet has been given. It looks every
+ * so often, by a number in Redis and by names, sizes and times of files. What cannot be read any more leaves all as it
+ * was, and is told once; whoever asks gets what was last in order, at every moment a whole.
+ */
+import { stat } from 'node:fs/promises';
+import type { Bus } from '@nexus/shared/bus';
+import { toAppError } from '@nexus/shared/errors';
+import type { Log } from '@nexus/shared/telemetry';
+import { type Catalog, type CatalogFolders, filesIn, openCatalog } from './catalog.ts';
+import { readSharedAgents, readSharedRevision } from './shared-agents.ts';
+
+export type LiveCatalog = Catalog & {
+  /** Looks at once; true if anything changed. */
+  refresh(): Promise<boolean>;
+  close(): Promise<void>;
+};
+
+export type LiveOptions = {
+  folders: Required<CatalogFolders>;
+  bus: Pick<Bus, 'store' | 'keys'>;
+  log: Pick<Log, 'info' | 'warn' | 'debug'>;
+  everyMs: number;
+  /** Called after each change. */
+  onChange?: (catalog: Catalog) => void;
+};
+
+/** Reads everything once, as `openCatalog` does, and again whenever it changes. Throws at the start alone. */
+export const openLiveCatalog = async ({ folders, bus, log, everyMs, onChange }: LiveOptions): Promise<LiveCatalog> => {
+  const read = async () => {
+    const shared = await readSharedAgents(bus);
+    return { catalog: await openCatalog({ ...folders, shared: shared.agents }), revision: shared.revision };
+  };
+  let stamp = await stampOf(folders);
+  let { catalog, revision } = await read();
+  for (const notice of catalog.notices) log.info(notice);
+
+  const refresh = async (): Promise<boolean> => {
+    const [files, number] = [await stampOf(folders), await readSharedRevision(bus)];
+    if (files === stamp && number === revision) return false;
+    stamp = files;
+    try {
+      const next = await read();
+      const known = new Set(catalog.notices);
+      for (const notice of next.catalog.notices) if (!known.has(notice)) log.info(notice);
+      ({ catalog, revision } = next);
+    } catch (thrown) {
+      // A folder that cannot be read is not read again before it changes.
+      revision = number;
+      log.warn({ err: toAppError(thrown) }, 'Agents and workflows stay as they were');
+      return false;
+    }
+    onChange?.(catalog);
+    log.info({ agents: catalog.agents.size }, 'Agents and workflows were read again');
+    return true;
+  };
+
+  let looking: Promise<unknown> = Promise.resolve();
+  let idle = true;
+  const timer = setInterval(() => {
+    if (!idle) return;
+    idle = false;
+    // An outage of Redis is told by whoever looks after the connections.
+    looking = refresh()
+      .catch((thrown) => log.debug({ err: toAppError(thrown) }, 'Agents could not be looked at'))
+      .finally(() => {
+        idle = true;
+      });
+  }, everyMs);
+  timer.unref();
+  return {
+    get agents() {
+      return catalog.agents;
+    },
+    get workflows() {
+      return catalog.workflows;
+    },
+    get notices() {
+      return catalog.notices;
+    },
+    agentFor: (role) => catalog.agentFor(role),
+    othersFor: (id) => catalog.othersFor(id),
+    workflow: (name) => catalog.workflow(name),
+    refresh,
+    close: async () => {
+      clearInterval(timer);
+      await looking;
+    },
+  };
+};
+
+/** Changes with every file that is written, added or taken away. */
+const stampOf = async ({ agentsFolders, workflowsFolders }: Required<CatalogFolders>): Promise<string> => {
+  const lists = await Promise.all([
+    ...agentsFolders.map((path) => filesIn(path, ['.md']).catch(() => [])),
+    ...workflowsFolders.map((path) => filesIn(path, ['.yaml', '.yml']).catch(() => [])),
+  ]);
+  const parts = lists.flat().map(async (path) => {
+    const about = await stat(path).catch(() => null);
+    return `${path} ${about?.size} ${about?.mtimeMs}`;
+  });
+  return (await Promise.all(parts)).join('\n');
+};

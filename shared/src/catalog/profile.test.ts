@@ -1,0 +1,111 @@
+import { expect, test } from 'vitest';
+import { readAgent } from './agent-definition.ts';
+import { openCatalog } from './catalog.ts';
+import { importProfiles } from './profile.ts';
+import { writeAgent } from './write-agent.ts';
+
+const json = {
+  agent_id: 'Gamma_Tester',
+  name: 'Gamma',
+  role: 'Release Tester',
+  personality_profile: {
+    core_traits: ['calm', 'exact'],
+    communication_style: 'short',
+    decision_making: 'by evidence',
+    collaboration_style: 'helps',
+    stress_response: 'slows down',
+  },
+  expertise_areas: ['release testing'],
+  capabilities: ['smoke tests'],
+  claude_configuration: {
+    model: 'claude-opus-5-5',
+    max_tokens: 4000,
+    temperature: 0.2,
+    system_prompt: 'You are Gamma.\n\nYou test releases.',
+    tools_enabled: ['file_editing', 'git_operations', 'telepathy'],
+  },
+  memory_system: {
+    conversation_retention: 'full_history',
+    learning_patterns: ['bug patterns'],
+    context_preservation: ['coverage'],
+  },
+};
+
+test('a profile in JSON becomes a definition with all that it says', () => {
+  const [imported] = importProfiles('gamma.json', JSON.stringify(json));
+  expect(imported?.agent).toMatchObject({
+    agent_id: 'gamma_tester',
+    name: 'Gamma',
+    role: 'release-tester',
+    persona: 'You are Gamma.\n\nYou test releases.',
+    traits: ['calm', 'exact'],
+    communication_style: 'short',
+    stress_response: 'slows down',
+    expertise: ['release testing'],
+    capabilities: ['smoke tests'],
+    tools: ['Edit', 'Write', 'Bash(git *)'],
+    disallowed_tools: ['Bash(git push*)'],
+    model: 'claude-opus-5-5',
+    runtime: { temperature: 0.2, max_tokens: 4000 },
+    memory: { conversation_retention: 'full', learning_patterns: ['bug patterns'], context_preservation: ['coverage'] },
+  });
+  expect(imported?.notices).toEqual(['Tools that nobody knows were left out: telepathy.']);
+});
+
+test('a profile in YAML becomes one, too, and what has no effect here is named', () => {
+  const yaml = `agent:
+  id: delta
+  name: Delta
+  role: developer
+  personality: {traits: [bold], communication_style: direct}
+  claude_code: {model: sonnet, system_prompt: You are Delta.}
+  capabilities: {primary: [code generation], secondary: [refactoring]}
+  memory: {retention_policy: summary, max_conversations: 50, context_window_size: 8000}
+  health: {heartbeat_interval: 30s, max_response_time: 2m, restart_threshold: 5}
+`;
+  const [imported] = importProfiles('delta.yaml', yaml);
+  expect(imported?.agent).toMatchObject({
+    agent_id: 'delta',
+    role: 'developer',
+    traits: ['bold'],
+    expertise: ['code generation'],
+    capabilities: ['code generation', 'refactoring'],
+    memory: { conversation_retention: 'summary' },
+    health: { heartbeat_interval_seconds: 30, max_response_time_seconds: 120, restart_threshold: 5 },
+  });
+  expect(imported?.notices).toEqual([
+    expect.stringContaining('memory.max_conversations has no effect'),
+    expect.stringContaining('memory.context_window_size has no effect'),
+  ]);
+});
+
+test('a list of profiles is imported as a whole, and a profile without a prompt says so', () => {
+  const all = importProfiles('all.json', JSON.stringify([json, { agent_id: 'e', name: 'Eve', role: 'analyst' }]));
+  expect(all.map(({ agent }) => agent.agent_id)).toEqual(['gamma_tester', 'e']);
+  expect(all[1]?.agent.persona).toBe('You are Eve, an analyst.');
+  expect(all[1]?.notices).toEqual(['The profile has no system_prompt: one sentence stands for it.']);
+});
+
+test.each([
+  ['{"agent_id": "a", "nme": "A"}', /name: .*; nme: there is no such key/],
+  [
+    '{"agent_id": "a", "name": "A", "claude_configuration": {"heat": 1}}',
+    /claude_configuration\.heat: there is no such/,
+  ],
+  ['agent: {id: a}', /agent\.name: /],
+  ['agent:\n  id: a\n  name: [', /line \d: /],
+  ['[]', /holds no profile/],
+  ['just words', /a profile is an object/],
+])('%s is refused with the field', (source, says) => {
+  expect(() => importProfiles('p.yaml', source)).toThrow(says);
+});
+
+test('text that begins like JSON and is none is refused in the words of its parser', () => {
+  expect(() => importProfiles('p.json', '{"agent_id": ')).toThrow(/p\.json is not a valid definition: .*JSON/);
+});
+
+test('every built-in definition is read the same from what is written of it', async () => {
+  for (const agent of (await openCatalog()).agents.values()) {
+    expect(readAgent(agent.file, writeAgent(agent))).toEqual(agent);
+  }
+});
