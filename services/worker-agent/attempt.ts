@@ -15,6 +15,7 @@ import type { AgentDefinition, Catalog } from '@nexus/shared/catalog';
 import { fail, isFailure, toAppError } from '@nexus/shared/errors';
 import { type Author, fingerprint, hubLocation } from '@nexus/shared/git';
 import { readTask } from '@nexus/shared/ledger';
+import type { Memories } from '@nexus/shared/memory';
 import type { PayloadOf } from '@nexus/shared/messages';
 import type { TaskRequest } from '@nexus/shared/messages/domain';
 import { endMarked, listMarked } from '@nexus/shared/process';
@@ -43,6 +44,8 @@ export type WorkerTools = {
   catalog: Catalog;
   runtimes: Map<string, Runtime>;
   redactor: Redactor;
+  /** What agents have learned; left out, nothing is recalled. */
+  memories?: Memories;
   running: Running;
   /** What keeps agents in. */
   safety?: Safety;
@@ -368,7 +371,6 @@ const contextOf = ({ tools, request }: Attempt): RuntimeContext => ({
   agentCommand: tools.config.agentCommand ?? null,
   rehearsal: tools.config.rehearsal,
   task: request,
-  settings: tools.config,
 });
 
 const idsOf = (order: Order) => ({

@@ -1,17 +1,18 @@
 /** The settings of a worker. */
 import { catalogConfig } from '@nexus/shared/catalog';
 import { type ConfigOf, defineConfig, type FabricConfig, is, setting } from '@nexus/shared/config';
+import { memoryConfig, recallConfig } from '@nexus/shared/memory';
 import { modelConfig } from '@nexus/shared/model';
 import { projectConfig } from '@nexus/shared/project';
-import { openaiConfig } from './openai/settings.ts';
 import { claudeConfig } from './runtimes/claude-code/settings.ts';
 import { safetyConfig } from './safety/settings.ts';
 
 export const config = defineConfig({
   ...catalogConfig,
+  ...memoryConfig,
+  ...recallConfig,
   ...modelConfig,
   ...projectConfig,
-  ...openaiConfig,
   ...safetyConfig,
   ...claudeConfig,
   slots: setting('NEXUS_SLOTS', is.count(1, 256), 'How many attempts a worker runs side by side.', { default: '4' }),

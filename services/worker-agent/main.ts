@@ -6,10 +6,11 @@
 
 import { mkdir } from 'node:fs/promises';
 import { isConnectionError } from '@nexus/shared/bus';
-import { foldersOf, openLiveCatalog } from '@nexus/shared/catalog';
+import { foldersOf, openCatalog } from '@nexus/shared/catalog';
 import { secretValues } from '@nexus/shared/config';
 import { fail, toAppError } from '@nexus/shared/errors';
 import { readTaskStatus } from '@nexus/shared/ledger';
+import { openMemory } from '@nexus/shared/memory';
 import { taskId } from '@nexus/shared/messages/domain';
 import { listMarked } from '@nexus/shared/process';
 import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
@@ -33,7 +34,8 @@ type Context = ServiceContext<typeof config>;
 
 const open = async (context: Context): Promise<WorkerTools> => {
   const { config: settings, bus, log, meters } = context;
-  const catalog = await openLiveCatalog({ folders: foldersOf(settings), bus, log, everyMs: settings.catalogEvery });
+  const catalog = await openCatalog(foldersOf(settings));
+  for (const notice of catalog.notices) log.info(notice);
   const runtimes = await loadRuntimes();
   if (settings.runtime !== 'auto' && !runtimes.has(settings.runtime)) {
     throw fail('RUNTIME_UNKNOWN', { runtime: settings.runtime, known: [...runtimes.keys()].join(', ') });
@@ -42,7 +44,6 @@ const open = async (context: Context): Promise<WorkerTools> => {
     agentCommand: settings.agentCommand ?? null,
     rehearsal: settings.rehearsal,
     task: null,
-    settings,
   };
   const admission = await admit(context);
   const look = async () => bus.present({ runtimes: await lookAtRuntimes(runtimes, asked) });
@@ -50,20 +51,20 @@ const open = async (context: Context): Promise<WorkerTools> => {
   const timers = [setInterval(() => void look(), lookEveryMs), ...keepClean(context), tellRefusals(context, admission)];
   timers.push(keepRoom(settings, bus.isClaimed, log));
   const redactor = openRedactor(secretValues());
+  const memories = openMemory({ side: bus.side, keys: bus.keys, settings, redact: redactor.text });
   const running = openRunning(bus.present);
   const safety = await openSafety(settings);
   const attempts = meters.counter('nexus_attempts_total', 'Attempts that ended, by outcome.', ['outcome']);
   const count = (outcome: string) => attempts.inc({ outcome });
   const close = async () => {
     for (const timer of timers) clearInterval(timer);
-    await catalog.close();
     await safety.close();
   };
   const { isClaimed } = bus;
   const { room, seat } = admission;
   const ended = () => running.deadCount() === bus.busy();
   const isRepeated = openTokens();
-  const told = { running, safety, room, seat, ended, count, isClaimed, isRepeated };
+  const told = { memories, running, safety, room, seat, ended, count, isClaimed, isRepeated };
   return { config: settings, catalog, runtimes, redactor, ...told, close };
 };
 

@@ -16,6 +16,7 @@ import { packageManagerOf, readManifest, type SetUp, setUp, setUpCacheOf } from 
 import type { Attempt } from './attempt.ts';
 import { ignoredFiles, keepOut } from './excluded.ts';
 import { buildPrompt, type Interrupted } from './prompt.ts';
+import { recallFor } from './recall.ts';
 import { type Left, readLeft } from './report.ts';
 import { openWorkspace, type Rescued, rescue, type Workspace } from './workspace.ts';
 
@@ -74,6 +75,7 @@ export const prepare = async (attempt: Attempt, workspace: Workspace): Promise<P
   if (mendable) attempt.note(`set-up failed with the work so far; the agent is told: ${failure.says}`);
   const documents = await readDocuments(attempt);
   const { order, agent, request } = attempt;
+  const memories = await recallFor(order, agent, request, tools);
   const roles = order.grows ? rolesOf(attempt) : [];
   return {
     workspace,
@@ -82,7 +84,7 @@ export const prepare = async (attempt: Attempt, workspace: Workspace): Promise<P
     failure: mendable ? null : failure,
     before: await readLeft(workspace.folder),
     ignored: await ignoredFiles(workspace.folder),
-    prompt: buildPrompt({ agent, order, request, documents, brought, notes, roles }),
+    prompt: buildPrompt({ agent, order, request, documents, brought, notes, memories, roles }),
   };
 };
 

@@ -24,6 +24,8 @@ export type PromptParts = {
   brought: { commits: string[]; conflicts: string[]; interrupted?: Interrupted | null };
   /** What the agent has to know of its workspace, a sentence each. */
   notes: { says: string; data?: string }[];
+  /** What is remembered that fits, each with where it comes from. */
+  memories?: readonly { text: string; sources: readonly string[] }[];
   /** The roles that a plan may name, with the agent's words about itself. */
   roles: { role: string; says: string }[];
 };
@@ -38,6 +40,7 @@ export const buildPrompt = (parts: PromptParts): string =>
     rulesOf(parts),
     contractOf(parts),
     ...inputsOf(parts),
+    ...memoriesOf(parts),
     ...handOverOf(parts),
     ...parts.notes.map(({ says, data }) => (data ? `${says}\n\n${asData('output', data.slice(-logMax))}` : says)),
     leaveOf(parts),
@@ -107,6 +110,17 @@ const inputsOf = ({ order, documents }: PromptParts): string[] =>
           const text = `${input.title}\n\n${documents[input.subtask_id] || input.summary}`;
           return `\`${input.subtask_id}\` reported:\n\n${asData(input.subtask_id, clip(text, documentMax))}`;
         }),
+      ];
+
+const memoriesOf = ({ memories = [] }: PromptParts): string[] =>
+  memories.length === 0
+    ? []
+    : [
+        `# What was learned before
+
+These are notes of earlier work that may be like yours: what went wrong there, and what helped. Look whether they hold
+here before you rely on them.`,
+        ...memories.map(({ text, sources }) => `From: ${sources.join('; ')}\n\n${asData('memory', text)}`),
       ];
 
 const handOverOf = ({ order, brought }: PromptParts): string[] => {
