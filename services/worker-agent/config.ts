@@ -2,7 +2,6 @@
 import { catalogConfig } from '@nexus/shared/catalog';
 import { type ConfigOf, defineConfig, type FabricConfig, is, setting } from '@nexus/shared/config';
 import { memoryConfig, recallConfig } from '@nexus/shared/memory';
-import { modelConfig } from '@nexus/shared/model';
 import { projectConfig } from '@nexus/shared/project';
 import { claudeConfig } from './runtimes/claude-code/settings.ts';
 import { safetyConfig } from './safety/settings.ts';
@@ -11,7 +10,6 @@ export const config = defineConfig({
   ...catalogConfig,
   ...memoryConfig,
   ...recallConfig,
-  ...modelConfig,
   ...projectConfig,
   ...safetyConfig,
   ...claudeConfig,

@@ -662,12 +662,6 @@ export const registry = {
     says: 'The agent changed nothing, though its subtask asks for a commit.',
     operator: 'Read its output: it may have asked a question or lacked a tool.',
   },
-  AGENT_GAVE_UP: {
-    outcome: 'retry',
-    http: 500,
-    says: 'The agent says that it could not do it: {reason}',
-    operator: 'Its reason stands in its report. Answer it, cut the subtask smaller, or take another agent or model.',
-  },
   CONFLICT_UNRESOLVED: {
     outcome: 'retry',
     http: 500,
