@@ -46,6 +46,12 @@ export const registry = {
     says: 'The home {home} lies below {modules}: agents and checks in it would find packages that are not their own.',
     operator: 'Set NEXUS_HOME to a folder with no node_modules in any folder above it, or take that node_modules away.',
   },
+  SANDBOX_UNAVAILABLE: {
+    outcome: 'dead',
+    http: 500,
+    says: 'NEXUS_SANDBOX is on, and there is no sandbox: {why}. To mend it: {mend}.',
+    operator: 'Mend what it says, or set NEXUS_SANDBOX to auto, which runs agents without one where there is none.',
+  },
   NODE_TOO_OLD: {
     outcome: 'dead',
     http: 500,
@@ -569,6 +575,12 @@ export const registry = {
     says: 'The budget of {scope} is spent: {used} of {max} {what} are used or reserved, and {wanted} more are needed.',
     operator: 'Raise it with `nexus budget <task> --usd <amount>` (or --tokens), or cancel the task; its work is kept.',
   },
+  BUDGET_RESERVED: {
+    outcome: 'postpone',
+    http: 503,
+    says: 'What is left of the budget of {scope} is reserved by work that goes on: {used} of {max} {what}.',
+    operator: 'Nothing is lost or counted; it is tried again when others have used less than they reserved.',
+  },
   PRICE_UNKNOWN: {
     outcome: 'dead',
     http: 422,
@@ -655,6 +667,30 @@ export const registry = {
     http: 404,
     says: 'There is no session {session}.',
     operator: 'It may have expired: `nexus sessions ls` shows those that are known.',
+  },
+  AGENT_CPU_LIMIT: {
+    outcome: 'retry',
+    http: 500,
+    says: 'The agent used more than {max} of processor time (NEXUS_AGENT_CPU_MAX).',
+    operator: 'Raise NEXUS_AGENT_CPU_MAX if that was wanted; its output tells what it was at.',
+  },
+  AGENT_MEMORY_LIMIT: {
+    outcome: 'retry',
+    http: 500,
+    says: 'The processes of the agent held more than {max} of memory (NEXUS_AGENT_MEMORY_MAX).',
+    operator: 'Raise NEXUS_AGENT_MEMORY_MAX if that was wanted and the machine has it.',
+  },
+  AGENT_PROCESS_LIMIT: {
+    outcome: 'retry',
+    http: 500,
+    says: 'The agent had more than {max} processes at a time (NEXUS_AGENT_PROCESSES_MAX).',
+    operator: 'Raise NEXUS_AGENT_PROCESSES_MAX if that was wanted; something that starts itself again ends nowhere.',
+  },
+  AGENT_FILE_LIMIT: {
+    outcome: 'retry',
+    http: 500,
+    says: 'The agent ended over a file of more than {max} (NEXUS_AGENT_FILE_MAX).',
+    operator: 'Raise NEXUS_AGENT_FILE_MAX if a file of that size was wanted.',
   },
   AGENT_IDLE: {
     outcome: 'retry',
