@@ -46,6 +46,19 @@ test('our commands get the word that works here; what only looks like one, or is
   expect(asTyped(text('npx nexus'), 'npx nexus')).toBe(text('npx nexus'));
 });
 
+test('where the command runs in a container, advice names it as it is reached from beside', () => {
+  const word = 'docker compose exec gateway nexus';
+  expect(asTyped('`nexus status`; `nexus up`, then nexus down or nexus resume --all', word)).toBe(
+    `\`${word} status\`; \`docker compose up -d\`, then docker compose down or ${word} resume --all`,
+  );
+  const env = { PATH: process.env.PATH, NEXUS_HOME: openFolder(), NEXUS_URL: 'http://127.0.0.1:1', NEXUS_TOKEN: 't' };
+  const { stderr } = spawnSync(process.execPath, [bin, 'tasks'], {
+    env: { ...env, NEXUS_COMMAND: word },
+    encoding: 'utf8',
+  });
+  expect(stderr).toContain('`docker compose up -d`');
+});
+
 test('what `nexus` advises can be typed as it was started', () => {
   const folder = openFolder();
   const link = join(folder, 'nexus');

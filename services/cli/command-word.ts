@@ -1,6 +1,7 @@
 /** Commands as people type them: ours in what we advise, and theirs for processes that run elsewhere. */
 import { existsSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve, sep } from 'node:path';
+import { inheritedEnvironment, asTyped as spell } from '@nexus/shared/config';
 
 /**
  * What people type for `nexus`, by the file that Node was started with: one within the installation is reached by
@@ -15,15 +16,13 @@ export const wordFor = (script: string | undefined, installation: string): 'nexu
   return inside && !foreign ? 'npx nexus' : 'nexus';
 };
 
-/** The word that works where this process was started. */
-export const nexus = wordFor(process.argv[1], resolve(import.meta.dirname, '..', '..'));
+/** What people type in place of `nexus`: told by whoever set the fleet up, else what works where this was started. */
+export const nexus: string =
+  inheritedEnvironment(['NEXUS_COMMAND']).NEXUS_COMMAND ||
+  wordFor(process.argv[1], resolve(import.meta.dirname, '..', '..'));
 
 /** A text of ours (never one of an agent or a person) with that word wherever it names one of our commands. */
-export const asTyped = (text: string, word = nexus): string => text.replaceAll(commands, `${word} `);
-const verbs =
-  'run|up|down|status|tasks|task|logs|agents|stop|pause|drain|resume|retry|cancel|dlq|token|doctor|<command>|--help';
-// In `docker compose exec gateway nexus …` it is the container's word.
-const commands = new RegExp(`(?<![\\w./-]|npx |exec \\S+ )nexus (?=(?:${verbs})(?![\\w-]))`, 'g');
+export const asTyped = (text: string, word: string = nexus): string => spell(text, word);
 
 /**
  * A command whose program is named relative to where one stands (`./my-agent --quiet`) names it in full afterwards:

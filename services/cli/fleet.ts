@@ -4,7 +4,8 @@
  * `launchFleet` starts them, waits until each says that it is ready, and gives a `Fleet`. A fleet is
  * starting → up → stopping → down. Detached (`nexus up`) it outlives this process and is found again by
  * fleet.json; attached (demo, dev) it ends with this process, even with a killed one. Nothing is restarted by itself:
- * a service that died is told, with its last log lines, and the next `nexus up` starts it (`only`). Logs go to NEXUS_HOME/logs/<service>.log.
+ * a service that died is told, with its last log lines, and the next `nexus up` starts it (`only`). Logs go to
+ * NEXUS_HOME/logs/<service>.log.
  *
  * Push credentials reach the finalizer and the gateway only (which looks before it takes a task), API tokens the
  * gateway only.

@@ -1,12 +1,8 @@
 /** Paths of a finalizer in a container are none of the person's: how to get at them all the same. */
-import { existsSync } from 'node:fs';
 import { shellWord } from '@nexus/shared/process';
 
-/** The home that docker-compose.yml gives its services: a volume. */
-const homeInVolume = '/var/lib/nexus';
-
-/** Docker puts this file into every container; a fleet that a person started inside one has a home of theirs. */
-export const isInContainer = (home: string): boolean => home === homeInVolume && existsSync('/.dockerenv');
+/** The compose file says how its fleet is reached; one that a person started inside a container has paths of theirs. */
+export const isInContainer = (command: string | undefined): boolean => command?.startsWith('docker compose ') ?? false;
 
 /** How a command is run where its paths are. */
 export const inside = (command: string): string => `docker compose exec finalizer sh -c ${shellWord(command)}`;

@@ -22,6 +22,7 @@ import {
   work,
 } from '../../test/tools/finalizer.ts';
 import { headAt as at } from '../../test/tools/task-head.ts';
+import { isInContainer } from './container.ts';
 import { onReleaseRequested } from './on-release-requested.ts';
 
 const later = (ms: number) => new Date(Date.parse(at) + ms).toISOString();
@@ -100,6 +101,11 @@ test('logs are named with the hub that they lie in, and the command that shows t
   end('failed');
   const { markdown } = await reportOn('failed', 'It failed.', base, base);
   expect(markdown).toContain(`The logs lie in the hub \`${hub}\`; show them: \`nexus logs ${task}\``);
+});
+
+test('only a fleet whose command runs in a container has paths that the person cannot reach', () => {
+  const commands = ['docker compose exec gateway nexus', 'npx nexus', undefined];
+  expect(commands.map(isInContainer)).toEqual([true, false, false]);
 });
 
 test('a finalizer in a container says how its paths are reached, any other does not', async () => {

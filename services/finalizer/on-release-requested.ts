@@ -47,7 +47,7 @@ export const onReleaseRequested: Handler<'release.requested', FinalizerTools> = 
   const merged = hub && ended ? await readRef(hub, refs(taskId).integration, signal) : payload.commit;
   const proof = hub ? await gatherProof(hub, board, signal) : { alarms: [], documents: [] };
   const { outcome } = payload;
-  const inContainer = (tools.isInContainer ?? isInContainer)(tools.config.home);
+  const inContainer = (tools.isInContainer ?? isInContainer)(tools.config.command);
   const shown = { task, board, outcome, released, hub, merged, left, inContainer };
   const report = makeReport({ ...shown, ...proof, now: tools.now() });
   if (hub) {

@@ -8,5 +8,5 @@ export type FinalizerTools = ServiceTools & {
   targets: readonly ReleaseTarget[];
   redact(text: string): string;
   /** Whether the paths here are those of a container; by default this process looks. */
-  isInContainer?: (home: string) => boolean;
+  isInContainer?: (command: string | undefined) => boolean;
 };

@@ -9,7 +9,8 @@ import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fasti
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { gatewayConfig } from './config.ts';
 
-export type GatewayConfig = ConfigOf<typeof gatewayConfig> & Pick<FabricConfig, 'home' | 'hubs' | 'rehearsal'>;
+export type GatewayConfig = ConfigOf<typeof gatewayConfig> &
+  Pick<FabricConfig, 'home' | 'hubs' | 'rehearsal' | 'command'>;
 
 export type Fleet = {
   bus: Bus;

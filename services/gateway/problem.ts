@@ -10,6 +10,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { isConnectionError } from '@nexus/shared/bus';
 import type { Problem } from '@nexus/shared/client/api';
+import { asTyped } from '@nexus/shared/config';
 import { AppError, type ErrorCode, fail, toAppError } from '@nexus/shared/errors';
 import type { Log } from '@nexus/shared/telemetry';
 import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from 'fastify';
@@ -58,7 +59,7 @@ export const refusedEdit = (error: AppError): AppError => {
 
 /** The hook for everything that was thrown on the way to an answer. */
 export const errorHandler =
-  (log: Log) =>
+  (log: Log, command = 'nexus') =>
   (thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const error = toOwnError(thrown, request);
     const status = error.entry.http;
@@ -66,7 +67,7 @@ export const errorHandler =
     if (status >= 500 && status !== 503) {
       log.error({ err: error, method: request.method, path: pathOf(request) }, 'a request failed');
     }
-    return sendProblem(reply, problemOf(error, pathOf(request)), error.code);
+    return sendProblem(reply, typed(problemOf(error, pathOf(request)), command), error.code);
   };
 
 /**
@@ -113,6 +114,15 @@ export const problemOf = (error: AppError, instance: string): Problem => {
   };
 };
 
+/** With the commands that it names as they are typed where this fleet runs. */
+const typed = ({ problems, ...problem }: Problem, command: string): Problem => ({
+  ...problem,
+  detail: asTyped(problem.detail, command),
+  ...(problems === undefined
+    ? {}
+    : { problems: problems.map(({ field, says }) => ({ field, says: asTyped(says, command) })) }),
+});
+
 const sendProblem = (reply: FastifyReply, problem: Problem, code: ErrorCode): FastifyReply => {
   if (problem.status === 503) reply.header('retry-after', retryAfter[code] ?? 5);
   return reply
@@ -148,7 +158,6 @@ const fields: Partial<Record<ErrorCode, string>> = {
   REPOSITORY_READONLY: 'repository',
   BRANCH_OCCUPIED: 'repository',
   BASE_UNKNOWN: 'base',
-  DEFINITION_INVALID: 'source',
   DEFINITION_INVALID: 'source',
   CONTROL_UNKNOWN: 'command',
   CONTROL_TARGET: 'scope',

@@ -131,6 +131,15 @@ describe('submitting', () => {
     expect(problemIn(response)).toMatchObject({ code: 'NO_WORKER', detail: expect.stringContaining('`nexus up`') });
   });
 
+  test('in containers hints name what is typed beside them, in problems and in warnings', async () => {
+    const env = { NEXUS_COMMAND: 'docker compose exec gateway nexus' };
+    const nobody = problemIn(await (await serve({ env, presences: [] })).ask('POST', '/api/tasks', { request: 'a' }));
+    expect(nobody.detail).toContain('`docker compose up -d`');
+    const { ask } = await serve({ env, state: 'stopped' });
+    const { warnings } = (await ask('POST', '/api/tasks', { request: 'a' })).json();
+    expect(warnings[0]).toContain('`docker compose exec gateway nexus resume --all`');
+  });
+
   test('no usable runtime is 422 with what was looked for and the one mend; a command given mends it', async () => {
     const { ask } = await serve({ presences: [unable] });
     const refused = problemIn(await ask('POST', '/api/tasks', { request: 'a' }));

@@ -41,13 +41,13 @@ export const composeServer = async (fleet: Fleet): Promise<Api> => {
     // Unknown hosts are refused by the guard with a sentence, not by the parser without one.
     http: { requireHostHeader: false },
     // What fails before a route is found: a path that cannot be decoded.
-    frameworkErrors: errorHandler(log),
+    frameworkErrors: errorHandler(log, config.command),
     // What fails before there is a request at all.
     clientErrorHandler: answerUnread,
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler as never);
   app.setSerializerCompiler(serializerCompiler);
-  app.setErrorHandler(errorHandler(log));
+  app.setErrorHandler(errorHandler(log, config.command));
   app.setNotFoundHandler(notFoundHandler);
   takeJson(app);
 

@@ -101,10 +101,12 @@ const checkScenario = ({ scenario, runtime }: TaskRequest, rehearsal: boolean): 
 };
 
 /** Throws `DRAINING`; else the warnings of a fleet that will not begin at once. */
-const checkOpen = async ({ bus }: Fleet): Promise<string[]> => {
+const checkOpen = async ({ bus, config }: Fleet): Promise<string[]> => {
   const { state } = await bus.control.read();
   if (state === 'draining') throw fail('DRAINING', { state });
-  return state === 'running' ? [] : [`The fleet is ${state}: the task waits until \`nexus resume --all\`.`];
+  return state === 'running'
+    ? []
+    : [`The fleet is ${state}: the task waits until \`${config.command ?? 'nexus'} resume --all\`.`];
 };
 
 const unenforced = ({ budget }: TaskRequest): string[] =>

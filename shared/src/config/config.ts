@@ -13,6 +13,7 @@ import { z } from 'zod';
 import { defaultHome } from './home.ts';
 import { readRedisAddress } from './redis-address.ts';
 
+export { asTyped } from './command-word.ts';
 export { defaultHome, demandApart, makeshiftWarning, modulesAbove } from './home.ts';
 export { type RedisAddress, readRedisAddress } from './redis-address.ts';
 
@@ -164,15 +165,23 @@ const problemOf = (declared: Setting<unknown>, text: string, error: z.ZodError):
   return `${declared.name} is ${shown}: ${wanted}${fallback}`;
 };
 
+const soundsSecret = /TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE_?KEY|ACCESS_?KEY|AUTH(?!OR)/i;
+
 /**
  * The values of this process's variables whose names sound secret: what redaction must never let through.
  * Short values are left out, since replacing every "on" or "8080" would garble a log and protect nothing.
  */
 export const secretValues = (environment: Environment = process.env): string[] =>
   Object.entries(environment)
-    .filter(([name]) => /TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE_?KEY|ACCESS_?KEY|AUTH(?!OR)/i.test(name))
+    .filter(([name]) => soundsSecret.test(name))
     .map(([, value]) => value ?? '')
     .filter((value) => value.length >= 8);
+
+/** The files that hold secrets of this process: what the variables `<NAME>_FILE` of secret-sounding names point at. */
+export const secretFiles = (environment: Environment = process.env): string[] =>
+  Object.entries(environment)
+    .filter(([name]) => name.endsWith('_FILE') && soundsSecret.test(name))
+    .flatMap(([, file]) => (file ? [resolve(file)] : []));
 
 const unitsMs = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const readDuration = (text: string): number | undefined => {
@@ -254,6 +263,12 @@ export const fabricConfig = defineConfig({
     {
       default: 'control',
     },
+  ),
+  command: setting(
+    'NEXUS_COMMAND',
+    is.optionalText,
+    'What people type in place of `nexus` to reach this fleet, for hints: in containers ' +
+      '`docker compose exec gateway nexus`, which the compose file sets.',
   ),
   refusedNote: setting(
     'NEXUS_REFUSED_NOTE',
