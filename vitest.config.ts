@@ -8,7 +8,10 @@ const processes = [
   'services/worker-agent/runtimes/conformance.test.ts',
   'services/worker-agent/supervise.test.ts',
   'shared/src/process/process.test.ts',
+  'shared/src/process/limits.test.ts',
+  'shared/src/model/ask-claude.test.ts',
 ];
+  'shared/src/process/sandbox.test.ts',
 // They wait for git and for agents more than they reckon: one a core would leave the cores idle.
 const beside = { testTimeout: 20_000, maxWorkers: 3 };
 

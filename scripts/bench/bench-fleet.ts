@@ -28,6 +28,8 @@ export const openFleet = async ({ url }: Server, workers = 1): Promise<BenchFlee
     REDIS_PASSWORD: '',
     NEXUS_TOKEN: token,
     NEXUS_REHEARSAL: 'on',
+    // Its agents leave word outside of their clones.
+    NEXUS_SANDBOX: 'off',
     NEXUS_CONTROL_CHANNEL: `control-${name}`,
   };
   const place = { home: join(folder, 'home'), prefix: `{${name}}`, port: 0 };

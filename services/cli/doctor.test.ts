@@ -15,6 +15,7 @@ import {
   presenceFindings,
   redisFinding,
   runtimeFindings,
+  sandboxFindings,
   waitingFinding,
 } from './doctor.ts';
 import { painter } from './output.ts';
@@ -99,6 +100,20 @@ test('a service without a living instance is a failure; a stopped fleet is a war
   const full = { ...instance('worker-agent'), refuses: 'No memory.' };
   const refusing = presenceFindings({ ...system, instances: [full] } as System, Date.parse(at(90)));
   expect(refusing.find(({ name }) => name === 'worker-agent')?.says).toContain('takes no work: No memory.');
+});
+
+test('a worker whose agents have no sandbox is a warning, with the reason and what mends it', () => {
+  const telling = (sandbox: Presence['sandbox']) => ({ ...instance('worker-agent'), sandbox }) as Presence;
+  const boxed = telling({ state: 'on', says: 'by /usr/bin/bwrap', mend: '' });
+  expect(sandboxFindings([instance('gateway'), boxed])).toMatchObject([{ state: 'ok', name: 'sandbox' }]);
+  const bare = telling({ state: 'missing', says: 'bwrap is not on the path', mend: 'install bubblewrap' });
+  expect(sandboxFindings([boxed, bare])).toEqual([
+    {
+      ...{ name: 'sandbox', state: 'warn', mend: 'install bubblewrap' },
+      says: 'agents run without one: bwrap is not on the path',
+    },
+  ]);
+  expect(sandboxFindings([instance('worker-agent')])).toEqual([]);
 });
 
 test('tasks that wait for a person are told with the oldest', () => {

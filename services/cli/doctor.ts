@@ -204,6 +204,7 @@ const lookInside = async (client: Client): Promise<Finding[]> => {
       ok('token', 'is accepted'),
       ...presenceFindings(system, Date.now()),
       ...runtimeFindings(system.instances),
+      ...sandboxFindings(system.instances),
       waitingFinding(system, Date.now()),
       letterFinding(system, letters.dead_letters[0]?.says, Date.now()),
     ];
@@ -290,4 +291,13 @@ export const runtimeFindings = (instances: readonly Presence[]): Finding[] => {
   }
   const mend = 'give an agent with the task (--agent-command), or set NEXUS_AGENT_COMMAND on the workers';
   return [...findings, warn('runtimes', 'no worker can run an agent by itself', mend)];
+};
+
+/** Whether agents run in a sandbox: the first worker without one says why. */
+export const sandboxFindings = (instances: readonly Presence[]): Finding[] => {
+  const told = instances.filter(({ service }) => service === 'worker-agent').flatMap(({ sandbox }) => sandbox ?? []);
+  const without = told.find(({ state }) => state !== 'on');
+  if (without === undefined) return told.slice(0, 1).map(({ says }) => ok('sandbox', `agents run in one, ${says}`));
+  const says = `agents run without one: ${without.says}`;
+  return [warn('sandbox', says, without.mend || 'set NEXUS_SANDBOX=auto on the workers')];
 };

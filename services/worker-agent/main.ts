@@ -56,6 +56,7 @@ const open = async (context: Context): Promise<WorkerTools> => {
   const safety = await openSafety(settings);
   const attempts = meters.counter('nexus_attempts_total', 'Attempts that ended, by outcome.', ['outcome']);
   const count = (outcome: string) => attempts.inc({ outcome });
+  bus.present({ sandbox: safety.sandbox });
   const close = async () => {
     for (const timer of timers) clearInterval(timer);
     await safety.close();

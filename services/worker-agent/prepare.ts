@@ -12,6 +12,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ErrorCode, fail, isFailure } from '@nexus/shared/errors';
 import { fetchCommits, mergeInto, readEvidence } from '@nexus/shared/git';
+import type { LimitName } from '@nexus/shared/process';
 import { packageManagerOf, readManifest, type SetUp, setUp, setUpCacheOf } from '@nexus/shared/project';
 import type { Attempt } from './attempt.ts';
 import { ignoredFiles, keepOut } from './excluded.ts';
@@ -135,6 +136,7 @@ const makeRunnable = async (attempt: Attempt, { folder }: Workspace) => {
   if (commands.length === 0) return { failure: null, log: '' };
   const { failed, log } = await setUp({
     ...{ folder, commands, env, mark, signal: tools.signal },
+    ...tools.safety?.setUp,
     timeoutMs: tools.config.setupTimeoutMs,
     outputBytesMax: setupOutputMax,
     cache: request.setup ? null : setUpCacheOf(tools.config),
@@ -153,8 +155,16 @@ const setupOf = async (folder: string): Promise<string[]> => {
   return (await packageManagerOf(readManifest(await read('package.json')), has, read)).setup;
 };
 
+const limits: Record<LimitName, string> = {
+  cpu: 'processor time (NEXUS_AGENT_CPU_MAX)',
+  memory: 'memory (NEXUS_AGENT_MEMORY_MAX)',
+  processes: 'processes (NEXUS_AGENT_PROCESSES_MAX)',
+  file: 'in one file (NEXUS_AGENT_FILE_MAX)',
+};
+
 const failureOf = ({ command, result }: NonNullable<SetUp['failed']>): SetupFailure => {
-  const ended = result.outputLimited ? 'too much output' : (result.exitCode ?? result.signal ?? 'nothing');
+  const over = result.limit ? `too much: ${limits[result.limit]}` : (result.exitCode ?? result.signal ?? 'nothing');
+  const ended = result.outputLimited ? 'too much output' : over;
   const exit = result.timedOut ? `no end after ${result.durationMs} ms` : ended;
   const message = result.output.trim().split('\n').slice(-5).join('\n').slice(-500);
   const { code, message: says } = fail('WORKSPACE_SETUP', { command, exit, message });

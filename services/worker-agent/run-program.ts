@@ -6,7 +6,7 @@
  */
 import { constants } from 'node:os';
 import { type ErrorCode, fail, isFailure } from '@nexus/shared/errors';
-import { type Command, type ProcessResult, run } from '@nexus/shared/process';
+import { type Command, type LimitName, type Limits, type ProcessResult, run } from '@nexus/shared/process';
 import { codeOfAbort, type RunRequest, type RunResult } from './runtimes.ts';
 
 const tailMax = 16_000;
@@ -17,6 +17,8 @@ const graceMs = 1000;
 export const runProgram = async (request: RunRequest, command: Command, input: string): Promise<RunResult> => {
   if (request.signal.aborted) return failed(codeOfAbort(request.signal), 'The agent was not started.');
   try {
+    const { sandbox, limits } = request.guard?.fence ?? {};
+    const writable = [...(sandbox?.writable ?? []), ...(request.alsoWrites ?? [])];
     const result = await run({
       command,
       folder: request.folder,
@@ -29,6 +31,8 @@ export const runProgram = async (request: RunRequest, command: Command, input: s
       mark: request.mark,
       leashed: true,
       ownFolder: true,
+      limits,
+      sandbox: sandbox && { ...sandbox, writable },
       graceMs,
     });
     return resultOf(result, request);
@@ -71,14 +75,31 @@ const resultOf = (result: ProcessResult, request: RunRequest): RunResult => {
 
 /** Which of the ways to end it was. The order matters: a tree that we killed also shows a signal. */
 const endOf = (result: ProcessResult, request: RunRequest): { code: ErrorCode | null; says: string } => {
+  const limits = request.guard?.fence.limits ?? {};
+  if (result.limit) return told(overLimit(result.limit, limits));
   if (result.aborted) return endOfAbort(request.signal);
   if (result.timedOut) return told(fail('AGENT_TIMED_OUT', { minutes: round(request.timeBoxMs / 60_000) }));
   if (result.outputLimited) return told(fail('AGENT_OUTPUT_LIMIT', { bytesMax: request.outputBytesMax }));
   const signal = result.signal ?? signalOf(result.exitCode);
   if (signal !== null) return told(fail('AGENT_CRASHED', { signal }));
+  if (result.exitCode !== 0 && limits.fileBytes && metFileLimit(result)) return told(overLimit('file', limits));
   if (result.exitCode !== 0) return told(fail('AGENT_FAILED', { exit: result.exitCode ?? 'none' }));
   return { code: null, says: '' };
 };
+
+/** Each limit has a code, which names the setting that raises it. */
+const overLimit = (limit: LimitName, { cpuMs = 0, memoryBytes = 0, processes = 0, fileBytes = 0 }: Limits) => {
+  if (limit === 'cpu') return fail('AGENT_CPU_LIMIT', { max: `${round(cpuMs / 60_000)} minutes` });
+  if (limit === 'memory') return fail('AGENT_MEMORY_LIMIT', { max: megabytes(memoryBytes) });
+  if (limit === 'processes') return fail('AGENT_PROCESS_LIMIT', { max: processes });
+  return fail('AGENT_FILE_LIMIT', { max: megabytes(fileBytes) });
+};
+
+/** Programs that do not die of it are told so by the system, and hand its words on as the last that they say. */
+const metFileLimit = ({ output }: ProcessResult): boolean =>
+  /\bEFBIG\b|file too large|file size limit exceeded/i.test(output.slice(-4000));
+
+const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;
 
 /** A limit of its own tells which; anything else ended it from outside. */
 const endOfAbort = (signal: AbortSignal): { code: ErrorCode; says: string } =>

@@ -53,6 +53,8 @@ export const openRealFleet = async (options: FleetOptions): Promise<RealFleet> =
     NEXUS_CONTROL_CHANNEL: `control-${name}`,
     NEXUS_HOME: home,
     NEXUS_REHEARSAL: 'on',
+    // Its agents leave word outside of their clones.
+    NEXUS_SANDBOX: 'off',
     NODE_COMPILE_CACHE: codeCache,
     TMPDIR: scratch,
     ...options.settings,

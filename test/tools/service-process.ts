@@ -46,6 +46,8 @@ export const spawnService = (
       REDIS_URL: fabric.config.redisUrl,
       NEXUS_PREFIX: fabric.config.prefix,
       NEXUS_CONTROL_CHANNEL: fabric.config.controlChannel,
+      // Agents of tests leave word outside of their clones; tests of the sandbox ask for it.
+      NEXUS_SANDBOX: 'off',
       ...env,
     },
   });

@@ -1,16 +1,20 @@
 /**
  * Safety: what stands between an agent and all that is not its work. Opened once a worker; each run gets a guard.
  *
- *   keys   stay with the worker; the agent gets an address and a pass that end with it   credential-proxy.ts
+ *   keys     stay with the worker; the agent gets an address and a pass that end with it   credential-proxy.ts
+ *   fences   the sandbox, and limits of processor time, memory, processes and file size    fences.ts
  *
  * The environment is an allow-list (`../environment.ts`), and what is written down is redacted where it is written.
  */
 import { endpointOf } from '@nexus/shared/model';
 import type { WorkerConfig } from '../config.ts';
 import { type Account, openProxy, type Pass, type Provider, type ProxyUse } from './credential-proxy.ts';
+import { type Fence, type Fences, openFences } from './fences.ts';
 
 /** What keeps one run of an agent in. */
 export type Guard = {
+  /** How programs of the agent are started. */
+  fence: Fence;
   /**
    * What the agent finds in its environment instead of the keys of these providers: addresses of ours, and a pass.
    * Nothing for a provider without a key here. Ends with the guard.
@@ -25,6 +29,9 @@ export type Guard = {
 export type Safety = {
   /** A guard for one run; `attempt` is a name for it that nobody else has. */
   guard(attempt: string): Guard;
+  /** How set-ups are started. */
+  setUp: Fence;
+  sandbox: Fences['says'];
   close(): Promise<void>;
 };
 
@@ -39,6 +46,7 @@ export const withoutKeys = (names: readonly string[]): string[] => names.filter(
 
 /** Opens what the settings ask for. */
 export const openSafety = async (settings: WorkerConfig): Promise<Safety> => {
+  const fences = await openFences(settings);
   const accounts = accountsOf(settings);
   const { proxyRequestMax, proxyResponseMax, proxyTimeout, proxyRequests } = settings;
   const limits = {
@@ -49,9 +57,12 @@ export const openSafety = async (settings: WorkerConfig): Promise<Safety> => {
   };
   const proxy = accounts.length === 0 ? null : await openProxy({ accounts, limits });
   return {
+    setUp: fences.setUp,
+    sandbox: fences.says,
     guard: (attempt) => {
       const passes: Pass[] = [];
       return {
+        fence: fences.agent,
         admit: (providers) => {
           const pass = proxy?.admit(attempt, providers);
           if (pass === undefined) return {};

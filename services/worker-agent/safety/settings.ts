@@ -1,7 +1,56 @@
-/** The settings of what keeps agents in: the keys that stay with us. */
+/** The settings of what keeps agents in: the sandbox, its limits, and the keys that stay with us. */
 import { defineConfig, is, setting } from '@nexus/shared/config';
 
 export const safetyConfig = defineConfig({
+  sandbox: setting(
+    'NEXUS_SANDBOX',
+    is.oneOf('auto', 'on', 'off'),
+    'Agents and set-ups run in a sandbox by bubblewrap: `auto` where one can be had, `on` or the worker does not serve.',
+    { default: 'auto' },
+  ),
+  sandboxWrite: setting(
+    'NEXUS_SANDBOX_WRITE',
+    is.list,
+    'Folders and files that agents may write in the sandbox besides their clone, their /tmp and the package caches: ' +
+      'for example the folder where an agent’s program keeps its state.',
+    { default: '' },
+  ),
+  sandboxHide: setting(
+    'NEXUS_SANDBOX_HIDE',
+    is.list,
+    'Folders and files that agents do not see in the sandbox, besides the usual places of keys and logins.',
+    { default: '' },
+  ),
+  agentNetwork: setting(
+    'NEXUS_AGENT_NETWORK',
+    is.flag,
+    'off: agents in the sandbox have no network, but the provider whose key they use. Set-ups keep theirs.',
+    { default: 'on' },
+  ),
+  agentCpuMax: setting(
+    'NEXUS_AGENT_CPU_MAX',
+    is.duration,
+    'An agent whose processes together use more processor time is ended; 0: no limit.',
+    { default: '4h' },
+  ),
+  agentMemoryMax: setting(
+    'NEXUS_AGENT_MEMORY_MAX',
+    is.bytes,
+    'An agent whose processes together hold more memory is ended; 0: no limit.',
+    { default: '4GB' },
+  ),
+  agentProcessesMax: setting(
+    'NEXUS_AGENT_PROCESSES_MAX',
+    is.count(0, 1_000_000),
+    'An agent with more processes at a time is ended; 0: no limit.',
+    { default: '512' },
+  ),
+  agentFileMax: setting(
+    'NEXUS_AGENT_FILE_MAX',
+    is.bytes,
+    'No file that an agent writes becomes larger: the program that tries is killed; 0: no limit.',
+    { default: '2GB' },
+  ),
   anthropicKey: setting(
     'ANTHROPIC_API_KEY',
     is.optionalText,

@@ -11,7 +11,16 @@ import type { Redis } from './redis.ts';
 export type Told = Partial<
   Pick<
     Presence,
-    'port' | 'slots' | 'running' | 'runtimes' | 'survivors' | 'state' | 'refuses' | 'agents' | 'credentials_for'
+    | 'port'
+    | 'slots'
+    | 'running'
+    | 'runtimes'
+    | 'survivors'
+    | 'state'
+    | 'refuses'
+    | 'agents'
+    | 'credentials_for'
+    | 'sandbox'
   >
 >;
 

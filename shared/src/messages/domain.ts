@@ -527,6 +527,10 @@ export type CheckState = z.infer<typeof checkState>;
 export type Mode = z.infer<typeof mode>;
 export type TimeBoxLevel = z.infer<typeof timeBoxLevel>;
 export type CheckRequest = z.infer<typeof checkRequest>;
+  sandbox: z
+    .object({ state: z.enum(['on', 'off', 'missing']), says: z.string(), mend: z.string() })
+    .optional()
+    .meta({ description: 'Workers: whether agents run in a sandbox, and why not.' }),
 export type TaskRequest = z.infer<typeof taskRequest>;
 export type PlannedSubtask = z.infer<typeof plannedSubtask>;
 export type PlanFile = z.infer<typeof planFile>;

@@ -12,12 +12,18 @@
  *
  * With `leashed`, a small process between us and the command ends the tree also when we are killed (rule 21).
  *
+ * With `limits` and `sandbox` it uses no more than it may, and sees and writes only what it should.
+ *
  * Read: `run.ts` (one command from start to result), `environment.ts` (what it may know), `marked.mjs` (finding and
- * ending a tree), `leash.mjs` (what outlives us), `find-program.ts` (is it there at all).
+ * ending a tree), `leash.mjs` (what outlives us), `find-program.ts` (is it there at all), `meter.ts` (what
+ * trees use), `sandbox.ts` (namespaces of its own), `fence.ts` (how both are put around a command).
  */
 export { allowedEnv } from './environment.ts';
 export { findProgram } from './find-program.ts';
 // biome-ignore lint/correctness/useImportExtensions: plain JavaScript with its types beside it
 export { endMarked, listMarked, type MarkedProcess } from './marked.mjs';
+export type { LimitName, Limits } from './meter.ts';
+export { probeSandbox } from './probe-sandbox.ts';
 export { type Command, type OutputStream, type ProcessResult, type RunOptions, run } from './run.ts';
+export type { Sandbox, SandboxLook } from './sandbox.ts';
 export { shellWord } from './shell-word.ts';

@@ -2,7 +2,7 @@
  * Runs one command from start to result.
  *
  *     running ─ it ends by itself ──────────────────────────→ sweeping → done
- *        └─ time, abort, too much output → ending its tree ──────┘
+ *        └─ time, abort, too much of anything → ending its tree ─┘
  *
  * Sweeping ends what the command left running in the background, so that nothing holds its output open or works on
  * unseen. Why it was ended is said by the first reason only.
@@ -10,14 +10,19 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { stat } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { fail } from '@nexus/shared/errors';
 import { execa } from 'execa';
 import { allowedEnv } from './environment.ts';
+import { type Fence, fence } from './fence.ts';
+import { findProgram } from './find-program.ts';
 import { giveOrder, readAnswer } from './leashed.ts';
 // biome-ignore lint/correctness/useImportExtensions: plain JavaScript with its types beside it
 import { endTree, type Tree } from './marked.mjs';
+import { type LimitName, type Limits, meter } from './meter.ts';
 import { collectOutput } from './output.ts';
+import type { Sandbox } from './sandbox.ts';
 
 /** A string is run by `sh -c`; a list is a program with its arguments, without a shell. */
 export type Command = string | readonly [string, ...string[]];
@@ -45,6 +50,10 @@ export type RunOptions = {
   leashed?: boolean | undefined;
   /** Nobody else works in the folder: what is found there and says nothing of us is of the tree, too. */
   ownFolder?: boolean | undefined;
+  /** What its tree may use; more ends it. */
+  limits?: Limits | undefined;
+  /** Namespaces of its own: ask `probeSandbox()` first whether they can be had. */
+  sandbox?: Sandbox | undefined;
   /** Between TERM and KILL. Default 2000. */
   graceMs?: number | undefined;
 };
@@ -56,6 +65,8 @@ export type ProcessResult = {
   timedOut: boolean;
   aborted: boolean;
   outputLimited: boolean;
+  /** The limit that ended it. */
+  limit?: LimitName | null;
   stdout: string;
   stderr: string;
   /** Both streams in the order in which they came. */
@@ -65,7 +76,7 @@ export type ProcessResult = {
   durationMs: number;
 };
 
-type Reason = 'timedOut' | 'aborted' | 'outputLimited';
+type Reason = 'timedOut' | 'aborted' | 'outputLimited' | LimitName;
 type Exit = { exitCode: number | null; signal: string | null };
 
 const leashFile = fileURLToPath(new URL('./leash.mjs', import.meta.url));
@@ -89,12 +100,14 @@ export const run = async (options: RunOptions): Promise<ProcessResult> => {
     timedOut: reason === 'timedOut',
     aborted: reason === 'aborted',
     outputLimited: reason === 'outputLimited',
+    limit: limitOf(reason, exit, options),
     ...output.texts(),
     leftBehind,
     durationMs: Math.round(performance.now() - began),
   });
   if (reason !== null) return result({ exitCode: null, signal: null });
 
+  if (options.sandbox || options.limits) await demandProgram(options);
   const started = start(options);
   const givenUp = Promise.withResolvers<Exit>();
   let ending: Promise<unknown> | null = null;
@@ -102,7 +115,8 @@ export const run = async (options: RunOptions): Promise<ProcessResult> => {
   const end = (why: Reason): void => {
     if (ended || reason !== null) return;
     reason = why;
-    ending = endTree(started.tree, options.graceMs ?? 2000);
+    // Of processes without end nobody waits for the good manners.
+    ending = endTree(started.tree, why === 'processes' ? 0 : (options.graceMs ?? 2000));
     void ending.then(() => giveUpOn(started, givenUp));
   };
   output.follow(started.child.stdout, 'stdout', end);
@@ -110,6 +124,7 @@ export const run = async (options: RunOptions): Promise<ProcessResult> => {
   const onAbort = () => end('aborted');
   options.signal?.addEventListener('abort', onAbort, { once: true });
   const timer = setTimeout(() => end('timedOut'), Math.min(options.timeoutMs, timeoutMsMax));
+  const unwatch = watch(started, options, end);
   try {
     const exit = await Promise.race([started.exit, givenUp.promise]);
     ended = true;
@@ -120,27 +135,53 @@ export const run = async (options: RunOptions): Promise<ProcessResult> => {
     return result(exit);
   } finally {
     ended = true;
+    unwatch();
     clearTimeout(timer);
     options.signal?.removeEventListener('abort', onAbort);
+    await started.fence?.clear();
   }
 };
 
 type Started = {
   child: ReturnType<typeof spawn>;
   tree: Tree;
+  fence: Fence | null;
   /** How the command ended; rejects with `COMMAND_MISSING`. */
   exit: Promise<Exit>;
 };
 
+/** Behind a shell or a sandbox a program that is missing would only be an exit code. */
+const demandProgram = async (options: RunOptions): Promise<void> => {
+  if (typeof options.command === 'string') return;
+  const [file] = options.command;
+  const { folder, env = {} } = options;
+  if ((await findProgram(file, { folder, env })) === null) throw await notStarted(options, new Error(`no ${file}`));
+};
+
+const watch = ({ tree }: Started, { limits }: RunOptions, end: (why: Reason) => void): (() => void) =>
+  limits && tree.root !== undefined
+    ? meter({ root: tree.root, spared: tree.spareRoot === true, entry: tree.entry, limits, over: end })
+    : () => {};
+
+/** A program that writes more to one file than it may is killed by SIGXFSZ; a shell tells that as 128 + 25. */
+const limitOf = (reason: Reason | null, exit: Exit, { limits }: RunOptions): LimitName | null => {
+  if (reason === 'cpu' || reason === 'memory' || reason === 'processes') return reason;
+  const tooLarge = exit.signal === 'SIGXFSZ' || exit.exitCode === 128 + constants.signals.SIGXFSZ;
+  return reason === null && limits?.fileBytes && tooLarge ? 'file' : null;
+};
+
 /** Starts the command, by its leash if so asked, and knows how to find its tree. */
 const start = (options: RunOptions): Started => {
-  const [file, ...args] = typeof options.command === 'string' ? ['sh', '-c', options.command] : options.command;
+  const command: [string, ...string[]] =
+    typeof options.command === 'string' ? ['sh', '-c', options.command] : [...options.command];
+  const fenced = fence(command, options);
+  const [file, ...args] = fenced?.command ?? command;
   const runId = randomUUID();
   const env = allowedEnv({ ...options.env, ...(options.mark ? { NEXUS_MARK: options.mark } : {}), NEXUS_RUN: runId });
   const tree: Tree = { entry: `NEXUS_RUN=${runId}`, folder: options.ownFolder ? options.folder : undefined };
   if (!options.leashed) {
     const child = spawn(file, args, options, env);
-    return { child, tree: { ...tree, root: child.pid }, exit: exitOf(child, options) };
+    return { child, tree: { ...tree, root: child.pid }, fence: fenced, exit: exitOf(child, options) };
   }
   if (!options.mark) throw fail('BUG', { message: 'a leashed command needs a mark' });
   const child = spawn(
@@ -151,7 +192,8 @@ const start = (options: RunOptions): Started => {
     true,
   );
   giveOrder(child.stdio[3], { file, args, folder: options.folder, env, mark: options.mark });
-  return { child, tree: { ...tree, root: child.pid, spareRoot: true }, exit: leashedExitOf(child, options) };
+  const whole = { ...tree, root: child.pid, spareRoot: true };
+  return { child, tree: whole, fence: fenced, exit: leashedExitOf(child, options) };
 };
 
 /**

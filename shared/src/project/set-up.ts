@@ -1,5 +1,5 @@
 /** Set-up, carried out: one command after the other in a clone, until one fails; or what it made before, copied. */
-import { type ProcessResult, run } from '@nexus/shared/process';
+import { type ProcessResult, type RunOptions, run } from '@nexus/shared/process';
 import { copyOrMake, type SetUpCache } from './set-up-cache.ts';
 
 export type SetUp = {
@@ -23,6 +23,9 @@ export const setUp = async (options: {
   timeoutMs: number;
   outputBytesMax: number;
   signal: AbortSignal;
+  /** What the commands are started in. */
+  sandbox?: RunOptions['sandbox'];
+  limits?: RunOptions['limits'];
   cache?: SetUpCache | null;
   onCommand: (command: string) => void;
 }): Promise<SetUp> => {
