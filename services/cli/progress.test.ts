@@ -198,6 +198,8 @@ test('what is parked says until when, and what waits for a person which command 
   const waits = subtask('b', { state: 'waiting_for_person', attempt: 4, reason: 'Which column?' });
   const lines = picture(task([parked, waits]), [], { columns: 120 });
   expect(lines[1]).toContain('until 00:01:05 UTC: It failed.');
+  const [, bare] = picture(task([{ ...parked, reason: null }]), [], { columns: 120 });
+  expect(bare?.trimEnd()).toMatch(/until 00:01:05 UTC$/);
   expect(lines[2]).toContain('nexus retry shop-abc123 --subtask b: Which column?');
   expect(changeLines(task([subtask('b')]), task([{ ...waits, failures: 4 }]))).toEqual([
     'b (backend): waiting for person (4): Which column?',

@@ -153,14 +153,17 @@ const doingNow = (subtask: SubtaskShort, { task, notes }: ProgressView): string 
     reported: () => subtask.summary,
     failed: () => subtask.reason,
     cancelled: () => subtask.reason,
-    parked: () => `${parkedUntil(subtask)}${subtask.reason ?? ''}`,
-    waiting_for_person: () => `${nexus} retry ${task.task_id} --subtask ${subtask.id}: ${subtask.reason ?? ''}`,
+    parked: () => joined(parkedUntil(subtask), subtask.reason),
+    waiting_for_person: () => joined(`${nexus} retry ${task.task_id} --subtask ${subtask.id}`, subtask.reason),
   };
   return oneLine(says[subtask.state]?.() ?? subtask.title);
 };
 
-const parkedUntil = ({ resume_at }: SubtaskShort): string =>
-  resume_at === null ? '' : `until ${timeOfDay(resume_at)}: `;
+const parkedUntil = ({ resume_at }: SubtaskShort): string | null =>
+  resume_at === null ? null : `until ${timeOfDay(resume_at)}`;
+
+/** With a colon between them where there are both. */
+const joined = (...parts: (string | null)[]): string => parts.filter(Boolean).join(': ');
 
 const timeOfDay = (iso: string): string => `${iso.slice(11, 19)} UTC`;
 

@@ -150,6 +150,8 @@ const limitsByDefault = {
   retryBaseMs: 1000,
   sweepMs: 5000,
   aheadMs: 3_600_000,
+  /** A beat without an answer for so long is told, though the connection still stands. */
+  beatLateMs: 5000,
   cutOffMs: 900_000,
   ...rhythmByDefault,
 };
@@ -224,6 +226,7 @@ const openOn = async (ground: Ground, options: BusOptions, keys: Keys, instanceI
         rhythm: limits,
         log,
       });
+  if (heart !== null) ground.watchBeat(heart.sinceBeatMs, limits.beatLateMs);
   const measure = makeMeasure(meters);
 
   return {
@@ -298,7 +301,7 @@ const openOn = async (ground: Ground, options: BusOptions, keys: Keys, instanceI
     rememberOnce: (name, value) => rememberOnce(redis, keys.once(name), value),
     memoryShare: () => memoryShare(redis),
     counts: () => readCounts(redis, keys),
-    health: () => troubles.health(heart?.sinceBeatMs() ?? 0, consumer?.sinceTurnMs ?? 0),
+    health: () => troubles.health(heart?.sinceBeatMs() ?? 0, consumer?.sinceTurnMs ?? 0, limits.beatLateMs),
     close: async (graceMs = 0) => {
       self.change({ state: 'draining' });
       const outcomes = (await consumer?.close(graceMs)) ?? 0;

@@ -11,6 +11,7 @@ import type { Keys } from './keys.ts';
 import { openRedis, probeRedis, type Redis, type RedisOptions } from './redis.ts';
 import { type Confirm, makeConfirm } from './replicas.ts';
 import { checkServer, explain, watchServer } from './server.ts';
+import { watchStandstill } from './standstill.ts';
 import { makeTroubles, redisFailure, type Troubles } from './troubles.ts';
 
 /** What a process stands on. */
@@ -26,6 +27,8 @@ export type Ground = {
   connect(): Redis;
   /** Told of a part: null, or why it failed. */
   report(part: string, error: Error | null): void;
+  /** A beat without an answer for so long is told, though its connection still stands. */
+  watchBeat(sinceMs: () => number, lateMs: number): void;
   close(): void;
 };
 
@@ -50,16 +53,19 @@ export const openGround = async (options: GroundOptions): Promise<Ground> => {
     name: options.instanceId,
     timeoutMs: config.redisTimeout,
   };
-  const troubles = makeTroubles(log, config.redisUrl);
+  const still = watchStandstill({ log, longMs: config.standstill });
+  const troubles = makeTroubles(log, config.redisUrl, still.lately);
   const { connect, close } = openConnections(connection, troubles, options.meters);
   const redis = connect();
   try {
     await reach(redis, connection, config.redisWait);
     if (!options.observer) await checkServer(redis, config.redisUrl);
   } catch (error) {
+    still.close();
     close();
     throw redisFailure(error, config.redisUrl) ?? error;
   }
+  let beatWatch: NodeJS.Timeout | undefined;
   const edge = config.replicasMin === 0 ? redis : connect();
   const checking = { everyMs: config.redisCheck, replicasMin: config.replicasMin };
   const watch = options.observer ? null : watchServer({ redis, connection, troubles, ...checking });
@@ -74,7 +80,16 @@ export const openGround = async (options: GroundOptions): Promise<Ground> => {
       if (error === null) troubles.well(part);
       else void explain(error, { redis, keys, service }).then((explained) => troubles.met(part, explained));
     },
+    watchBeat: (sinceMs, lateMs) => {
+      clearInterval(beatWatch);
+      beatWatch = setInterval(() => {
+        if (sinceMs() > lateMs && !still.lately()) troubles.met('beat', new Error('it answered no beat'));
+      }, lateMs / 5);
+      beatWatch.unref();
+    },
     close: () => {
+      still.close();
+      clearInterval(beatWatch);
       watch?.close();
       close();
     },

@@ -6,7 +6,6 @@
  */
 import { AppError, fail } from '@nexus/shared/errors';
 import type { Log } from '@nexus/shared/telemetry';
-import { beatMs } from './claims.ts';
 import { isConnectionError, shownUrl } from './redis.ts';
 
 /**
@@ -25,12 +24,13 @@ export type Troubles = {
   overOnce(check: () => Promise<unknown>): void;
   /** True while some part fails. */
   failing(): boolean;
-  health(sinceBeatMs: number, sinceTurnMs: number): BusHealth;
+  health(sinceBeatMs: number, sinceTurnMs: number, beatLateMs: number): BusHealth;
 };
 
 type Trouble = { error: AppError; since: number };
 
-export const makeTroubles = (log: Log, url: string): Troubles => {
+/** `isOurs`: whether this process itself has just stood still, which it has said: Redis is not to blame then. */
+export const makeTroubles = (log: Log, url: string, isOurs: () => boolean = () => false): Troubles => {
   const failures = new Map<string, Trouble>();
   const warnings = new Map<string, Trouble>();
   let began: number | null = null;
@@ -38,6 +38,7 @@ export const makeTroubles = (log: Log, url: string): Troubles => {
   let wellSince = Date.now();
   let check = (): Promise<unknown> => Promise.resolve();
   let checking = false;
+  let ours = false;
   const over = async (): Promise<void> => {
     if (checking) return;
     checking = true;
@@ -47,7 +48,8 @@ export const makeTroubles = (log: Log, url: string): Troubles => {
     );
     checking = false;
     if (!well || began === null || failures.size > 0) return;
-    log.info({ seconds: Math.round((Date.now() - began) / 1000) }, 'Redis answers again');
+    const seconds = Math.round((Date.now() - began) / 1000);
+    log.info({ seconds }, ours ? 'This process goes on' : 'Redis answers again');
     began = null;
     wellSince = Date.now();
   };
@@ -57,16 +59,19 @@ export const makeTroubles = (log: Log, url: string): Troubles => {
     met: (part, thrown) => {
       const error = redisFailure(thrown, url) ?? unanswered(thrown, url);
       const since = failures.get(part)?.since ?? Date.now();
-      const said = began !== null || isSaid(error.code);
+      // What outlasts our own standstill is no echo of it.
+      const first = began === null || (ours && !isOurs());
+      const said = !first || isSaid(error.code);
+      if (first) ours = isOurs();
       failures.set(part, { error, since });
       last = error;
       began ??= since;
-      if (!said) log.warn({ code: error.code, do: error.entry.operator }, `${error.message}. What is due waits`);
+      if (!said && !ours) log.warn(about(error), `${error.message.replace(/\.$/, '')}. What is due waits`);
     },
     warned: (part, error) => {
       const said = isSaid(error.code);
       warnings.set(part, { error, since: warnings.get(part)?.since ?? Date.now() });
-      if (!said) log.warn({ code: error.code, do: error.entry.operator }, error.message);
+      if (!said) log.warn(about(error), error.message);
     },
     well: (part) => {
       failures.delete(part);
@@ -77,12 +82,12 @@ export const makeTroubles = (log: Log, url: string): Troubles => {
       check = next;
     },
     failing: () => began !== null,
-    health: (sinceBeatMs, sinceTurnMs) => {
+    health: (sinceBeatMs, sinceTurnMs, beatLateMs) => {
       const before = (ms: number): number => Date.now() - ms;
       // The beat meets what a connection does not: of all that fails, the most telling is shown.
       const failed = [...failures.values()].sort((a, b) => rank(a) - rank(b))[0];
       if (began !== null && last !== null) return told(false, failed?.error ?? last, began);
-      if (sinceBeatMs > 5 * beatMs)
+      if (sinceBeatMs > beatLateMs)
         return told(false, unanswered(new Error('it answered no beat'), url), before(sinceBeatMs));
       if (sinceTurnMs > 10_000)
         return told(false, unanswered(new Error('nothing has been read'), url), before(sinceTurnMs));
@@ -92,6 +97,8 @@ export const makeTroubles = (log: Log, url: string): Troubles => {
     },
   };
 };
+
+const about = ({ code, entry }: AppError) => ({ code, do: entry.operator });
 
 const rank = ({ error }: Trouble): number => (error.code === 'REDIS_UNREACHABLE' ? 1 : 0);
 

@@ -248,6 +248,12 @@ export const fabricConfig = defineConfig({
     'An instance that has not beaten for so long is shown as silent, and its slots are not counted on.',
     { default: '5s' },
   ),
+  standstill: setting(
+    'NEXUS_STANDSTILL',
+    is.duration,
+    'A process whose own clock shows a pause of so long says that it stood still, and blames nobody else.',
+    { default: '3s' },
+  ),
   prefix: setting(
     'NEXUS_PREFIX',
     z.string().regex(/^\{[a-z0-9-]+\}$/, 'expected a hash tag such as {nexus}'),

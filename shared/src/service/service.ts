@@ -26,6 +26,7 @@ import { type AppError, causesOf, fail, toAppError } from '@nexus/shared/errors'
 import type { ServiceName } from '@nexus/shared/messages/domain';
 import { type Log, type Meters, openLog, openMeters } from '@nexus/shared/telemetry';
 import { answersReady, openHealthServer, type ReadyCheck } from './health.ts';
+import { limitsOf, rhythmConfig, rhythmProblems } from './rhythm.ts';
 
 /** Settings that every service has beside its own. */
 export const serviceConfig = defineConfig({
@@ -62,6 +63,7 @@ export const serviceConfig = defineConfig({
       default: '15m',
     },
   ),
+  ...rhythmConfig,
   sweepEvery: setting('NEXUS_SWEEP_EVERY', is.duration, 'How often parked messages are swept for lost alarms.', {
     default: '5s',
   }),
@@ -127,15 +129,19 @@ export const serve = async <S extends ServiceName, C extends ConfigDefinition, T
 
 type Check = Parameters<typeof loadConfig>[2];
 type Running = { endWithinMs: number; stop(): Promise<void> };
-/** Beyond the drain's grace: what an aborted handler needs for its checkpoint, and a little more. */
-const endGraceMs = 17_000;
+/** Beyond the drain's grace, and what an aborted handler needs for its checkpoint. */
+const endGraceMs = 2000;
 
 const start = async <S extends ServiceName, C extends ConfigDefinition, T extends ServiceTools>(
   definition: ServiceDefinition<S, C, T>,
 ): Promise<Running> => {
   checkNode();
   const declared = { ...fabricConfig, ...serviceConfig, ...definition.config };
-  const config = loadConfig(declared, undefined, definition.check as Check) as ConfigOf<C & Shared>;
+  const check = (config: Partial<ConfigOf<C & Shared>>): string[] => [
+    ...rhythmProblems(config as Parameters<typeof rhythmProblems>[0]),
+    ...(definition.check?.(config) ?? []),
+  ];
+  const config = loadConfig(declared, undefined, check as Check) as ConfigOf<C & Shared>;
   const own = config as unknown as FabricConfig & ConfigOf<typeof serviceConfig>;
   demandApart(own.home);
   const log = openLog(definition.name, own.logLevel);
@@ -147,6 +153,7 @@ const start = async <S extends ServiceName, C extends ConfigDefinition, T extend
     retryBaseMs: own.retryBase,
     sweepMs: own.sweepEvery,
     cutOffMs: own.cutOff,
+    ...limitsOf(own),
   };
   const bus = await openBus({ config: own, service: definition.name, log, meters, limits });
   const checks = new Map<string, ReadyCheck>();
@@ -172,7 +179,7 @@ const start = async <S extends ServiceName, C extends ConfigDefinition, T extend
   bus.schedule(definition.schedules?.(config) ?? []);
   log.info({ instance_id: bus.instanceId, port: health?.port }, `${definition.name} serves`);
   return {
-    endWithinMs: own.drainGrace + endGraceMs,
+    endWithinMs: own.drainGrace + own.abortGrace + endGraceMs,
     stop: async () => {
       draining = true;
       log.info({ busy: bus.busy() }, `${definition.name} drains`);
