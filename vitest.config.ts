@@ -3,15 +3,16 @@ import { configDefaults, defineConfig } from 'vitest/config';
 /** Beside the code, but with real agents, gates and process trees: half of what all tests there need. */
 const processes = [
   'scripts/rehearsal/rehearsal.test.ts',
+  'services/quality-checker/gate-runs.test.ts',
   'services/quality-checker/gate.test.ts',
   'services/worker-agent/attempt.test.ts',
   'services/worker-agent/runtimes/conformance.test.ts',
   'services/worker-agent/supervise.test.ts',
-  'shared/src/process/process.test.ts',
   'shared/src/process/limits.test.ts',
   'shared/src/model/ask-claude.test.ts',
-];
+  'shared/src/process/process.test.ts',
   'shared/src/process/sandbox.test.ts',
+];
 // They wait for git and for agents more than they reckon: one a core would leave the cores idle.
 const beside = { testTimeout: 20_000, maxWorkers: 3 };
 

@@ -45,7 +45,8 @@ test('a candidate whose tests pass is passed, with the command, counts and log t
 test('the same message twice makes the same merge commit and leaves the ref in place', async () => {
   await integrate({ 'other.txt': 'x' });
   const mine = await commit({ 'a.test.mjs': nodeTest(['adds', good]) }, git(work, 'rev-parse', `${base}^`));
-  const [one, two] = [await gate({ commit: mine }), await gate({ commit: mine })];
+  // As the last one it is asked something else, so that it is merged and tested anew.
+  const [one, two] = [await gate({ commit: mine }), await gate({ commit: mine, last: true })];
   expect(one.tested_commit).toBe(two.tested_commit);
   expect(git(hub, 'rev-list', '--parents', '-1', one.tested_commit ?? '')).toContain(`${base} ${mine}`);
 });

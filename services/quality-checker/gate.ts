@@ -3,7 +3,8 @@
  *
  * The checks of the commit before come with the message. Where nobody ever ran them, they are run here, once, and
  * only if they matter: something failed, or tests are to be counted against something. The verdict brings them back,
- * so that the next candidate gets them with its message: 2 N runs for N subtasks at most.
+ * so that the next candidate gets them with its message. N subtasks cost N + 1 runs at most, and one more for each
+ * candidate that a failed check sends back, each gate that breaks, and each head that somebody else pushed.
  */
 import type { HandlerTools, Message } from '@nexus/shared/bus';
 import { type Change, changesBetween, commitEvidence, hubLocation, refs, trackedFiles } from '@nexus/shared/git';

@@ -1,8 +1,8 @@
 /**
  * The quality checker: really runs what a project declares on the merge of a candidate, and says what came of it.
  *
- * Read on-candidate-submitted.ts → candidate.ts → gate.ts → detect.ts → run-checks.ts → counts.ts → verdict.ts. A new
- * check is one file in `checks/`.
+ * Read on-candidate-submitted.ts → earlier.ts → candidate.ts → gate.ts → detect.ts → run-checks.ts → counts.ts →
+ * verdict.ts. A new check is one file in `checks/`.
  */
 import { secretValues } from '@nexus/shared/config';
 import { sweepScratch } from '@nexus/shared/git';

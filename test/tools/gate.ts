@@ -98,8 +98,15 @@ export const toolsFor = (signal: AbortSignal = new AbortController().signal): To
   sweep: () => undefined,
 });
 
-export const submitted = (payload: Partial<PayloadOf<'candidate.submitted'>>): Message<'candidate.submitted'> =>
+let messages = 0;
+
+/** A message of its own, unless its id is given. */
+export const submitted = (
+  payload: Partial<PayloadOf<'candidate.submitted'>>,
+  messageId = `message-${++messages}`,
+): Message<'candidate.submitted'> =>
   ({
+    message_id: messageId,
     timestamp: '2026-01-02T03:04:05.000Z',
     payload: {
       task_id: task,
@@ -123,8 +130,11 @@ export const verdictOf = (outcome: Outcome): Verdict => {
   return catalog['verdict.reached'].payload.parse(outcome.publish[0]?.payload);
 };
 
-export const gate = async (payload: Partial<PayloadOf<'candidate.submitted'>>): Promise<Verdict> => {
-  const verdict = verdictOf(await onCandidateSubmitted(submitted(payload), toolsFor()));
+export const gate = async (
+  payload: Partial<PayloadOf<'candidate.submitted'>>,
+  messageId?: string,
+): Promise<Verdict> => {
+  const verdict = verdictOf(await onCandidateSubmitted(submitted(payload, messageId), toolsFor()));
   expect(checkouts()).toEqual([]);
   return verdict;
 };
