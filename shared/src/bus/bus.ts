@@ -50,6 +50,7 @@ import { makeSide, type Side } from './side-scripts.ts';
 import { type BusHealth, redisFailure } from './troubles.ts';
 
 export type { Schedule } from './alarms.ts';
+export { rhythmByDefault } from './claims.ts';
 export type { Control, ControlState, FleetState } from './control.ts';
 export type { ControlWord, Scope } from './control-word.ts';
 export { type DeadLetters, type Decision, type Letter, type LetterFilter, type Sweep, taskOfLetter } from './dead.ts';
@@ -349,16 +350,21 @@ const makeMeasure = (meters: Meters): AttemptContext['measure'] => {
   const buckets = [0.001, 0.01, 0.1, 1, 10, 60, 600, 3600];
   const measured = meters.counter('nexus_messages_total', 'Deliveries by kind and outcome.', ['type', 'outcome']);
   const durations = meters.histogram('nexus_message_seconds', 'Time from delivery to settlement.', buckets, ['type']);
-  const counters = new Map<string, { inc(): void }>();
-  const timers = new Map<string, { observe(seconds: number): void }>();
+  type Known = { timer: { observe(seconds: number): void }; counters: Map<string, { inc(): void }> };
+  const types = new Map<string, Known>();
   return (type, outcome, durationMs) => {
-    const name = `${type} ${outcome}`;
-    const counter = counters.get(name) ?? measured.labels({ type, outcome });
-    counters.set(name, counter);
-    const timer = timers.get(type) ?? durations.labels({ type });
-    timers.set(type, timer);
+    let known = types.get(type);
+    if (known === undefined) {
+      known = { timer: durations.labels({ type }), counters: new Map() };
+      types.set(type, known);
+    }
+    let counter = known.counters.get(outcome);
+    if (counter === undefined) {
+      counter = measured.labels({ type, outcome });
+      known.counters.set(outcome, counter);
+    }
     counter.inc();
-    timer.observe(durationMs / 1000);
+    known.timer.observe(durationMs / 1000);
   };
 };
 

@@ -1,6 +1,6 @@
+import { rhythmByDefault } from '@nexus/shared/bus';
 import { loadConfig } from '@nexus/shared/config';
 import { expect, test } from 'vitest';
-import { rhythmByDefault } from '../bus/claims.ts';
 import { limitsOf, rhythmConfig, rhythmProblems } from './rhythm.ts';
 
 test('without a setting the rhythm is the one that the bus has by itself', () => {

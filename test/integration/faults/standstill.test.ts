@@ -5,7 +5,7 @@ import { startRedis, testFabric } from '../../tools/redis.ts';
 import { startService, testHome } from '../../tools/service-process.ts';
 import { keepingLog } from './standing.ts';
 
-test('a Redis that answers no beat, though its connections stand, is told once by each service, and once when over', async () => {
+test('a Redis that answers no beat is told once by each service, and once when it is over', async () => {
   const server = await startRedis();
   const fabric = testFabric(server.url);
   const logs = ['orchestrator', 'finalizer', 'gateway'].map(() => keepingLog());
