@@ -4,15 +4,18 @@
  */
 import { done, type Handler } from '@nexus/shared/bus';
 import { readTask } from '@nexus/shared/ledger';
-import { agentScope, type Memories, type MemoryKind, projectScope } from '@nexus/shared/memory';
+import { agentScope, contentCharsMax, type Memories, type MemoryKind, projectScope } from '@nexus/shared/memory';
 import type { Tools } from './transition.ts';
 
 export type MemoryTools = { memories: Memories };
 
 export const onMemoryNoted: Handler<'memory.noted', Tools & MemoryTools> = async ({ payload }, tools) => {
-  const { task_id, subtask_id, attempt, agent_id, about, content, tags, importance } = payload;
+  const { task_id, subtask_id, attempt, agent_id, about, tags, importance } = payload;
   const kind: MemoryKind = about === 'ended' ? 'digest' : 'lesson';
-  const repository = (await readTask(tools.store, tools.keys, task_id))?.request.repository ?? null;
+  const task = await readTask(tools.store, tools.keys, task_id);
+  const repository = task?.request.repository ?? null;
+  // Subtasks of a workflow are all called alike: what a task is about, its title says.
+  const content = `${task ? `${task.head.title}: ` : ''}${payload.content}`.slice(0, contentCharsMax);
   // What one agent did belongs to it. What was learned belongs to the project, for whoever works there next; without a
   // repository there is no project to come back to.
   const scope = kind === 'lesson' && repository !== null ? projectScope(repository) : agentScope(agent_id);

@@ -13,6 +13,7 @@ const order = {
   files: ['a.js'],
 };
 const agent = { agent_id: 'builder', memory: null };
+const request = { request: 'Let people export\nSoon.' };
 const at = '2026-01-02T03:04:05.000Z';
 
 const memory = (id: string, more: Partial<Memory> & { task?: string } = {}): Memory => {
@@ -40,14 +41,14 @@ const open = (stored: Memory[], config: Partial<RecallTools['config']> = {}) => 
 
 test('an attempt is reminded by its agent, its project and all, of what its title, goal and files are about', async () => {
   const { tools, asked, used } = open([memory('one')]);
-  const recalled = await recallFor(order, agent, { repository: '/repos/shop' }, tools);
+  const recalled = await recallFor(order, agent, { ...request, repository: '/repos/shop' }, tools);
   expect(recalled).toEqual([
     { id: 'one', text: 'one', sources: ['lesson of builder, task old-task, subtask build, attempt 2, 2026-01-02'] },
   ]);
   expect(asked).toMatchObject([
     {
-      ...{ scopes: ['agent:builder', projectScope('/repos/shop'), 'shared'], about: 'CSV export' },
-      ...{ text: 'Write it.\nCommas\na.js', limit: 5, fit: 0.15 },
+      ...{ scopes: ['agent:builder', projectScope('/repos/shop'), 'shared'], about: 'Let people export CSV export' },
+      ...{ text: 'Let people export\nSoon.\nWrite it.\nCommas\na.js', limit: 5, fit: 0.15 },
     },
   ]);
   expect(used).toEqual(['one']);
@@ -55,7 +56,7 @@ test('an attempt is reminded by its agent, its project and all, of what its titl
 
 test('what the hand-over tells already is not told twice', async () => {
   const { tools } = open([memory('own', { task: 'new-task' }), memory('other')]);
-  expect((await recallFor(order, agent, {}, tools)).map(({ id }) => id)).toEqual(['other']);
+  expect((await recallFor(order, agent, request, tools)).map(({ id }) => id)).toEqual(['other']);
 });
 
 test('an agent that keeps no conversations is not told of them', async () => {
@@ -64,25 +65,25 @@ test('an agent that keeps no conversations is not told of them', async () => {
     ...agent,
     memory: { conversation_retention: 'none' as const, learning_patterns: [], context_preservation: [] },
   };
-  expect((await recallFor(order, forgetful, {}, tools)).map(({ id }) => id)).toEqual(['lesson']);
+  expect((await recallFor(order, forgetful, request, tools)).map(({ id }) => id)).toEqual(['lesson']);
 });
 
 test('memories never take more room in a prompt than they may, and only what was told counts as used', async () => {
   const long = memory('long', { content: 'x'.repeat(90) });
   const { tools, used } = open([memory('first'), long, memory('last')], { memoryPromptChars: 20 });
-  expect((await recallFor(order, agent, {}, tools)).map(({ id }) => id)).toEqual(['first', 'last']);
+  expect((await recallFor(order, agent, request, tools)).map(({ id }) => id)).toEqual(['first', 'last']);
   expect(used).toEqual(['first', 'last']);
 });
 
 test('an attempt goes on without memories where there are none to be had', async () => {
   const { tools } = open([memory('one')], { memoryRecalled: 0 });
-  expect(await recallFor(order, agent, {}, tools)).toEqual([]);
+  expect(await recallFor(order, agent, request, tools)).toEqual([]);
   const { memories: _, ...none } = tools;
-  expect(await recallFor(order, agent, {}, none)).toEqual([]);
+  expect(await recallFor(order, agent, request, none)).toEqual([]);
   const failing = (message: string) => ({
     ...open([]).tools,
     memories: { recall: () => Promise.reject(new Error(message)) } as unknown as Memories,
   });
-  expect(await recallFor(order, agent, {}, failing('Connection is closed.'))).toEqual([]);
-  await expect(recallFor(order, agent, {}, failing('WRONGTYPE'))).rejects.toThrow('WRONGTYPE');
+  expect(await recallFor(order, agent, request, failing('Connection is closed.'))).toEqual([]);
+  await expect(recallFor(order, agent, request, failing('WRONGTYPE'))).rejects.toThrow('WRONGTYPE');
 });

@@ -26,11 +26,14 @@ export type RecallTools = {
   log: Log;
 };
 
+const requestMax = 2000;
+const headMax = 200;
+
 /** The memories that fit, the best first, as many as the settings allow; booked as used. */
 export const recallFor = async (
   order: Order,
   agent: Pick<AgentDefinition, 'agent_id' | 'memory'>,
-  request: Pick<TaskRequest, 'repository'>,
+  request: Pick<TaskRequest, 'repository' | 'request'>,
   { memories, config, log }: RecallTools,
 ): Promise<Recalled[]> => {
   if (memories === undefined || config.memoryRecalled === 0) return [];
@@ -38,8 +41,9 @@ export const recallFor = async (
   try {
     const found = await memories.recall({
       scopes: [agentScope(agent.agent_id), ...project, 'shared'],
-      about: order.title,
-      text: [order.goal, ...order.acceptance, ...order.files].join('\n'),
+      // What the person asked for says more than the title of a step that every task has.
+      about: `${headOf(request.request)} ${order.title}`,
+      text: [request.request.slice(0, requestMax), order.goal, ...order.acceptance, ...order.files].join('\n'),
       limit: config.memoryRecalled,
       fit: config.memoryFit,
       where: (memory) => isFor(memory, order, agent),
@@ -56,6 +60,8 @@ export const recallFor = async (
     return [];
   }
 };
+
+const headOf = (request: string): string => request.trim().split('\n', 1).join('').slice(0, headMax);
 
 const isFor = ({ kind, sources }: Memory, order: Order, agent: Pick<AgentDefinition, 'memory'>): boolean => {
   if (kind === 'digest' && agent.memory?.conversation_retention === 'none') return false;

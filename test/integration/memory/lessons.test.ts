@@ -57,6 +57,7 @@ test('a lesson belongs to its project, a digest to its agent, each kept once how
   const {
     memories: [lesson],
   } = await memories.list({ scope: projectScope('/repos/shop'), limit: 1, offset: 0 });
+  expect(lesson?.content).toBe('Make it: Add an export (builder)\nCommas were not quoted.');
   expect(lesson).toMatchObject({ kind: 'lesson', importance: 0.6, tags: ['tests'], times: 1 });
   expect(lesson?.sources).toMatchObject([{ by: 'builder', task_id: 'a-task', subtask_id: 'build', attempt: 1 }]);
 });

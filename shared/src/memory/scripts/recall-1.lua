@@ -21,13 +21,17 @@ local scopes, tags, also = list(1), list(1), list(2)
 local words, weights = {}, {}
 for n = at, #ARGV, 2 do words[#words + 1], weights[#weights + 1] = ARGV[n], tonumber(ARGV[n + 1]) end
 
+-- In a small scope every word is in most memories, and says nothing of how common it is: so many memories that hold none
+-- of the words are thought of beside those that there are.
+local background = 50
+
 -- How rare each word is in a scope, the weightiest first; and the weight of the whole question.
 local function termsOf(scope, total)
   local terms, whole = {}, 0
   local counts = #words > 0 and call('HMGET', key('words', scope), unpack(words)) or {}
   for n = 1, #words do
     local held = tonumber(counts[n] or '0') or 0
-    local rarity = math.log(1 + (total - held + 0.5) / (held + 0.5)) * weights[n]
+    local rarity = math.log(1 + (background + total - held + 0.5) / (held + 0.5)) * weights[n]
     whole = whole + rarity
     if held > 0 then terms[#terms + 1] = { key = key('word', scope .. ':' .. words[n]), rarity = rarity } end
   end
