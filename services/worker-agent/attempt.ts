@@ -168,7 +168,8 @@ const spentBefore = ({ attempt }: Order, { before }: AttemptRecord): number =>
 
 /** The rule of design §6: asked for, else by definition, else by setting, else what is usable here. */
 const runtimeFor = async ({ order, request, agent, tools }: Attempt, context: RuntimeContext) => {
-  const wishes = [order.runtime, request.runtime, request.scenario && 'scripted', agent.runtime?.name];
+  const given = (request.scenario && 'scripted') || (request.agent_command && 'command');
+  const wishes = [order.runtime, request.runtime, given, agent.runtime?.name];
   try {
     return await chooseRuntime(tools.runtimes, [...wishes, tools.config.runtime], context);
   } catch (thrown) {
