@@ -48,6 +48,20 @@ test('only as many tokens are remembered as could come again', () => {
   expect(isRepeated('a')).toBe(false);
 });
 
+test('a command that came with the task is what runs, and what is looked for, whatever else could run', async () => {
+  const other = { ...rig.runtimes.get('command'), name: 'another', usable: async () => ({ usable: true }) };
+  const runtimes = new Map([['another', other as never], ...rig.runtimes]);
+  for (const [agent_command, expected] of [
+    ['echo a > a.txt', { outcome: 'finished', runtime: 'command' }],
+    ['no-such-agent', { outcome: 'failed', code: 'NO_RUNTIME', says: expect.not.stringContaining('another') }],
+  ] as const) {
+    rig.setTask({ agent_command });
+    const delivery = rig.tools();
+    Object.assign(delivery.tools, { runtimes });
+    expect(finishedOf(await handle(rig.order(), delivery))).toMatchObject(expected);
+  }
+});
+
 test('a worker gives an attempt back where every seat is taken, and frees its seat at the end', async () => {
   const order = rig.order();
   const late = rig.tools({ NEXUS_AGENT_COMMAND: 'true' });
