@@ -11,29 +11,31 @@
  * Where the disk is full before the agent began, it comes later: nothing was lost, and nobody is to blame.
  */
 import type { HandlerTools } from '@nexus/shared/bus';
-import type { AgentDefinition, Catalog } from '@nexus/shared/catalog';
+import { type AgentDefinition, type Catalog, readAgent } from '@nexus/shared/catalog';
 import { fail, isFailure, toAppError } from '@nexus/shared/errors';
-import { type Author, fingerprint, hubLocation } from '@nexus/shared/git';
+import { type Author, hubLocation } from '@nexus/shared/git';
 import { readTask } from '@nexus/shared/ledger';
 import type { Memories } from '@nexus/shared/memory';
 import type { PayloadOf } from '@nexus/shared/messages';
 import type { TaskRequest } from '@nexus/shared/messages/domain';
-import { endMarked, listMarked } from '@nexus/shared/process';
+import type { Spending } from '@nexus/shared/spend';
 import type { Redactor } from '@nexus/shared/telemetry';
-import { type Checkpoints, openCheckpoints, saveForGood } from './checkpoint.ts';
+import { type Checkpoints, openCheckpoints } from './checkpoint.ts';
 import { conclude, type Finished, failedBefore } from './conclude.ts';
 import type { WorkerConfig } from './config.ts';
-import { keepEnded } from './ended.ts';
 import { agentEnvironment, authorOf } from './environment.ts';
 import { failOnFullDisk, mayWait, whyFull } from './full-disk.ts';
 import { markOf } from './orphans.ts';
 import { makeWorkspace, type Prepared, prepare } from './prepare.ts';
+import { interrupted, putAside, putOff } from './put-aside.ts';
 import type { AttemptRecord } from './record.ts';
+import { endLeftovers, idsOf, runAgent, spentBefore } from './run-agent.ts';
 import type { Running } from './running.ts';
-import { chooseRuntime, type RunRequest, type RunResult, type Runtime, type RuntimeContext } from './runtimes.ts';
-import { providersIn, type Safety } from './safety/safety.ts';
-import { type Supervision, supervise } from './supervise.ts';
-import { openTranscript, type Transcript } from './transcript.ts';
+import { chooseRuntime, type Runtime, type RuntimeContext } from './runtimes.ts';
+import type { Safety } from './safety/safety.ts';
+import type { Keeper } from './sessions/keeper.ts';
+import { openPurse } from './spend.ts';
+import type { Transcript } from './transcript.ts';
 import { markSaved, removeWorkspace, type Workspace } from './workspace.ts';
 
 export type Order = PayloadOf<'subtask.dispatched'>;
@@ -47,6 +49,8 @@ export type WorkerTools = {
   /** What agents have learned; left out, nothing is recalled. */
   memories?: Memories;
   running: Running;
+  /** Budgets and the limits of providers; left out, nothing is bounded or booked. */
+  spending?: Spending;
   /** What keeps agents in. */
   safety?: Safety;
   /** Whether the claim that a token names still stands. */
@@ -86,13 +90,13 @@ export type Attempt = {
   /** Its processes were ended for good. */
   dead(survivors: number[]): void;
   /** What there is of it so far: null is what it has not come to. */
-  sofar: { runtime: string | null; prepared: Prepared | null; transcript: Transcript | null };
+  sofar: { runtime: string | null; prepared: Prepared | null; transcript: Transcript | null; keeper?: Keeper | null };
   /** What is written down with each checkpoint, as it stands now. */
   progress: { step: string; session: string | null; spentMs(): number };
 };
 
 /** The attempt could not begin for now, and why; it may, a little later. */
-export type Later = { later: string };
+export type Later = { later: string; until?: number };
 
 /** Runs an attempt to its end. Throws the signal's reason if it was interrupted, its work saved where that counts. */
 export const runAttempt = async (
@@ -113,7 +117,9 @@ export const runAttempt = async (
     const context = contextOf(attempt);
     const runtime = await runtimeFor(attempt, context);
     if ('code' in runtime) return failedBefore(attempt, { code: runtime.code, says: runtime.message }, '');
-    const ended = await work(attempt, runtime, context);
+    const purse = await openPurse(attempt, runtime, context);
+    if ('ended' in purse) return purse.ended;
+    const ended = await work(attempt, purse.runtime, context).finally(purse.close);
     return 'later' in ended ? ended : { ...ended, runtime: runtime.name };
   } finally {
     running.end();
@@ -129,7 +135,7 @@ const openAttempt = async (
 ): Promise<Attempt> => {
   const task = await readTask(tools.store, tools.keys, order.task_id);
   if (task === null) throw fail('TASK_UNKNOWN', { task: order.task_id });
-  const agent = tools.catalog.agents.get(order.agent_id) ?? tools.catalog.agentFor(order.role);
+  const agent = agentOf(order, tools.catalog);
   const notes: string[] = [];
   const used = spentBefore(order, record);
   const progress: Attempt['progress'] = { step: 'begins', session: null, spentMs: () => used };
@@ -148,7 +154,7 @@ const openAttempt = async (
     beganAt,
     notes,
     leftOut: [],
-    sofar: { runtime: null, prepared: null, transcript: null },
+    sofar: { runtime: null, prepared: null, transcript: null, keeper: null },
     note: (says) => {
       notes.push(says);
       tools.tell({ ...idsOf(order), event: 'agent.note', text: tools.redactor.text(says).slice(0, 1500) });
@@ -162,9 +168,16 @@ const openAttempt = async (
   };
 };
 
-/** The time box is that of the attempt: what a delivery before this one has used of it is used. */
-const spentBefore = ({ attempt }: Order, { before }: AttemptRecord): number =>
-  before?.attempt === attempt ? before.spent_ms : 0;
+/** As it was when the attempt was dispatched; a definition that this version cannot read is looked for by its id. */
+const agentOf = ({ agent, agent_id, role }: Order, catalog: Catalog): AgentDefinition => {
+  try {
+    const pinned = agent ? readAgent(agent.file, agent.source) : null;
+    if (pinned !== null) return pinned;
+  } catch (thrown) {
+    if (!isFailure(thrown, 'DEFINITION_INVALID')) throw thrown;
+  }
+  return catalog.agents.get(agent_id) ?? catalog.agentFor(role);
+};
 
 /** The rule of design §6: asked for, else by definition, else by setting, else what is usable here. */
 const runtimeFor = async ({ order, request, agent, tools }: Attempt, context: RuntimeContext) => {
@@ -197,6 +210,7 @@ const work = async (attempt: Attempt, runtime: Runtime, context: RuntimeContext)
     }
     const ran = await runAgent(attempt, prepared, checkpoints, runtime, context);
     tools.signal.throwIfAborted();
+    if (ran.result.parked) return await putAside(attempt, workspace, checkpoints, ran.result.parked);
     doing('saves its work');
     const finished = await conclude(attempt, prepared, checkpoints, { ...ran, runtime: runtime.name });
     // A process in the middle of an exec shows no environment for a moment, so one look can miss it.
@@ -217,21 +231,19 @@ const work = async (attempt: Attempt, runtime: Runtime, context: RuntimeContext)
   }
 };
 
-/** No agent has worked in its workspace: what was brought in lies in the hub, and all else is made anew. */
-const putOff = async (attempt: Attempt, workspace: Workspace | null, later: string): Promise<Later> => {
-  await endMarked(attempt.mark, { graceMs: 500, folder: workspace?.folder });
-  if (workspace !== null) await removeWorkspace({ ...workspace, note: { ...workspace.note, saved: true, left: [] } });
-  attempt.note(`has not begun, and is tried again soon: ${later}`);
-  return { later };
-};
-
 const checkpointsOf = (attempt: Attempt, workspace: Workspace): Checkpoints =>
   openCheckpoints({
     workspace,
     author: attempt.author,
     message: `${attempt.message}\nCheckpoint: true`,
     fileBytesMax: attempt.tools.config.checkpointFileMax,
-    record: attempt.record,
+    // A checkpoint names its session, so that is written down first.
+    record: {
+      save: async (saved) => {
+        await attempt.sofar.keeper?.save();
+        await attempt.record.save(saved);
+      },
+    },
     isOver: () => isFailure(attempt.tools.signal.reason, 'TASK_ENDED'),
     state: () => {
       const { step, session, spentMs } = attempt.progress;
@@ -239,146 +251,11 @@ const checkpointsOf = (attempt: Attempt, workspace: Workspace): Checkpoints =>
     },
   });
 
-const runAgent = async (
-  attempt: Attempt,
-  { workspace, prompt }: Prepared,
-  checkpoints: Checkpoints,
-  runtime: Runtime,
-  context: RuntimeContext,
-): Promise<{ result: RunResult; transcript: Transcript }> => {
-  const { order, agent, tools, env, mark, doing, record, progress } = attempt;
-  const onTrouble = (thrown: unknown) => {
-    if (!tools.signal.aborted) tools.log.warn({ err: toAppError(thrown) }, 'a checkpoint failed');
-  };
-  const transcript = openTranscript({
-    redactor: tools.redactor,
-    bytesMax: tools.config.evidenceMax,
-    everyMs: 200,
-    onPiece: (text) => {
-      tools.tell({ ...idsOf(order), event: 'agent.output', text });
-      doing(text.trim().split('\n').at(-1) ?? '');
-    },
-  });
-  attempt.sofar.transcript = transcript;
-  const guard = tools.safety?.guard(mark);
-  const request: Omit<RunRequest, 'signal' | 'onOutput'> = {
-    ids: {
-      taskId: order.task_id,
-      subtaskId: order.subtask_id,
-      attempt: order.attempt,
-      role: order.role,
-      kind: order.kind,
-    },
-    agent,
-    prompt,
-    folder: workspace.folder,
-    env: { ...env, ...guard?.admit(providersIn(tools.config.agentEnvironment)) },
-    ...(guard && { guard }),
-    mark,
-    // The box is counted without stopped time, which no runtime can know of: it is the supervision that ends it.
-    timeBoxMs: boxMsMax,
-    outputBytesMax: tools.config.agentOutputMax,
-    session: null,
-    onSession: (id) => {
-      progress.session = id;
-    },
-    context,
-  };
-  const watch = superviseAgent(attempt, workspace, checkpoints, runtime, onTrouble);
-  progress.spentMs = watch.spentMs;
-  const onOutput = (chunk: string): void => {
-    watch.heard(chunk);
-    transcript.write(chunk);
-  };
-  doing(`works (${runtime.name})`);
-  checkpoints.every(tools.config.checkpointInterval, onTrouble);
-  try {
-    const session = runtime.capabilities.resume ? (record.before?.session ?? null) : null;
-    if (session !== null) attempt.note(`goes on with the conversation ${session}`);
-    const asked = { ...request, session, signal: watch.signal, onOutput };
-    const runs = session === null ? runtime.run(asked) : runtime.resume(session, asked);
-    const result = await runs.finally(transcript.end);
-    await endLeftovers(attempt, workspace, result.leftBehind);
-    return { result, transcript };
-  } finally {
-    guard?.close();
-    watch.close();
-  }
-};
-
-const boxMsMax = 2 ** 31 - 1;
-
-const superviseAgent = (
-  attempt: Attempt,
-  workspace: Workspace,
-  checkpoints: Checkpoints,
-  runtime: Runtime,
-  onTrouble: (thrown: unknown) => void,
-): Supervision => {
-  const { order, record, tools } = attempt;
-  const { config } = tools;
-  return supervise({
-    boxMs: order.time_box_minutes * 60_000,
-    spentMs: spentBefore(order, record),
-    stuck: { afterMs: config.stuckAfter, silentMs: config.stuckSilent, repeats: config.stuckRepeats },
-    watchEveryMs: config.watchEvery,
-    quietMs: config.checkpointQuiet,
-    saveEveryMs: config.checkpointThrottle,
-    signal: tools.signal,
-    look: () => fingerprint(workspace.folder),
-    save: checkpoints.save,
-    nudge: runtime.nudge ? (text) => runtime.nudge?.(workspace.folder, text) ?? Promise.resolve() : null,
-    notice: (text, data) => tools.tell({ ...idsOf(order), event: 'attempt.notice', text, data }),
-    onTrouble,
-  });
-};
-
-/** Ends whatever still bears the mark; says how many there were, with those that were `ended` before. */
-const endLeftovers = async ({ mark, note, tools }: Attempt, { folder }: Workspace, ended: number): Promise<void> => {
-  // An interrupted attempt ends them in its own way, and there is nobody to tell.
-  if (tools.signal.aborted) return;
-  const left = ended + listMarked().filter((found) => found.mark === mark).length;
-  const survivors = await endMarked(mark, { folder });
-  if (left > 0) note(`ended ${left - survivors.length} process(es) that the agent had left running`);
-  if (survivors.length > 0) note(`could not end processes ${survivors.join(', ')}`);
-};
-
-const interrupted = async (
-  attempt: Attempt,
-  workspace: Workspace | null,
-  checkpoints: Checkpoints | null,
-): Promise<void> => {
-  const { tools, mark } = attempt;
-  // The agent itself has had its time after TERM: what is left now hid from that.
-  attempt.dead(await endMarked(mark, { graceMs: 200, folder: workspace?.folder }));
-  if (isFailure(tools.signal.reason, 'TASK_ENDED')) await keepEnded(attempt, workspace, checkpoints);
-  const claimCounts = !isFailure(tools.signal.reason, 'CLAIM_LOST', 'TASK_ENDED');
-  if (!claimCounts || workspace === null || checkpoints === null) return;
-  const { step } = attempt.progress;
-  attempt.doing('saves its work before it stops');
-  // What the next delivery has to know of is the agent's last step, not ours.
-  attempt.progress.step = step;
-  try {
-    const wip = await saveForGood(checkpoints, workspace);
-    if (wip !== null) attempt.note(`stopped; its work so far is kept: ${wip}`);
-    await removeWorkspace(workspace);
-  } catch (thrown) {
-    // The folder stays unsaved, so that the next delivery on this machine rescues it.
-    tools.log.warn({ err: toAppError(thrown) }, 'the last checkpoint of a stopped attempt failed');
-  }
-};
-
 const contextOf = ({ tools, request }: Attempt): RuntimeContext => ({
   agentCommand: tools.config.agentCommand ?? null,
   rehearsal: tools.config.rehearsal,
   task: request,
-});
-
-const idsOf = (order: Order) => ({
-  task_id: order.task_id,
-  subtask_id: order.subtask_id,
-  attempt: order.attempt,
-  agent_id: order.agent_id,
+  settings: tools.config,
 });
 
 const commitMessage = (order: Order, agent: AgentDefinition): string =>

@@ -6,6 +6,7 @@
  * of it is pushed before the message exists, so a settled message names only what is there.
  */
 
+import { readFile } from 'node:fs/promises';
 import { type ErrorCode, fail } from '@nexus/shared/errors';
 import { commitAll, conflictMarkers, diffStat, pushRef, refs } from '@nexus/shared/git';
 import type { PayloadInput } from '@nexus/shared/messages';
@@ -40,7 +41,10 @@ export const conclude = async (
 ): Promise<Finished> => {
   const { order, tools } = attempt;
   const { result, transcript } = ran;
-  const left = tools.redactor.value(leftSince(prepared.before, await readLeft(prepared.workspace.folder)));
+  const found = leftSince(prepared.before, await readLeft(prepared.workspace.folder));
+  // A report that its runtime forced counts before one that is read from its words, not before its own file.
+  const forced = result.report === undefined ? null : JSON.stringify(result.report);
+  const left = tools.redactor.value({ ...found, 'report.json': found['report.json'] ?? forced });
   const { report, document } = reportOf(left, transcript.tail(4000));
   const plan = order.grows ? planOf(left) : null;
   await checkpoints.close();
@@ -153,7 +157,7 @@ const committed = async (
 const changedFiles = async ({ folder }: Workspace, from: string, to: string): Promise<string[]> =>
   (await diffStat(folder, from, to)).files.map(({ path }) => path);
 
-const keep = (
+const keep = async (
   attempt: Attempt,
   prepared: Prepared,
   { result, transcript, runtime }: { result: RunResult; transcript: Transcript; runtime: string },
@@ -174,6 +178,7 @@ const keep = (
     signal: result.signal,
     session_id: result.sessionId,
     cost: result.cost,
+    ...useOf(result),
     commit: ending.commit,
     wip: ending.wip,
     integration: order.integration,
@@ -191,6 +196,7 @@ const keep = (
     files: {
       'prompt.md': prepared.prompt,
       'output.log': transcript.text(),
+      'transcript.jsonl': await transcriptOf(result),
       'report.md': document || (report as { summary: string }).summary || '(nothing was reported)',
       'report.json': `${JSON.stringify(report, null, 2)}\n`,
       'setup.log': prepared.setupLog,
@@ -199,6 +205,24 @@ const keep = (
     },
   });
 };
+
+/** What a runtime that knows it tells of its run. */
+const useOf = ({ model, login, notional, usage, turns, toolCalls, context, touched }: RunResult) => ({
+  model: model ?? null,
+  login: login ?? null,
+  cost_is_notional: notional ?? false,
+  usage: usage ?? null,
+  turns: turns ?? null,
+  tool_calls: toolCalls ?? null,
+  context: context ?? null,
+  files_read: touched?.read ?? null,
+  files_written: touched?.written ?? null,
+  commands: touched?.commands ?? null,
+});
+
+/** The runtime's own record of the conversation, where it keeps one. */
+const transcriptOf = async ({ transcript }: RunResult): Promise<string> =>
+  transcript ? readFile(transcript, 'utf8').catch(() => '') : '';
 
 const finished = (
   { order, agent, tools, beganAt }: Attempt,

@@ -3,6 +3,8 @@ import { catalogConfig } from '@nexus/shared/catalog';
 import { type ConfigOf, defineConfig, type FabricConfig, is, setting } from '@nexus/shared/config';
 import { memoryConfig, recallConfig } from '@nexus/shared/memory';
 import { projectConfig } from '@nexus/shared/project';
+import { spendConfig } from '@nexus/shared/spend';
+import { openaiConfig } from './openai/settings.ts';
 import { claudeConfig } from './runtimes/claude-code/settings.ts';
 import { safetyConfig } from './safety/settings.ts';
 
@@ -11,6 +13,8 @@ export const config = defineConfig({
   ...memoryConfig,
   ...recallConfig,
   ...projectConfig,
+  ...spendConfig,
+  ...openaiConfig,
   ...safetyConfig,
   ...claudeConfig,
   slots: setting('NEXUS_SLOTS', is.count(1, 256), 'How many attempts a worker runs side by side.', { default: '4' }),
@@ -115,6 +119,12 @@ export const config = defineConfig({
     is.duration,
     'How often a worker looks for agents of an earlier life, whose claim is lost, and ends them.',
     { default: '30s' },
+  ),
+  sessionKeep: setting(
+    'NEXUS_SESSION_KEEP',
+    is.duration,
+    'The conversation of an agent can be gone on with for so long after its attempt ended, then it is removed.',
+    { default: '24h' },
   ),
   keepFailed: setting(
     'NEXUS_KEEP_FAILED',

@@ -4,6 +4,7 @@
  *   prompt.md      the prompt as it was sent          output.log    what the agent printed, beginning and end
  *   report.md      its document, else its summary     report.json   its report as it was read
  *   setup.log      what set-up printed                attempt.json  who, how, when, how it ended, notes
+ *   transcript.jsonl  the conversation as its runtime keeps it, where it does
  *   changes.diff   changes of a subtask that only reports, which are not taken over
  *
  * Everything is redacted here, whatever was redacted before.

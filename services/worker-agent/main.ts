@@ -6,7 +6,7 @@
 
 import { mkdir } from 'node:fs/promises';
 import { isConnectionError } from '@nexus/shared/bus';
-import { foldersOf, openCatalog } from '@nexus/shared/catalog';
+import { foldersOf, openLiveCatalog } from '@nexus/shared/catalog';
 import { secretValues } from '@nexus/shared/config';
 import { fail, toAppError } from '@nexus/shared/errors';
 import { readTaskStatus } from '@nexus/shared/ledger';
@@ -14,6 +14,7 @@ import { openMemory } from '@nexus/shared/memory';
 import { taskId } from '@nexus/shared/messages/domain';
 import { listMarked } from '@nexus/shared/process';
 import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
+import { openSpending } from '@nexus/shared/spend';
 import { openRedactor } from '@nexus/shared/telemetry';
 import { type Admission, openAdmission, readMachine } from './admission.ts';
 import type { WorkerTools } from './attempt.ts';
@@ -22,9 +23,10 @@ import { onSubtaskDispatched } from './on-subtask-dispatched.ts';
 import { endOrphans, marksOf } from './orphans.ts';
 import { keepRoom } from './relief.ts';
 import { openRunning } from './running.ts';
-import { loadRuntimes, lookAtRuntimes, type RuntimeContext } from './runtimes.ts';
+import { loadRuntimes, lookAtRuntimes, type Runtime, type RuntimeContext } from './runtimes.ts';
 import { openSafety } from './safety/safety.ts';
 import { openSeats } from './seats.ts';
+import { sweepSessions } from './sessions/sweep.ts';
 import { openTokens } from './tokens.ts';
 import { sweepWorkspaces } from './workspace.ts';
 
@@ -34,8 +36,7 @@ type Context = ServiceContext<typeof config>;
 
 const open = async (context: Context): Promise<WorkerTools> => {
   const { config: settings, bus, log, meters } = context;
-  const catalog = await openCatalog(foldersOf(settings));
-  for (const notice of catalog.notices) log.info(notice);
+  const catalog = await openLiveCatalog({ folders: foldersOf(settings), bus, log, everyMs: settings.catalogEvery });
   const runtimes = await loadRuntimes();
   if (settings.runtime !== 'auto' && !runtimes.has(settings.runtime)) {
     throw fail('RUNTIME_UNKNOWN', { runtime: settings.runtime, known: [...runtimes.keys()].join(', ') });
@@ -44,28 +45,35 @@ const open = async (context: Context): Promise<WorkerTools> => {
     agentCommand: settings.agentCommand ?? null,
     rehearsal: settings.rehearsal,
     task: null,
+    settings,
   };
   const admission = await admit(context);
   const look = async () => bus.present({ runtimes: await lookAtRuntimes(runtimes, asked) });
   await look();
-  const timers = [setInterval(() => void look(), lookEveryMs), ...keepClean(context), tellRefusals(context, admission)];
+  const timers = [
+    setInterval(() => void look(), lookEveryMs),
+    ...keepClean(context, runtimes, asked),
+    tellRefusals(context, admission),
+  ];
   timers.push(keepRoom(settings, bus.isClaimed, log));
   const redactor = openRedactor(secretValues());
   const memories = openMemory({ side: bus.side, keys: bus.keys, settings, redact: redactor.text });
   const running = openRunning(bus.present);
+  const spending = openSpending({ bus, config: settings, log, meters });
   const safety = await openSafety(settings);
+  bus.present({ sandbox: safety.sandbox });
   const attempts = meters.counter('nexus_attempts_total', 'Attempts that ended, by outcome.', ['outcome']);
   const count = (outcome: string) => attempts.inc({ outcome });
-  bus.present({ sandbox: safety.sandbox });
   const close = async () => {
     for (const timer of timers) clearInterval(timer);
+    await catalog.close();
     await safety.close();
   };
   const { isClaimed } = bus;
   const { room, seat } = admission;
   const ended = () => running.deadCount() === bus.busy();
   const isRepeated = openTokens();
-  const told = { memories, running, safety, room, seat, ended, count, isClaimed, isRepeated };
+  const told = { memories, running, spending, safety, room, seat, ended, count, isClaimed, isRepeated };
   return { config: settings, catalog, runtimes, redactor, ...told, close };
 };
 
@@ -102,7 +110,8 @@ const tellRefusals = ({ bus, log }: Context, admission: Admission): NodeJS.Timeo
 };
 
 /** Removes what is old and ends what is nobody's, at once and every so often. */
-const keepClean = ({ config: settings, bus, log }: Context): NodeJS.Timeout[] => {
+const keepClean = (context: Context, runtimes: Map<string, Runtime>, asked: RuntimeContext): NodeJS.Timeout[] => {
+  const { config: settings, bus, log } = context;
   const { home, keepFailed: keepMs, checkpointFileMax: fileBytesMax } = settings;
   const { isClaimed } = bus;
   const isGone = async (task: string) =>
@@ -113,6 +122,12 @@ const keepClean = ({ config: settings, bus, log }: Context): NodeJS.Timeout[] =>
     const { removed, kept } = await sweepWorkspaces(how);
     if (removed.length > 0) log.info({ removed: removed.length }, 'old workspaces were removed');
     if (kept.length > 0) log.warn({ kept }, 'old workspaces hold work that could not be saved');
+  };
+  const forget = async () => {
+    const { store, keys } = bus;
+    const how = { store, keys, runtimes, context: asked, now: Date.now(), keepMs: settings.sessionKeep };
+    const removed = await sweepSessions(how);
+    if (removed > 0) log.info({ removed }, 'conversations that are over were removed');
   };
   const reap = async () => {
     const { ended, survivors } = await endOrphans({ home, prefix: bus.keys.prefix, isClaimed });
@@ -127,6 +142,7 @@ const keepClean = ({ config: settings, bus, log }: Context): NodeJS.Timeout[] =>
   };
   return [
     every(sweep, settings.cleanEvery, 'a sweep of workspaces'),
+    every(forget, settings.cleanEvery, 'a sweep of sessions'),
     every(reap, settings.orphansEvery, 'a search for orphans'),
   ];
 };

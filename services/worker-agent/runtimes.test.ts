@@ -62,8 +62,8 @@ describe('the loader', () => {
     `export const runtime = { name: '${name}', capabilities: { resume: false, cost: false },
        usable() {}, run() {}, resume() {} };`;
 
-  test('finds every runtime of the project, command before scripted', async () => {
-    expect([...(await loadRuntimes()).keys()]).toEqual(['command', 'scripted']);
+  test('finds every runtime of the project, those with a model first, scripted last', async () => {
+    expect([...(await loadRuntimes()).keys()]).toEqual(['claude-code', 'openai', 'command', 'scripted']);
   });
 
   test('finds a new file without any other edit, and puts preferred names first', async () => {

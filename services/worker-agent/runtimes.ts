@@ -168,6 +168,16 @@ export type RunResult = {
   parked?: Parked | null;
 };
 
+/** Who is charged and limited for the calls that a CLI makes itself. */
+export type Payer = {
+  provider: string;
+  account: string;
+  /** The model that will be asked, by alias or name; null: not known before it runs. */
+  model: string | null;
+  /** Nobody is charged by the call, as with a subscription. */
+  notional: boolean;
+};
+
 export type Runtime = {
   name: string;
   capabilities: {
@@ -178,10 +188,16 @@ export type Runtime = {
     /** Can be told something while its agent works: it has a `nudge`. */
     nudge?: boolean;
   };
+  /** Who pays for a run of this agent, where the runtime's own process makes the calls. */
+  payer?(context: RuntimeContext, agent: AgentDefinition): Promise<Payer | null>;
   /** Looks, really, whether it can be used here; never throws. */
   usable(context: RuntimeContext): Promise<Usable>;
   run(request: RunRequest): Promise<RunResult>;
   resume(session: string, request: RunRequest): Promise<RunResult>;
+  /** The file with the transcript of a conversation, where it lies on this machine; null: there is none. */
+  transcriptOf?(session: string, context: RuntimeContext): Promise<string | null>;
+  /** Removes a conversation from this machine; false: there was none. */
+  forget?(session: string, context: RuntimeContext): Promise<boolean>;
   /** Tells the agent that works in this folder something: that its time comes to an end, or that it seems stuck. */
   nudge?(folder: string, text: string): Promise<void>;
 };
@@ -193,10 +209,13 @@ const shape = z
   .object({
     name: z.string().regex(/^[a-z0-9][a-z0-9-]*$/),
     capabilities: z.object({ resume: z.boolean(), cost: z.boolean(), nudge: z.boolean().default(false) }),
+    payer: z.function().optional(),
     usable: z.function(),
     run: z.function(),
     resume: z.function(),
     nudge: z.function().optional(),
+    transcriptOf: z.function().optional(),
+    forget: z.function().optional(),
   })
   .refine(({ capabilities, nudge }) => capabilities.nudge === (nudge !== undefined), {
     path: ['nudge'],

@@ -20,7 +20,7 @@ import { failed, runProgram } from '../run-program.ts';
 import { defineRuntime, type RunRequest, type RunResult } from '../runtimes.ts';
 import { argumentsOf, environmentOf, promptFor, scratchOf, type Which } from './claude-code/command.ts';
 import { conventionsIn } from './claude-code/conventions.ts';
-import { bringConversation, findConversation } from './claude-code/conversation.ts';
+import { bringConversation, findConversation, removeConversation } from './claude-code/conversation.ts';
 import { type ClaudeSettings, lookAround, type Ready, usable } from './claude-code/look.ts';
 import { modelFor } from './claude-code/models.ts';
 import { budgetSpent, loginRefused, resultOf, total, windowIn } from './claude-code/outcome.ts';
@@ -32,11 +32,25 @@ export const runtime = defineRuntime({
   usable,
   run: (request) => start(request, null),
   resume: (session, request) => start(request, session),
+  transcriptOf: async (session, { settings = {} }) => {
+    const folder = await folderOf(settings);
+    return folder === null ? null : findConversation(folder, session);
+  },
+  forget: async (session, { settings = {} }) => {
+    const folder = await folderOf(settings);
+    return folder !== null && (await removeConversation(folder, session));
+  },
   nudge: async (folder, text) => {
     await mkdir(join(folder, '.nexus'), { recursive: true });
     await appendFile(join(folder, '.nexus', 'told.md'), `${text}\n`);
   },
 });
+
+/** Where conversations lie; null while there is no login, so nobody could have had one. */
+const folderOf = async (settings: ClaudeSettings): Promise<string | null> => {
+  const ready = await lookAround(settings);
+  return 'problem' in ready ? null : ready.login.folder;
+};
 
 type Setting = { settings: ClaudeSettings; ready: Ready; model: string | null; turnsMax: number };
 

@@ -6,6 +6,7 @@
  */
 import { createHash } from 'node:crypto';
 import { isFailure, toAppError } from '@nexus/shared/errors';
+import { openPrices } from '@nexus/shared/spend';
 import { runLoop } from '../openai/loop.ts';
 import type { OpenaiConfig } from '../openai/settings.ts';
 import { openServers, whichModel } from '../openai/which-model.ts';
@@ -82,7 +83,7 @@ const runHere = async (request: RunRequest): Promise<RunResult> => {
     model,
     config,
     account: accountOf(server.chat.endpoint.key),
-    priceOf: () => null,
+    priceOf: openPrices(request.context.settings?.prices).costOf,
     told: () => news.splice(0),
   });
 };

@@ -72,11 +72,14 @@ const ofLedger = (prefix: string) => ({
   load: `${prefix}:load`,
   /** Hash, written by workers: revision, running, checkpoint, ended. */
   attempt: (task: string, subtask: string) => `${prefix}:attempt:${task}:${subtask}`,
+  /** Hash, written by workers: revision, doc; and a zset of all sessions by when something last happened in them. */
+  session: (id: string) => `${prefix}:session:${id}`,
+  sessions: `${prefix}:sessions`,
   /** Hash, written by the finalizer: revision, markdown, json. */
   report: (id: string) => `${prefix}:report:${id}`,
   /** Hash, written by the gateway alone: revision, and of each agent that the fleet has been given a:<id>, r:<id>. */
   agents: `${prefix}:agents`,
-  /** Hash of counters that the project manager keeps for ever: <agent>:<kind>:ok, <role>:<kind>:failed, … */
+  /** Hash of counters, kept for ever by the project manager: agent:<id>:<kind>:ok, role:<role>:<kind>:failed, … */
   history: `${prefix}:history`,
   /** Hash of counters of one day (YYYY-MM-DD), kept for 35 days. */
   stats: (day: string) => `${prefix}:stats:${day}`,

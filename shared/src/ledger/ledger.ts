@@ -10,6 +10,7 @@
  *   task    hash: revision, status, head, request, plan, result
  *   board   hash: revision, head, s:<subtask>: a field each, so that a transition touches few (rule 12)
  *   attempt hash: revision, running: who runs it, checkpoint: what the next delivery goes on from, ended
+ *   session hash: revision, doc (`sessions.ts`)
  *   report  hash: revision, markdown, json
  *   load    hash: task → slots held          stats  hash of a day: counter → number
  */
@@ -21,6 +22,7 @@ import {
   type Plan,
   plan,
   type Subtask,
+  type SubtaskKind,
   subtask,
   type TaskHead,
   type TaskRequest,
@@ -32,6 +34,8 @@ import {
   taskStatus,
 } from '@nexus/shared/messages/domain';
 import { z } from 'zod';
+
+export { listSessions, readSession, type Session, type SessionView, sessionStatus, statusNow } from './sessions.ts';
 
 export type TaskView = {
   revision: number;
@@ -221,6 +225,14 @@ export const readLoad = async (store: Store, keys: Keys): Promise<Map<string, nu
 /** The counters of one day, `YYYY-MM-DD` in UTC. */
 export const readStats = async (store: Store, keys: Keys, day: string): Promise<Map<string, number>> =>
   countersOf(keys.stats(day), await store.readHash(keys.stats(day)));
+
+/** A counter of `keys.history`: how often an agent, or whoever had a role, did this kind of work well, or not. */
+export const historyField = (of: 'agent' | 'role', id: string, kind: SubtaskKind, outcome: 'ok' | 'failed'): string =>
+  `${of}:${id}:${kind}:${outcome}`;
+
+/** How agents and roles have done so far, by `historyField`. */
+export const readHistory = async (store: Store, keys: Keys): Promise<Map<string, number>> =>
+  countersOf(keys.history, await store.readHash(keys.history));
 
 const isAbsent = (text: string | null | undefined): text is null | undefined => text === null || text === undefined;
 

@@ -18,13 +18,17 @@ import type {
 import { endedTask } from '@nexus/shared/messages/domain';
 import { type Checkpoint, type RunningClaim, subtaskField } from './ledger.ts';
 
+export { removeSession, writeSession } from './sessions.ts';
+
 /** Document → the only service that writes it, and by which builders. */
 export const writers = {
   task: { service: 'orchestrator', builders: ['writeTask', 'removeTask', 'removeRequest', 'expireTask'] },
   board: { service: 'project-manager', builders: ['writeBoard', 'removeBoard'] },
   attempt: { service: 'worker-agent', builders: ['writeAttempt', 'removeAttempt'] },
+  session: { service: 'worker-agent', builders: ['writeSession', 'removeSession'] },
   load: { service: 'project-manager', builders: ['countLoad'] },
   stats: { service: 'project-manager', builders: ['countStat'] },
+  history: { service: 'project-manager', builders: ['countHistory'] },
   report: { service: 'finalizer', builders: ['writeReport', 'removeReport'] },
 } as const satisfies Record<string, { service: ServiceName; builders: readonly string[] }>;
 
@@ -133,6 +137,11 @@ export const countLoad = (keys: Keys, task: string, by: number): LedgerWrite[] =
 /** Counts something that happened on a day (`YYYY-MM-DD`, UTC), such as `agent:<id>:completed`. */
 export const countStat = (keys: Keys, day: string, field: string, by: number): LedgerWrite[] =>
   by === 0 ? [] : [{ op: 'count', key: keys.stats(day), field, by, seconds: statsSeconds }];
+
+/** Counts how an attempt did, for ever: `historyField` spells the field. */
+export const countHistory = (keys: Keys, field: string): LedgerWrite[] => [
+  { op: 'count', key: keys.history, field, by: 1 },
+];
 
 const indexTask = (keys: Keys, id: string, head: TaskHead): LedgerWrite[] => {
   const score = Date.parse(head.created_at);
