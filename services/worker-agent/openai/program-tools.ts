@@ -67,11 +67,14 @@ const start = async (
   outputBytesMax: number,
   shown: boolean,
 ): Promise<ProcessResult> => {
-  const { folder, env, mark } = hands.request;
+  const { folder, env, mark, guard } = hands.request;
+  const { sandbox, limits } = guard?.fence ?? {};
   const result = await run({
     ...{ command, folder, env, mark, timeoutMs, outputBytesMax, graceMs },
     signal: hands.signal,
     leashed: true,
+    limits,
+    sandbox,
     ownFolder: shown,
     ...(shown ? { onOutput: hands.onOutput } : {}),
   });
@@ -82,6 +85,7 @@ const start = async (
 const endOf = (result: ProcessResult, timeoutMs: number): string => {
   if (result.timedOut) return `ended after ${timeoutMs / 1000} s, which is the limit`;
   if (result.outputLimited) return `ended: it printed more than ${commandBytesMax} bytes`;
+  if (result.limit) return `ended: it used more than it may (${result.limit})`;
   if (result.signal !== null) return `killed by ${result.signal}`;
   const left = result.leftBehind > 0 ? `; ended ${result.leftBehind} process(es) that it had left running` : '';
   return `exit code ${result.exitCode}${left}`;

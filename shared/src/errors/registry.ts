@@ -755,6 +755,18 @@ export const registry = {
     says: 'The model {model} declined to answer: {message}',
     operator: 'Read what it was asked. Say it in other words, or take another model.',
   },
+  MODEL_ANSWER_INVALID: {
+    outcome: 'retry',
+    http: 502,
+    says: 'The model {model} gave no {name} that holds in {tries} tries: {problems}',
+    operator: 'A larger model keeps to forms better (NEXUS_MODEL). More tries: NEXUS_MODEL_ANSWERS.',
+  },
+  MODEL_TIMEOUT: {
+    outcome: 'retry',
+    http: 504,
+    says: 'The model gave no {name} within {seconds} s.',
+    operator: 'Raise NEXUS_MODEL_TIMEOUT, or take a faster model (NEXUS_MODEL).',
+  },
   MODEL_CUT: {
     outcome: 'retry',
     http: 422,
