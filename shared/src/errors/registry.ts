@@ -460,8 +460,8 @@ export const registry = {
   REPOSITORY_READONLY: {
     outcome: 'dead',
     http: 422,
-    says: 'The fleet runs as user {uid}, who may not write {folder}: no result could be pushed to {repository}.',
-    operator: 'On the host: `setfacl -R -m u:1000:rwX,d:u:1000:rwX .git` (with that user), or give a clone of it.',
+    says: 'The fleet runs as user {uid}, who may not write {folder}: no result could be pushed. {mend}; or give a clone.',
+    operator: 'It is looked at before anything is done. In containers every service runs as user 1000.',
   },
   REPOSITORY_LOCKED: {
     outcome: 'dead',
