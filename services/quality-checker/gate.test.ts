@@ -207,7 +207,7 @@ test('a check that never ends is ended with all its children, and has failed', a
   const verdict = await gate({ commit: mine, checks: [{ name: 'slow', command, timeout_ms: 300 }] });
   expect(verdict.verdict).toBe('failed');
   expect(verdict.checks[0]).toMatchObject({ name: 'slow', state: 'failed', exit_code: null });
-  expect(verdict.checks[0]?.why).toContain('did not end and was ended after');
+  expect(verdict.checks[0]?.why).toContain('did not end, and was ended at its time limit');
   expect(survivors()).toEqual([]);
 });
 

@@ -125,7 +125,7 @@ const stateOf = (result: ProcessResult, { tests }: Counted, runner: Runner): { s
 };
 
 const endingOf = (result: ProcessResult, { limits }: Runner): string => {
-  if (result.timedOut) return `did not end and was ended after ${result.durationMs} ms`;
+  if (result.timedOut) return `did not end, and was ended at its time limit, after ${result.durationMs} ms`;
   if (result.outputLimited) return `wrote more than ${limits.checkOutputMax} bytes and was ended`;
   return result.exitCode === null ? `was ended by ${result.signal}` : `ended with exit code ${result.exitCode}`;
 };

@@ -38,6 +38,7 @@ describe('a look at a repository', () => {
     ['a transport that runs commands', 'ext::sh -c "touch /tmp/x"', 'REPOSITORY_MISSING', /not allowed/],
     ['a host that takes no connection', 'https://127.0.0.1:1/x.git', 'REPOSITORY_UNREACHED', /127\.0\.0\.1/],
     ['a host that nobody knows', 'https://host.invalid/x.git', 'REPOSITORY_UNREACHED', /could not resolve host/i],
+    ['a host without ssh', 'git@127.0.0.1:a/b.git', 'REPOSITORY_UNREACHED', /ssh: connect to host 127\.0\.0\.1/],
     ['a path that only sounds like it', '/no/connection refused', 'REPOSITORY_MISSING', /no such folder/],
   ])('refuses %s', async (_what, repository, code, says) => {
     const look = probeRepository({ repository });
@@ -101,7 +102,8 @@ describe('a look at a repository', () => {
       locked(folder, true);
       try {
         const look = probeRepository({ repository });
-        await expect(look).rejects.toMatchObject({ code: 'REPOSITORY_READONLY', details: { repository, folder } });
+        await expect(look).rejects.toMatchObject({ code: 'REPOSITORY_READONLY', details: { folder } });
+        await expect(look).rejects.toThrow(/may not write .*setfacl/);
       } finally {
         locked(folder, false);
       }

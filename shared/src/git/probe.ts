@@ -130,7 +130,9 @@ const locked =
 export const refusalOf = (repository: string, result: ProcessResult): Error => {
   const says = withoutPasswords(saysOf(result));
   if (locked.test(says)) return fail('REPOSITORY_LOCKED', { repository });
-  const line = says.split('\n').find((each) => each.startsWith('fatal:')) ?? says;
+  // ssh says why, before git says that it was so.
+  const lines = says.split('\n').map((each) => each.trim());
+  const line = ['ssh:', 'fatal:'].flatMap((who) => lines.find((each) => each.startsWith(who)) ?? [])[0] ?? says;
   const away = isUrl(repository) && speaksOfNoHost(says);
   return fail(away ? 'REPOSITORY_UNREACHED' : 'REPOSITORY_MISSING', {
     repository,

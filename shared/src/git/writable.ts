@@ -25,7 +25,9 @@ export const mayWrite = async (repository: string, signal?: AbortSignal): Promis
     );
     if (code === 'EROFS') return false;
     if (code === 'EACCES' || code === 'EPERM') {
-      throw fail('REPOSITORY_READONLY', { repository, folder: place, uid: process.getuid?.() ?? 'unknown' });
+      const uid = process.getuid?.() ?? 'unknown';
+      const mend = `Let it: setfacl -R -m u:${uid}:rwX,d:u:${uid}:rwX on ${folder} (in containers, on the host)`;
+      throw fail('REPOSITORY_READONLY', { folder: place, uid, mend });
     }
   }
   return true;
