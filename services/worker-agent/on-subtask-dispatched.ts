@@ -44,7 +44,7 @@ const attemptIt = async (order: Order, tools: HandlerTools & WorkerTools): Promi
     const finished = await runAttempt(order, record, tools);
     if ('later' in finished) {
       tools.count('postponed');
-      return postpone(tools.now() + laterMs, finished.later);
+      return postpone(finished.until ?? tools.now() + laterMs, finished.later);
     }
     tools.count(finished.outcome);
     // What the ledger remembered for a next delivery is told by the message from now on.

@@ -1,0 +1,165 @@
+/**
+ * Money and tokens of an attempt, as the worker handles them: admitted before there is a workspace, reserved while its
+ * agent works, booked when it ends.
+ *
+ *   spent for good (task, subtask, attempt)  the attempt fails with BUDGET_SPENT, its work kept; a person is asked
+ *   spent for today, or reserved by others   put aside, uncounted, and looked at again every NEXUS_BUDGET_RECHECK
+ *   its provider takes nothing more          put aside, uncounted, until the provider says; so are others of its account
+ *
+ * Reserved under the claim, right after `begin` and before anything is spawned: a claim that is lost later takes its
+ * reservations with it, and one that was lost before could not begin.
+ */
+import { type ErrorCode, isFailure } from '@nexus/shared/errors';
+import type { AttemptSpend, Lane, Spending } from '@nexus/shared/spend';
+import type { Attempt, Later } from './attempt.ts';
+import { type Finished, failedBefore } from './conclude.ts';
+import type { AgentEvent, Parked, Payer, RunRequest, RunResult, Runtime, RuntimeContext } from './runtimes.ts';
+
+/** What stands between an attempt and its runtime. */
+export type Purse = {
+  /** The runtime, with a budget and a gate in its requests, and an ear for what it uses. */
+  runtime: Runtime;
+  /** Gives back what is still reserved. */
+  close(): Promise<void>;
+};
+
+/** Admits an attempt; or says how it has ended because it cannot begin now, or at all. */
+export const openPurse = async (
+  attempt: Attempt,
+  runtime: Runtime,
+  context: RuntimeContext,
+): Promise<Purse | { ended: Finished | Later }> => {
+  const { spending } = attempt.tools;
+  if (spending === undefined) return { runtime, close: async () => undefined };
+  const payer = (await runtime.payer?.(context, attempt.agent)) ?? null;
+  try {
+    return purseOf(attempt, spending, runtime, payer, await begin(attempt, spending, runtime, payer));
+  } catch (thrown) {
+    if (!isFailure(thrown, 'BUDGET_SPENT', 'PRICE_UNKNOWN', 'BUDGET_RESERVED', 'PROVIDER_LIMITED')) throw thrown;
+    const waits = waitOf(attempt, thrown.code, String(thrown.details.scope ?? ''), thrown.details.until);
+    if (waits === null) return { ended: failedBefore(attempt, { code: thrown.code, says: thrown.message }, '') };
+    attempt.note(`is put aside, uncounted: ${thrown.message}`);
+    return { ended: { later: thrown.message, until: waits } };
+  }
+};
+
+const begin = (
+  { order, agent, request, tools }: Attempt,
+  spending: Spending,
+  { name: runtime }: Runtime,
+  payer: Payer | null,
+): Promise<AttemptSpend> =>
+  spending.begin({
+    place: { taskId: order.task_id, subtaskId: order.subtask_id, attempt: order.attempt },
+    by: { agentId: agent.agent_id, role: order.role, runtime },
+    limits: {
+      task: { usd: request.budget?.usd ?? null, tokens: request.budget?.tokens ?? null },
+      attempt: { usd: agent.limits?.usd ?? null, tokens: agent.limits?.tokens ?? null },
+    },
+    token: tools.claim.token,
+    model: payer === null ? null : (payer.model ?? modelByDefault[payer.provider] ?? null),
+    lane: laneOf(payer),
+    notional: payer?.notional ?? false,
+    signal: tools.signal,
+  });
+
+/** Whose model a CLI takes without a wish: what it uses is priced so until it says itself. */
+const modelByDefault: Readonly<Record<string, string>> = { anthropic: 'opus', bedrock: 'opus', vertex: 'opus' };
+
+/** Who pays for a CLI is known before it runs; a runtime that makes its own calls names it with each. */
+const laneOf = (payer: Payer | null): Lane | null =>
+  payer === null
+    ? null
+    : { kind: 'process', provider: payer.provider, account: payer.account, model: payer.model ?? 'default' };
+
+const purseOf = (
+  attempt: Attempt,
+  spending: Spending,
+  runtime: Runtime,
+  payer: Payer | null,
+  spend: AttemptSpend,
+): Purse => {
+  const { usd, tokens } = spend.left;
+  const bounded = usd !== null || tokens !== null;
+  const asksItself = runtime.capabilities.cost && payer === null;
+  if (bounded && !runtime.capabilities.cost) {
+    attempt.note(`its runtime "${runtime.name}" does not tell what it uses: no budget bounds it, only its time box`);
+  }
+  const hear = (event: AgentEvent): void => {
+    if (asksItself) return;
+    if (event.kind === 'usage') spend.heard(event.usage);
+    else if (event.kind === 'retry' && isRefusal(event.status)) spend.slowed(event.delay_ms);
+  };
+  const bound = (request: RunRequest): RunRequest => ({
+    ...request,
+    signal: AbortSignal.any([request.signal, spend.signal]),
+    // A subscription's dollars are nobody's: what bounds it is tokens, turns and time.
+    budget: bounded ? { usd: payer?.notional ? null : usd, tokens } : null,
+    ...(asksItself ? { spend: spend.gate } : {}),
+    onEvent: (event) => {
+      hear(event);
+      request.onEvent?.(event);
+    },
+  });
+  const settled = async (result: RunResult): Promise<RunResult> => {
+    // What went through the gate is booked already, call by call.
+    if (!asksItself && runtime.capabilities.cost) {
+      const { usage = null, model = null, notional = false } = result;
+      await spend.settle({ usd: result.cost.usd, usage, model, notional });
+    }
+    await holdAccount(spending, payer, attempt, result);
+    return judged(attempt, spend, result);
+  };
+  return {
+    runtime: {
+      ...runtime,
+      run: async (request) => settled(await runtime.run(bound(request))),
+      resume: async (session, request) => settled(await runtime.resume(session, bound(request))),
+    },
+    close: spend.end,
+  };
+};
+
+/** Refusals that say: too much at a time. */
+const isRefusal = (status: number | null): boolean => status === 429 || status === 529;
+
+/** A window that is used up is so for all that share the account: none of them begins before it opens. */
+const holdAccount = async (
+  { governor }: Spending,
+  payer: Payer | null,
+  { tools }: Attempt,
+  { parked }: RunResult,
+): Promise<void> => {
+  const lane = laneOf(payer);
+  if (lane === null || !parked || parked.until === null || parked.code !== 'MODEL_LIMITED') return;
+  const retryAfterMs = Math.max(0, parked.until - tools.now());
+  await governor.report(lane, `${tools.claim.token}/window`, { is: 'limited', retryAfterMs, wholeAccount: true });
+};
+
+/** A run that met a limit: failed for a person to decide, or put aside; all else as it came. */
+const judged = (attempt: Attempt, spend: AttemptSpend, result: RunResult): RunResult => {
+  const ended = spend.signal.aborted && isFailure(spend.signal.reason) ? spend.signal.reason : null;
+  const isOurs = ended !== null && !result.ok && !attempt.tools.signal.aborted;
+  const code = isOurs ? ended.code : result.code;
+  if (code !== 'BUDGET_SPENT' && code !== 'BUDGET_RESERVED') return result;
+  const says = isOurs ? ended.message : result.says;
+  const scope = spend.refused()?.scope === 'day' ? dayScope : '';
+  const until = waitOf(attempt, code, scope, undefined);
+  const parked: Parked | null = until === null ? null : { until, code, says, account: 'the budget' };
+  return { ...result, ok: false, code, says, parked };
+};
+
+const dayScope = 'the fleet for today';
+
+/** Until when an attempt that met a limit waits; null: for a person. */
+const waitOf = (
+  { tools }: Attempt,
+  code: ErrorCode,
+  scope: string,
+  until: string | number | undefined,
+): number | null => {
+  const again = tools.now() + tools.config.budgetRecheck;
+  if (code === 'PROVIDER_LIMITED')
+    return until === undefined ? again : Math.max(tools.now() + 1000, Date.parse(String(until)));
+  return code === 'BUDGET_RESERVED' || (code === 'BUDGET_SPENT' && scope === dayScope) ? again : null;
+};
