@@ -6,6 +6,7 @@
  *   npm run bench -- fleet         start, idle, agents, rehearsal, crowd
  *   npm run bench -- hop board     single parts
  *   npm run bench -- --rounds 1    quicker and noisier; left out: 3 for the fabric
+ *   npm run bench -- --messages 20000   a round of a hop; left out 180000: a process compiles itself for a second
  *   npm run bench -- --json        one line of JSON on standard output at the end; progress on standard error
  *
  * This product, raw ioredis and BullMQ take turns against one redis-server of the benchmark's own (AOF everysec);
@@ -33,7 +34,7 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: 'string', default: '3' },
-    messages: { type: 'string', default: '90000' },
+    messages: { type: 'string', default: '180000' },
     json: { type: 'boolean', default: false },
   },
 });

@@ -10,14 +10,16 @@ type Definition = { numberOfKeys: number; lua: string };
 
 /** Group, consumer, length of the journal; then the number of sets (settle-7.lua). */
 const headerLength = 3;
-/** Inbox, epoch and deliveries that the entries of a set have in common; then how many entries it has. */
-const commonLength = 3;
+/** Inbox, epoch and deliveries that the entries of a set have in common, the ids and lines of those that only end. */
+const commonLength = 5;
 
 /** Tells of each settlement that Redis has acknowledged, and how many deliveries it held: they end in order. */
 export const watchSettlements = (acknowledged: (deliveries: number) => void): void =>
-  replaceSettle((call) => async (...parts) => {
-    const results = (await call(...parts)) as string[];
-    acknowledged(results.length);
+  replaceSettle((call, keys) => async (...parts) => {
+    const results = await call(...parts);
+    const setAt = keys + headerLength + 1;
+    const ids = String(parts[setAt + 3]);
+    acknowledged((ids === '' ? 0 : ids.split(' ').length) + Number(parts[setAt + commonLength]));
     return results;
   });
 
@@ -32,12 +34,13 @@ export const gatherSettlements = (deliveries: number): void =>
       held = [];
       const counts = batch.map(({ parts }) => Number(parts[countAt]));
       const head = batch[0]?.parts.slice(0, countAt) ?? [];
-      // All that a benchmark settles lies in one inbox, so it is one set.
-      if (batch.some(({ parts }) => parts[setsAt] !== 1)) throw new Error('a settlement of several sets');
+      // All that a benchmark settles lies in one inbox, so it is one set; and all of it writes, so it does not only end.
+      if (batch.some(({ parts }) => parts[setsAt] !== 1 || parts[setsAt + 4] !== ''))
+        throw new Error('a settlement of several sets, or of what only ends');
       const entries = batch.flatMap(({ parts }) => parts.slice(countAt + 1));
       try {
-        const results = (await call(...head, counts.reduce(sum, 0), ...entries)) as string[];
-        for (const [at, { resolve }] of batch.entries()) resolve(results.splice(0, counts[at]));
+        const [plain, ...results] = (await call(...head, counts.reduce(sum, 0), ...entries)) as string[];
+        for (const [at, { resolve }] of batch.entries()) resolve([plain, ...results.splice(0, counts[at])]);
       } catch (error) {
         for (const { reject } of batch) reject(error);
       }

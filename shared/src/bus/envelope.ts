@@ -6,11 +6,11 @@
  * (its id follows from the cause, so the same settlement twice is the same message), and `readEnvelope`
  * for whatever lies on a stream, which also takes the field names that people write by hand.
  */
-import { hash } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { fail } from '@nexus/shared/errors';
 import { entryOf, isKind, type Kind, kindsTo, type PayloadOf } from '@nexus/shared/messages';
 import { type Priority, priority, priorityAlias, type ServiceName, serviceName } from '@nexus/shared/messages/domain';
-import { childTraceparent, newTraceparent, randomHex } from '@nexus/shared/telemetry';
+import { childTraceparent, newTraceparent } from '@nexus/shared/telemetry';
 import { z } from 'zod';
 import type { FollowUp } from './outcome.ts';
 
@@ -66,10 +66,11 @@ export type EnvelopeOptions = {
  */
 export const makeEnvelope = <K extends Kind>(type: K, payload: unknown, options: EnvelopeOptions): Message<K> => {
   const entry = entryOf(type);
+  const now = Date.now();
   return {
     protocol_version: protocolVersion,
-    message_id: options.messageId ?? uuidV7(Date.now()),
-    timestamp: new Date().toISOString(),
+    message_id: options.messageId ?? uuidV7(now),
+    timestamp: isoTime(now),
     type,
     from: options.from,
     to: { service: entry.to },
@@ -83,6 +84,13 @@ export const makeEnvelope = <K extends Kind>(type: K, payload: unknown, options:
     payload: parsePayload(type, payload) as PayloadOf<K>,
   };
 };
+
+/** The time as ISO 8601; to write it out costs as much as all else of an envelope, and many are made in a millisecond. */
+const isoTime = (nowMs: number): string => {
+  if (nowMs !== written.ms) written = { ms: nowMs, text: new Date(nowMs).toISOString() };
+  return written.text;
+};
+let written = { ms: -1, text: '' };
 
 /** The message that a settlement publishes: same thread, actor and trace as its cause; id by rule 13. */
 export const followUpEnvelope = (
@@ -299,12 +307,16 @@ const partyFrom = (written: unknown, otherwise: string): unknown => {
   return serviceName.safeParse(written).success ? { service: written } : { service: otherwise, agent_id: written };
 };
 
-/** A time-ordered uuid (RFC 9562 §5.7). */
+/** A time-ordered uuid (RFC 9562 §5.7): the random digits are those of a random uuid, whose variant they keep. */
 export const uuidV7 = (nowMs: number): string => {
-  const time = nowMs.toString(16).padStart(12, '0');
-  const random = randomHex(19);
-  return uuidOf(`${time}7${random.slice(0, 3)}`, random.slice(3));
+  if (nowMs !== timeOf.ms) {
+    const digits = nowMs.toString(16).padStart(12, '0');
+    timeOf = { ms: nowMs, digits: `${digits.slice(0, 8)}-${digits.slice(8)}-7` };
+  }
+  return timeOf.digits + randomUUID().slice(15);
 };
+/** Within a millisecond many are made. */
+let timeOf = { ms: -1, digits: '' };
 
 /** A uuid that follows from its text (RFC 9562 §5.8, SHA-256): the same cause gives the same id. */
 export const uuidV8 = (text: string): string => {

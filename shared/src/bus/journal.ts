@@ -110,7 +110,11 @@ const entriesOf = (id: string, fields: string[]): JournalEntry[] => {
   const entries: JournalEntry[] = [];
   for (let field = 0; field < fields.length; field += 2) {
     const kind = kinds[fields[field] as keyof typeof kinds];
-    if (kind) entries.push({ id: `${id}.${field / 2}`, at, kind, body: parsed(fields[field + 1] ?? 'null') });
+    if (!kind) continue;
+    const text = fields[field + 1] ?? 'null';
+    // A settlement tells of all that it ended in one field, a line each.
+    for (const line of kind === 'settled' ? text.split('\n') : [text])
+      entries.push({ id: `${id}.${entries.length}`, at, kind, body: parsed(line) });
   }
   return entries;
 };

@@ -52,7 +52,10 @@ export type PublisherOptions = {
 };
 
 type Waiting = {
-  values: (string | number)[];
+  inbox: string;
+  json: string;
+  /** What the script has to know besides; null for a message that goes into its inbox, and that is all. */
+  more: (string | number)[] | null;
   bytes: number;
   id: string;
   draft: Draft;
@@ -83,7 +86,7 @@ export const makePublisher = (options: PublisherOptions): Publisher => {
     publish: (draft) =>
       new Promise<Published>((resolve, reject) => {
         try {
-          waiting.push({ ...prepare(options, draft as Draft), draft: draft as Draft, resolve, reject });
+          waiting.push(prepare(options, draft as Draft, resolve, reject));
         } catch (error) {
           reject(error);
           return;
@@ -107,7 +110,9 @@ export const journalText = (envelope: Envelope, json: string): string =>
 const prepare = (
   options: PublisherOptions,
   draft: Draft,
-): { values: (string | number)[]; bytes: number; id: string } => {
+  resolve: Waiting['resolve'],
+  reject: Waiting['reject'],
+): Waiting => {
   const { keys } = options;
   const envelope = makeEnvelope(draft.type, draft.payload, {
     from: options.from,
@@ -117,25 +122,27 @@ const prepare = (
     messageId: draft.messageId,
   });
   const json = encodeEnvelope(envelope);
-  const attach = draft.attach ?? [];
-  const { delayMs, tasksMax, idempotencyKey, accept } = draft;
   const inbox = keys.inbox(envelope.to.service as ServiceName, envelope.priority);
-  const values: (string | number)[] = [inbox, json, journalText(envelope, json)];
-  if (delayMs === undefined && tasksMax === undefined && idempotencyKey === undefined && !accept && attach.length === 0)
-    values.push('');
-  else
-    values.push(
-      envelope.message_id,
-      delayMs ?? '',
-      tasksMax ?? '',
-      idempotencyKey === undefined ? '' : keys.seen(`key:${idempotencyKey}`),
-      draft.remember ?? '',
-      accept ? keys.seen(`task:${draft.thread}`) : '',
-      attach.length,
-      ...attach.flatMap(({ key, text }) => [key, text]),
-    );
-  const bytes = attach.reduce((sum, { text }) => sum + text.length, json.length);
-  return { values, bytes, id: envelope.message_id };
+  const more = moreOf(options, draft, envelope.message_id, journalText(envelope, json));
+  const bytes = (draft.attach ?? []).reduce((sum, { text }) => sum + text.length, json.length);
+  return { inbox, json, more, bytes, id: envelope.message_id, draft, resolve, reject };
+};
+
+const moreOf = ({ keys }: PublisherOptions, draft: Draft, id: string, short: string): Waiting['more'] => {
+  const { delayMs, tasksMax, idempotencyKey, accept, attach = [] } = draft;
+  const asked = delayMs !== undefined || tasksMax !== undefined || idempotencyKey !== undefined || accept === true;
+  if (!asked && short === '' && attach.length === 0) return null;
+  return [
+    short,
+    id,
+    delayMs ?? '',
+    tasksMax ?? '',
+    idempotencyKey === undefined ? '' : keys.seen(`key:${idempotencyKey}`),
+    draft.remember ?? '',
+    accept ? keys.seen(`task:${draft.thread}`) : '',
+    attach.length,
+    ...attach.flatMap(({ key, text }) => [key, text]),
+  ];
 };
 
 const batchOf = (waiting: Waiting[]): Waiting[] => {
@@ -151,8 +158,14 @@ const batchOf = (waiting: Waiting[]): Waiting[] => {
 
 const send = async (options: PublisherOptions, batch: Waiting[]): Promise<void> => {
   const { redis, keys, confirm } = options;
-  const values: (string | number)[] = [options.journalMax, options.seenSeconds, keys.parked, batch.length];
-  for (const one of batch) for (const value of one.values) values.push(value);
+  const sets = setsOf(batch);
+  const values: (string | number)[] = [options.journalMax, options.seenSeconds, keys.parked, sets.length];
+  for (const set of sets) {
+    const [{ inbox, more, json }] = set as [Waiting];
+    if (more === null) values.push(inbox, set.length);
+    else values.push(inbox, 0, json, ...more);
+    if (more === null) for (const one of set) values.push(one.json);
+  }
   const begun = confirm.begin();
   try {
     const results = (await callScript(
@@ -164,12 +177,22 @@ const send = async (options: PublisherOptions, batch: Waiting[]): Promise<void> 
     const fresh = results.includes('ok');
     if (fresh || results.some((result) => result.startsWith('seen ')))
       await confirm.done(begun, { what: 'the message', again, fresh });
-    batch.forEach((one, at) => {
-      answer(one, results[at] ?? '');
-    });
+    for (const [at, set] of sets.entries()) for (const one of set) answer(one, results[at] ?? '');
   } catch (error) {
     for (const one of batch) one.reject(publishFailure(error));
   }
+};
+
+/** Messages for one inbox that are no more than that go together; the order within an inbox stays. */
+const setsOf = (batch: readonly Waiting[]): Waiting[][] => {
+  const sets: Waiting[][] = [];
+  for (const one of batch) {
+    const last = sets.at(-1);
+    const [of] = last ?? [];
+    if (last && of && one.more === null && of.more === null && of.inbox === one.inbox) last.push(one);
+    else sets.push([one]);
+  }
+  return sets;
 };
 
 const again = 'Sending it again with the same Idempotency-Key is safe.';

@@ -66,7 +66,8 @@ const bytesMax = 256_000;
 
 type Waiting = {
   settlement: Settlement;
-  values: (string | number)[];
+  /** What the script reads of it; null where it only ends: then its id and its line are all. */
+  values: (string | number)[] | null;
   bytes: number;
   resolve(settled: Settled): void;
 };
@@ -91,7 +92,8 @@ export const makeSettler = (options: SettlerOptions): Settler => {
   return {
     settle: (settlement) =>
       new Promise((resolve) => {
-        const one = { settlement, ...prepare(settlement), resolve };
+        const values = onlyEnds(settlement) ? null : prepare(settlement);
+        const one = { settlement, values, bytes: bytesOf(settlement, values), resolve };
         if (bytes + one.bytes > bytesMax) flush();
         waiting.push(one);
         bytes += one.bytes;
@@ -110,8 +112,18 @@ export const makeSettler = (options: SettlerOptions): Settler => {
   };
 };
 
-/** What the script reads of an entry, and how many bytes that are. */
-const prepare = (settlement: Settlement): { values: (string | number)[]; bytes: number } => {
+/** Nearly every message that is handled: the script is told of all of them together. */
+const onlyEnds = ({ ending, write, publish, line }: Settlement): boolean =>
+  ending.end === 'done' && write.length + publish.length === 0 && line !== '';
+
+const bytesOf = ({ line }: Settlement, values: (string | number)[] | null): number => {
+  let bytes = line.length + 32;
+  for (const value of values ?? []) bytes += typeof value === 'string' ? value.length : 8;
+  return bytes;
+};
+
+/** What the script reads of an entry that does more than end. */
+const prepare = (settlement: Settlement): (string | number)[] => {
   const { ending, write, publish } = settlement;
   const { entryId, line } = settlement;
   const values: (string | number)[] = [entryId, line];
@@ -119,16 +131,14 @@ const prepare = (settlement: Settlement): { values: (string | number)[]; bytes: 
   else if (ending.end === 'dead') values.push('dead', ending.id, ending.json);
   else if (write.length + publish.length === 0) {
     values.push(ending.end);
-    return { values, bytes: line.length + 64 };
+    return values;
   } else values.push('more', ending.end);
   values.push(write.length);
   for (const one of write) pushWrite(values, one);
   values.push(publish.length);
   for (const { inbox, json, short, id, delayMs } of publish)
     values.push(inbox, json, short, delayMs === null ? '' : `${Math.max(0, Math.round(delayMs))} ${id}`);
-  let bytes = 0;
-  for (const value of values) bytes += typeof value === 'string' ? value.length : 8;
-  return { values, bytes };
+  return values;
 };
 
 const pushWrite = (values: (string | number)[], write: LedgerWrite): void => {
@@ -171,12 +181,10 @@ const send = async (options: SettlerOptions, all: Waiting[], life: { over: boole
     const values = valuesOf(options, sets);
     try {
       if (!stands(options)) throw new Error('the connection has to stand again first');
-      const results = (await callScript(redis, 'nexusSettle', names, values)) as Settled[];
+      const results = (await callScript(redis, 'nexusSettle', names, values)) as (Settled | Settled[])[];
       if (tries > 0)
         log.debug({ tries, outcomes: batch.length }, 'Redis answers again; the waiting outcomes are settled');
-      sets.flat().forEach((one, at) => {
-        one.resolve(results[at] ?? 'lost');
-      });
+      answer(sets, results);
       return;
     } catch (error) {
       const reason = toAppError(error).message;
@@ -199,28 +207,53 @@ const send = async (options: SettlerOptions, all: Waiting[], life: { over: boole
   }
 };
 
-/** Entries that have inbox, epoch and delivery count in common say so once: nearly always that is all of them. */
-const setsOf = (batch: readonly Waiting[]): Waiting[][] => {
-  const sets: Waiting[][] = [];
+/** Entries that have inbox, epoch and delivery count in common; of them those that only end, and the others. */
+type EntrySet = { of: Settlement; plain: Waiting[]; others: Waiting[] };
+
+/** What entries have in common is said once: nearly always all of them have. */
+const setsOf = (batch: readonly Waiting[]): EntrySet[] => {
+  const sets: EntrySet[] = [];
+  let own: EntrySet | undefined;
   for (const one of batch) {
-    const { inbox, epoch, deliveries } = one.settlement;
-    const own = sets.find(
-      ([{ settlement: of } = one]) => of.inbox === inbox && of.epoch === epoch && of.deliveries === deliveries,
-    );
-    if (own === undefined) sets.push([one]);
-    else own.push(one);
+    const { settlement } = one;
+    if (own === undefined || !isAlike(own.of, settlement)) {
+      own = sets.find(({ of }) => isAlike(of, settlement));
+      if (own === undefined) {
+        own = { of: settlement, plain: [], others: [] };
+        sets.push(own);
+      }
+    }
+    (one.values === null ? own.plain : own.others).push(one);
   }
   return sets;
 };
 
-const valuesOf = (options: SettlerOptions, sets: readonly Waiting[][]): (string | number)[] => {
+const isAlike = (one: Settlement, other: Settlement): boolean =>
+  one.inbox === other.inbox && one.epoch === other.epoch && one.deliveries === other.deliveries;
+
+const valuesOf = (options: SettlerOptions, sets: readonly EntrySet[]): (string | number)[] => {
   const values: (string | number)[] = [options.group, options.consumer, options.journalMax, sets.length];
-  for (const set of sets) {
-    const [{ settlement }] = set as [Waiting];
-    values.push(settlement.inbox, settlement.epoch ?? '', settlement.deliveries, set.length);
-    for (const { values: own } of set) for (const value of own) values.push(value);
+  for (const { of, plain, others } of sets) {
+    const ids = plain.map(({ settlement }) => settlement.entryId).join(' ');
+    const lines = plain.map(({ settlement }) => settlement.line).join('\n');
+    values.push(of.inbox, of.epoch ?? '', of.deliveries, ids, lines, others.length);
+    for (const one of others) for (const value of one.values ?? []) values.push(value);
   }
   return values;
+};
+
+/** Hands out what the script returned, in the order in which it was told. */
+const answer = (sets: readonly EntrySet[], results: readonly (Settled | Settled[])[]): void => {
+  let at = 0;
+  for (const { plain, others } of sets) {
+    const of = results[at] ?? 'lost';
+    at += 1;
+    for (const [n, one] of plain.entries()) one.resolve(typeof of === 'string' ? of : (of[n] ?? 'lost'));
+    for (const one of others) {
+      one.resolve((results[at] as Settled | undefined) ?? 'lost');
+      at += 1;
+    }
+  }
 };
 
 /**

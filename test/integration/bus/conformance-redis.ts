@@ -43,7 +43,7 @@ export const openRealFabric = async (url: string): Promise<FabricPort & { close(
         const mark = message.mark === null ? '' : real(message.mark);
         const attached = message.attach.flatMap(({ key, text }) => [real(key), text]);
         const edge = [message.limit ?? '', seen, message.remember, mark, message.attach.length, ...attached];
-        return [inbox, json, '', id, delayMs ?? '', ...edge];
+        return [inbox, 0, json, '', id, delayMs ?? '', ...edge];
       });
       const names = [keys.journal, keys.openTasks, keys.due];
       return (await callScript(redis, 'nexusPublish', names, [

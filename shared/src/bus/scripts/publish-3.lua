@@ -2,11 +2,11 @@
 -- Purpose: puts messages into their inboxes, and into the journal, in one call per tick. At the edge it also
 --   refuses what was sent before and what is too much; follow-ups never pass here.
 -- KEYS: 1 journal, 2 open tasks, 3 due. The inboxes, the park and what is attached are named in ARGV: one slot.
--- ARGV: journal length, seconds that an id is remembered, park key, number of messages; then for each:
---   inbox, json, text for the journal or '' for the json, and '' where that is all; else
---   id, delay in ms or '', limit of tasks in flight or '', seen key or '', text to remember,
---   mark key or '', number of attachments, (key, text)*
--- Returns: for each message 'ok', 'seen ' .. remembered text, 'full ' .. number of tasks in flight, or 'type ' .. key.
+-- ARGV: journal length, seconds that an id is remembered, park key, number of sets; then for each set
+--   inbox, number of plain messages, json*; or
+--   inbox, 0, json, text for the journal or '' for the json, id, delay in ms or '', limit of tasks in flight or '',
+--   seen key or '', text to remember, mark key or '', number of attachments, (key, text)*
+-- Returns: for each set 'ok', 'seen ' .. remembered text, 'full ' .. number of tasks in flight, or 'type ' .. key.
 -- Atomic: the check of what was seen, the attachments and the message itself.
 local call = redis.call
 local journal, said = {}, 0
@@ -48,26 +48,32 @@ local function publishMore(at, inbox, json)
   return 'ok'
 end
 
+local function tell(json)
+  journal[said + 1], journal[said + 2] = 'p', json
+  said = said + 2
+end
+
 local broken = unfit(KEYS[1], 'stream')
 local at = 5
 for n = 1, tonumber(ARGV[4]) do
-  local inbox, json, short = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local plain = ARGV[at + 3] == ''
+  local inbox, plain = ARGV[at], tonumber(ARGV[at + 1])
   local result = broken or unfit(inbox, 'stream')
-  if not result then
-    if plain then
-      call('XADD', inbox, '*', 'm', json)
-      result = 'ok'
-    else
-      result = publishMore(at + 3, inbox, json)
+  if plain > 0 then
+    if not result then
+      for m = at + 2, at + 1 + plain do
+        local json = ARGV[m]
+        call('XADD', inbox, '*', 'm', json)
+        tell(json)
+      end
     end
-    if result == 'ok' then
-      journal[said + 1], journal[said + 2] = 'p', short == '' and json or short
-      said = said + 2
-    end
+    at = at + 2 + plain
+  else
+    local json, short = ARGV[at + 2], ARGV[at + 3]
+    result = result or publishMore(at + 4, inbox, json)
+    if result == 'ok' then tell(short == '' and json or short) end
+    at = at + 11 + 2 * tonumber(ARGV[at + 10])
   end
-  at = plain and at + 4 or at + 10 + 2 * tonumber(ARGV[at + 9])
-  results[n] = result
+  results[n] = result or 'ok'
 end
 if said > 0 then call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', unpack(journal)) end
 return results

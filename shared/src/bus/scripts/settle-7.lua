@@ -3,7 +3,8 @@
 -- KEYS: 1 control, 2 journal, 3 parked, 4 due, 5 dead letters, 6 their order, 7 deaths. Inboxes and ledger
 --   documents are named in ARGV: one slot.
 -- ARGV: group, consumer, journal length, number of sets; then for each set of entries that have these in common:
---   inbox, epoch or '' where any will do, deliveries, number of entries; then for each entry:
+--   inbox, epoch or '' where any will do, deliveries; the ids of those that only end, with spaces between, or '';
+--   their journal lines, a line each; number of all other entries; then for each of these:
 --   id, journal line or '', end, and what belongs to it:
 --   end:   'done' | 'keep' | 'saved' | 'nobody' | 'park' id json delay | 'dead' id json | 'more' end (one of the
 --          first four). 'saved' is as 'keep', and what it saved is new: the deaths of its entry are forgotten.
@@ -12,13 +13,15 @@
 --   (inbox, json, text for the journal or '', '' or delay in ms .. ' ' .. id)*
 --   write: 'patch' key revision fields (name, value)* deletions name* | 'remove' key | 'index' key member score |
 --          'unindex' key member | 'count' key field by seconds | 'unset' key field
--- Returns: for each entry in turn 'ok', 'lost', 'epoch', 'moved', 'twice' or 'type ' .. key.
+-- Returns: for each set 'ok' if all that only end have ended, else a list of what became of each; then for each of
+--   its other entries in turn 'ok', 'lost', 'epoch', 'moved', 'twice' or 'type ' .. key.
 -- Atomic: first all checks of all entries, then the writes of those that passed, which cannot fail: Lua does not
 --   roll back (rule 9). Never use a command below the line that can meet a wrong type unchecked above it.
 local call = redis.call
 local group, consumer = ARGV[1], ARGV[2]
 local results, plans, planned = {}, {}, 0
 local types, revisions = {}, {}
+local journal, said, ended, ends = {}, 0, {}, 0
 
 local function typed(key, wanted)
   local found = types[key]
@@ -66,24 +69,71 @@ local function heldFrom(inbox, id, many)
   return held
 end
 
--- Checks the entry at `at`, and plans it if it may be written; returns its result and where the next one begins.
-local function check(at, inbox, held, wanted, deliveries)
-  local id, line, ending = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local result = broken
+-- Why an entry may not be settled by whoever asks, or nothing.
+local function refusal(id, inbox, held, wanted, deliveries)
   local count = held[id]
   if count == nil then
     local row = call('XPENDING', inbox, group, id, id, 1)[1]
     count = row and row[2] == consumer and row[4]
   end
-  if result then
-    -- Nothing can be written.
+  if broken then
+    return broken
   elseif count == 'settled' then
-    result = 'twice'
+    return 'twice'
   elseif count ~= deliveries then
-    result = 'lost'
+    return 'lost'
   elseif wanted ~= '' and wanted ~= epoch then
-    result = 'epoch'
+    return 'epoch'
   end
+end
+
+-- To be acknowledged and deleted, together with the others of its inbox.
+local function over(inbox, id)
+  local ids = ended[inbox]
+  if not ids then
+    ids = { n = 0 }
+    ended[inbox] = ids
+  end
+  ids.n = ids.n + 1
+  ids[ids.n] = id
+  ends = ends + 1
+end
+
+local function tell(kind, text)
+  journal[said + 1], journal[said + 2] = kind, text
+  said = said + 2
+end
+
+-- Checks the entries that only end; returns 'ok', or what became of each.
+local function checkPlain(ids, lines, inbox, held, wanted, deliveries)
+  local each, n, refused = {}, 0, false
+  for id in string.gmatch(ids, '%S+') do
+    local result = refusal(id, inbox, held, wanted, deliveries)
+    if result then
+      refused = true
+    else
+      held[id] = 'settled'
+      over(inbox, id)
+    end
+    n = n + 1
+    each[n] = result or 'ok'
+  end
+  if not refused then
+    if n > 0 then tell('s', lines) end
+    return 'ok'
+  end
+  n = 0
+  for line in string.gmatch(lines, '[^\n]+') do
+    n = n + 1
+    if each[n] == 'ok' then tell('s', line) end
+  end
+  return each
+end
+
+-- Checks the entry at `at`, and plans it if it may be written; returns its result and where the next one begins.
+local function check(at, inbox, held, wanted, deliveries)
+  local id, line, ending = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local result = refusal(id, inbox, held, wanted, deliveries)
   at = at + 3
   local plan = { inbox, id, line, ending }
   if ending ~= 'done' and ending ~= 'keep' and ending ~= 'saved' and ending ~= 'nobody' then
@@ -137,20 +187,23 @@ end
 
 local at, n = 5, 0
 for _ = 1, tonumber(ARGV[4]) do
-  local inbox, wanted, deliveries, many = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-  at = at + 4
-  local held = heldFrom(inbox, ARGV[at], many)
-  for _ = 1, many do
+  local inbox, wanted, deliveries = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+  local ids, lines, others = ARGV[at + 3], ARGV[at + 4], tonumber(ARGV[at + 5])
+  at = at + 6
+  local _, plain = string.gsub(ids, ' ', ' ')
+  local held = heldFrom(inbox, string.match(ids, '^%S+') or ARGV[at], plain + 1 + others)
+  n = n + 1
+  results[n] = checkPlain(ids, lines, inbox, held, wanted, deliveries)
+  for _ = 1, others do
     n = n + 1
     results[n], at = check(at, inbox, held, wanted, deliveries)
   end
 end
-if planned == 0 then return results end
+if planned + ends == 0 then return results end
 
 ------------------------------------------------------------------- everything is checked; now it is written
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local journal, said, ended = {}, 0, {}
 local deaths = call('HLEN', KEYS[7]) > 0
 
 -- Lua passes some thousand values to a command at most.
@@ -191,8 +244,13 @@ local function publish(from)
     call('HSET', KEYS[3], id, to .. ' ' .. json)
     call('ZADD', KEYS[4], now + delay, id)
   end
-  journal[said + 1], journal[said + 2] = 'p', short == '' and json or short
-  said = said + 2
+  tell('p', short == '' and json or short)
+end
+
+if deaths then
+  for inbox, ids in pairs(ended) do
+    for i = 1, ids.n do call('HDEL', KEYS[7], inbox .. '|' .. ids[i], inbox .. '|' .. ids[i] .. '|alone') end
+  end
 end
 
 for p = 1, planned do
@@ -202,10 +260,7 @@ for p = 1, planned do
     for w = 1, #plan.writes do write(plan.writes[w]) end
     for m = 0, plan.messages - 1 do publish(plan.first + 4 * m) end
   end
-  if line ~= '' then
-    journal[said + 1], journal[said + 2] = 's', line
-    said = said + 2
-  end
+  if line ~= '' then tell('s', line) end
   -- Ids that people give may come twice: the second must not take the place of the first.
   local taken = ending == 'park' and KEYS[3] or ending == 'dead' and KEYS[5]
   if taken and call('HEXISTS', taken, plan.ref) == 1 then plan.ref = plan.ref .. '~' .. id end
@@ -219,17 +274,14 @@ for p = 1, planned do
     call('XCLAIM', inbox, group, 'nobody', 0, id, 'JUSTID')
     if deaths then call('HDEL', KEYS[7], inbox .. '|' .. id .. '|alone') end
   end
-  if ending ~= 'keep' and ending ~= 'saved' and ending ~= 'nobody' then
-    local ids = ended[inbox]
-    if ids then ids[#ids + 1] = id else ended[inbox] = { id } end
-  end
+  if ending ~= 'keep' and ending ~= 'saved' and ending ~= 'nobody' then over(inbox, id) end
   if deaths and ending ~= 'keep' and ending ~= 'nobody' then
     call('HDEL', KEYS[7], inbox .. '|' .. id, inbox .. '|' .. id .. '|alone')
   end
 end
 for inbox, ids in pairs(ended) do
-  call('XACK', inbox, group, unpack(ids))
-  call('XDEL', inbox, unpack(ids))
+  call('XACK', inbox, group, unpack(ids, 1, ids.n))
+  call('XDEL', inbox, unpack(ids, 1, ids.n))
 end
 pieces(journal, said, function(...) call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', ...) end)
 return results
