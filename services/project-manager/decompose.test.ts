@@ -136,6 +136,22 @@ test('a plan that cannot be read goes back twice; then the node is done itself, 
   ]);
 });
 
+test('of a plan that cannot be read all that can be told is told at once: cycles, unknown ids and roles, too', () => {
+  const game = atPlanner();
+  const sketch = [
+    { id: 'store', role: 'builder', depends_on: ['page'] },
+    { id: 'page', role: 'wizard', depends_on: ['store', 'nowhere'] },
+  ];
+  game.finish('plan', { plan: { problem: 'subtasks.0: Unrecognized key "goals"', sketch } });
+  const { says } = game.last('subtask.dispatched', 'plan').hand_over ?? {};
+  expect(says).toContain('Unrecognized key "goals"');
+  expect(says).toMatch(/the dependencies form a cycle: .*store.*page/);
+  expect(says).toContain('"page" depends on "nowhere", which does not exist');
+  expect(says).toContain('"page": ');
+  expect(says).toContain('wizard');
+  expect(says).not.toContain('"store": ');
+});
+
 test('a planner that is sent back and fails to plan again warns once, with its last plan', () => {
   const game = play([{ id: 'plan', role: 'planner', grows: true }]);
   const circle = (id: string) => ({ plan: fileOf({ id, depends_on: [id] }) });

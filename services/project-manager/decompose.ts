@@ -17,12 +17,14 @@ import {
   type PlanFile,
   type PlannedSubtask,
   type Subtask,
+  type TemporaryAgent,
   timeBoxLevelOf,
 } from '@nexus/shared/messages/domain';
 import { makeReady } from './dispatch.ts';
 import type { Draft } from './draft.ts';
 import { short } from './ending.ts';
-import { dependenciesMax, dependentsIn, problemsOf } from './graph.ts';
+import { dependenciesMax, dependentsIn, problemsOf, roleProblems } from './graph.ts';
+import { type Guests, guestFor, noGuests, readGuests, withGuests } from './guests.ts';
 
 type PlanLeft = NonNullable<PayloadOf<'attempt.finished'>['plan']>;
 
@@ -60,13 +62,18 @@ export const emptyBoard = (
 });
 
 /** Puts a plan's subtasks on a new board. Throws PLAN_INVALID where they cannot be worked off. */
-export const fill = (draft: Draft, planned: readonly PlannedSubtask[]): void => {
-  const problems = problemsOf(planned, [], draft.agentFor);
+export const fill = (
+  draft: Draft,
+  planned: readonly PlannedSubtask[],
+  brought: readonly TemporaryAgent[] = [],
+): void => {
+  const guests = guestsOf(draft, brought);
+  const problems = [...guests.problems, ...problemsOf(planned, [], withGuests(guests, draft.agentFor))];
   if (problems.length > 0) throw fail('PLAN_INVALID', { problem: told(problems, 1500) });
   const dependents = dependentsIn(planned);
   for (const [order, node] of planned.entries()) {
     const neighbours = { dependents: dependents.get(node.id) ?? [], waiting_for: node.depends_on };
-    const part = { ...newPart(draft, node), ...neighbours, order };
+    const part = { ...newPart(draft, node, guests), ...neighbours, order };
     draft.add(part);
     if (part.waiting_for.length === 0) makeReady(draft, part.id);
   }
@@ -77,7 +84,7 @@ export const fill = (draft: Draft, planned: readonly PlannedSubtask[]): void => 
  * node that stands for the plan remains. False: the plan went back.
  */
 export const takePlan = (draft: Draft, planner: Subtask, left: PlanLeft, commit: string | null): boolean => {
-  const problems = 'problem' in left ? [left.problem] : grow(draft, planner, left.file);
+  const problems = 'problem' in left ? unreadable(draft, planner, left) : grow(draft, planner, left.file);
   if (problems.length === 0) return true;
   const says = told(problems, 3000);
   if (planner.plan_rejections >= draft.rules.planRejectionsMax) {
@@ -95,6 +102,25 @@ export const takePlan = (draft: Draft, planner: Subtask, left: PlanLeft, commit:
   };
   makeReady(draft, planner.id, { plan_rejections: planner.plan_rejections + 1, hand_over: handOver }, true);
   return false;
+};
+
+/** All that can be told of a plan that cannot be read: whoever mends it should not find the rest one by one. */
+const unreadable = (
+  draft: Draft,
+  planner: Subtask,
+  { problem, sketch = [] }: Extract<PlanLeft, { problem: string }>,
+) => {
+  const standing = draft.all().find((part) => standsForPlanOf(part, planner));
+  const others = draft.all().filter((part) => part !== standing);
+  const agentFor = withGuests(guestsOf(draft, []), draft.agentFor);
+  return [
+    problem,
+    ...graphProblems(
+      sketch,
+      others.map(({ id }) => id),
+    ).map(({ says }) => says),
+    ...sketch.flatMap(({ id, role }) => (role === null ? [] : roleProblems(id, role, agentFor))),
+  ];
 };
 
 /** Says on the board that a plan was given up: the task may end well without it, and nobody would know. */
@@ -122,7 +148,8 @@ const grow = (draft: Draft, planner: Subtask, file: PlanFile): string[] => {
   // The name of a subtask that was worked on is not used again: what comes late tells of a name.
   const taken = [...(draft.head.retired ?? []), ...(standing && standing.attempt > 0 ? [standing.id] : [])];
   const ids = others.map(({ id }) => id);
-  const problems = problemsOf(nodes, ids, draft.agentFor, taken);
+  const guests = guestsOf(draft, file.agents ?? []);
+  const problems = [...guests.problems, ...problemsOf(nodes, ids, withGuests(guests, draft.agentFor), taken)];
   if (others.length + nodes.length > draft.rules.subtasksMax) {
     problems.push(`with ${nodes.length} more there would be over ${draft.rules.subtasksMax} subtasks`);
   }
@@ -148,7 +175,7 @@ const grow = (draft: Draft, planner: Subtask, file: PlanFile): string[] => {
     draft,
     place,
     joined.nodes.map((node) => ({
-      ...newPart(draft, node),
+      ...newPart(draft, node, guests),
       ladder: { ...nothingClimbed.ladder, plans: standing?.ladder.plans ?? 0 },
       // Where one begins alone, it goes on from what the subtask in whose place it stands has left.
       hand_over: begins.length === 1 && node === begins[0] ? (standing?.hand_over ?? null) : null,
@@ -249,11 +276,12 @@ export const nothingClimbed = {
 } satisfies Partial<Subtask>;
 
 /** A planned subtask as it comes on a board; its place and its neighbours are found there. */
-export const newPart = (draft: Draft, node: PlannedSubtask): Subtask => ({
+export const newPart = (draft: Draft, node: PlannedSubtask, guests: Guests = noGuests): Subtask => ({
   ...node,
   ...nothingClimbed,
   time_box_level: timeBoxLevelOf(node.time_box_minutes),
-  agent_id: draft.agentFor(node.role),
+  agent_id: withGuests(guests, draft.agentFor)(node.role),
+  agent_source: guestFor(guests, node),
   state: 'blocked',
   order: 0,
   dependents: [],
@@ -279,6 +307,16 @@ export const newPart = (draft: Draft, node: PlannedSubtask): Subtask => ({
   history: [],
   reason: null,
 });
+
+const guestsOf = (draft: Draft, given: readonly TemporaryAgent[]): Guests =>
+  readGuests(given, (name) => {
+    try {
+      draft.agentFor(name);
+      return true;
+    } catch {
+      return false;
+    }
+  });
 
 /** The problems as one sentence. */
 const told = (problems: readonly string[], charsMax: number): string =>

@@ -30,12 +30,17 @@ const problemsOfOne = (node: PlannedSubtask, agentFor: (role: string) => string)
   }
   const box = timeBoxProblem(node.time_box_minutes, node.time_box_level);
   if (box !== null) problems.push(`"${node.id}": ${box}`);
+  return [...problems, ...roleProblems(node.id, node.role, agentFor)];
+};
+
+/** What is wrong with the role of a subtask, as a sentence; nothing if somebody has it. */
+export const roleProblems = (id: string, role: string, agentFor: (role: string) => string): string[] => {
   try {
-    agentFor(node.role);
+    agentFor(role);
+    return [];
   } catch (error) {
-    problems.push(`"${node.id}": ${(error as Error).message}`);
+    return [`"${id}": ${(error as Error).message}`];
   }
-  return problems;
 };
 
 /** Who depends on whom, turned round: id → ids of those that depend on it, in the order of the nodes. */

@@ -94,6 +94,24 @@ describe('a plan', () => {
   });
 });
 
+test('of a plan that does not fit, what can be read of its graph goes along', () => {
+  const nodes = [
+    { id: 'api', role: 'backend', goals: 'x', depends_on: ['page'] },
+    { id: 'My Page', role: 7, depends_on: 'api' },
+    'text',
+    { role: 'tester' },
+  ];
+  const sketchOf = (more: object) => planOf(left({ 'plan.json': JSON.stringify({ subtasks: nodes, ...more }) }));
+  expect(sketchOf({})).toMatchObject({
+    sketch: [
+      { id: 'api', role: 'backend', depends_on: ['page'] },
+      { id: 'My Page', role: null, depends_on: [] },
+    ],
+  });
+  expect(sketchOf({ agents: [] })).toMatchObject({ sketch: [{ id: 'api', role: null }, { id: 'My Page' }] });
+  expect(planOf(left({ 'plan.json': '{"subtasks": 3}' }))).toMatchObject({ sketch: [] });
+});
+
 describe('what lies in .nexus', () => {
   let folder: string;
   beforeEach(() => {

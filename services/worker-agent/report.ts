@@ -7,7 +7,14 @@
  */
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type AttemptReport, attemptReport, type PlanFile, planFile } from '@nexus/shared/messages/domain';
+import {
+  type AttemptReport,
+  attemptReport,
+  type PlanFile,
+  type PlanSketch,
+  planFile,
+  planSketch,
+} from '@nexus/shared/messages/domain';
 import { z } from 'zod';
 
 /** The files of `.nexus` that mean something, by their names; null where there is none. */
@@ -50,7 +57,7 @@ export const reportOf = (left: Left, outputTail: string): { report: AttemptRepor
 };
 
 /** What `.nexus/plan.json` held, or why it cannot be used; null if there was none. */
-export const planOf = (left: Left): { file: PlanFile } | { problem: string } | null => {
+export const planOf = (left: Left): { file: PlanFile } | { problem: string; sketch?: PlanSketch } | null => {
   const text = left['plan.json'];
   if (text === null) return null;
   if (Buffer.byteLength(text) > planBytesMax * 2) return tooLarge(Buffer.byteLength(text));
@@ -65,10 +72,23 @@ export const planOf = (left: Left): { file: PlanFile } | { problem: string } | n
     const problems = read.error.issues
       .slice(0, 20)
       .map((issue) => `${issue.path.join('.') || 'plan'}: ${issue.message}`);
-    return { problem: `.nexus/plan.json does not hold: ${problems.join('; ')}`.slice(0, 4000) };
+    const problem = `.nexus/plan.json does not hold: ${problems.join('; ')}`.slice(0, 4000);
+    return { problem, sketch: sketchOf(content) };
   }
   const bytes = Buffer.byteLength(JSON.stringify(read.data));
   return bytes > planBytesMax ? tooLarge(bytes) : { file: read.data };
+};
+
+/** The nodes of a plan as far as they can be read; one that brings agents along may name them as roles. */
+const sketchOf = (content: unknown): PlanSketch => {
+  const { subtasks, agents } = (content ?? {}) as { subtasks?: unknown; agents?: unknown };
+  const nodes = Array.isArray(subtasks) ? subtasks.slice(0, 200) : [];
+  return nodes.flatMap((node: unknown) => {
+    const { id, role, depends_on } = (node ?? {}) as Record<string, unknown>;
+    const known = { id, role: agents === undefined ? (role ?? null) : null, depends_on: depends_on ?? [] };
+    const { data } = planSketch.safeParse([known]);
+    return data ?? planSketch.safeParse([{ ...known, role: null, depends_on: [] }]).data ?? [];
+  });
 };
 
 const tooLarge = (bytes: number): { problem: string } => ({

@@ -115,6 +115,22 @@ const depthOf = (value: unknown): number => {
   return depth;
 };
 
+/** An agent that comes with a plan or a request, and goes with its board. */
+export const temporaryAgent = z
+  .strictObject({
+    name: z.string().trim().min(1).max(100),
+    description: z.string().min(1).max(1000),
+    prompt: z.string().min(1).max(8000).meta({ description: 'Who it is, and how it works.' }),
+    agent_id: agentId.optional(),
+    role: agentId.optional(),
+    tools: z.array(z.string().min(1).max(200)).max(40).optional(),
+    model: z.string().min(1).max(200).optional(),
+    traits: z.array(z.string().min(1).max(200)).max(20).optional(),
+    expertise: z.array(z.string().min(1).max(200)).max(20).optional(),
+  })
+  .meta({ id: 'TemporaryAgent' });
+const temporaryAgents = z.array(temporaryAgent).max(8);
+
 /** The body of `POST /api/tasks`, and the payload of `task.submitted` written by hand. */
 export const taskRequest = z
   .strictObject({
@@ -159,6 +175,9 @@ export const taskRequest = z
       description: 'Commands that the result has to pass, beside those that are found in the repository.',
     }),
     budget: budget.optional().meta({ description: 'What the task may cost. Recorded, not yet enforced.' }),
+    agents: z.array(temporaryAgent).max(8).optional().meta({
+      description: 'Agents for this task alone: `roles`, and plans, may name them. They go with the task.',
+    }),
     runtime: z.string().min(1).max(64).optional().meta({
       description: 'How agents are run, by its name; left out, the first that a worker can use.',
     }),
@@ -230,9 +249,21 @@ export const planFile = z
       .array(plannedSubtask.omit({ grows: true, stands_for_plan: true }))
       .min(1)
       .max(200),
+    agents: temporaryAgents.optional().meta({ description: 'Agents for this plan alone; its roles may name them.' }),
     notes: z.string().max(8000).optional(),
   })
   .meta({ id: 'PlanFile' });
+
+/** What can be read of the graph of a plan that does not fit `planFile`: so that all that is wrong is told at once. */
+export const planSketch = z
+  .array(
+    z.object({
+      id: z.string().max(64),
+      role: z.string().max(64).nullable(),
+      depends_on: z.array(z.string().max(64)).max(64),
+    }),
+  )
+  .max(200);
 
 /** The orchestrator's answer to a task. `probability` and `price` are null until something computes them. */
 export const plan = z.object({
@@ -240,6 +271,7 @@ export const plan = z.object({
   workflow: z.string(),
   mode,
   subtasks: z.array(plannedSubtask).min(1).max(500),
+  agents: temporaryAgents.optional().meta({ description: 'Those that the request brought along.' }),
   risks: z.array(z.string().max(1000)).max(32),
   probability: z.number().min(0).max(1).nullable(),
   price_usd: z.number().nonnegative().nullable(),
@@ -341,6 +373,7 @@ export const attemptEntry = z.object({
 export const subtask = plannedSubtask
   .extend({
     agent_id: agentId,
+    agent_source: z.string().max(16_000).nullish().meta({ description: 'Of an agent that goes with this board.' }),
     state: subtaskState,
     order: z.int().nonnegative(),
     dependents: z.array(subtaskId),
@@ -505,6 +538,10 @@ export const presence = z.object({
   running: z.array(runningAttempt),
   runtimes: z.array(runtimeState),
   refuses: z.string().max(500).nullish().meta({ description: 'Why it takes no work just now.' }),
+  sandbox: z
+    .object({ state: z.enum(['on', 'off', 'missing']), says: z.string(), mend: z.string() })
+    .optional()
+    .meta({ description: 'Workers: whether agents run in a sandbox, and why not.' }),
   silent_since: timestamp.optional().meta({
     description: 'Since when it has not beaten, as whoever reads this sees it; left out while it beats.',
   }),
@@ -526,14 +563,12 @@ export type AttemptOutcome = z.infer<typeof attemptOutcome>;
 export type CheckState = z.infer<typeof checkState>;
 export type Mode = z.infer<typeof mode>;
 export type TimeBoxLevel = z.infer<typeof timeBoxLevel>;
+export type TemporaryAgent = z.infer<typeof temporaryAgent>;
 export type CheckRequest = z.infer<typeof checkRequest>;
-  sandbox: z
-    .object({ state: z.enum(['on', 'off', 'missing']), says: z.string(), mend: z.string() })
-    .optional()
-    .meta({ description: 'Workers: whether agents run in a sandbox, and why not.' }),
 export type TaskRequest = z.infer<typeof taskRequest>;
 export type PlannedSubtask = z.infer<typeof plannedSubtask>;
 export type PlanFile = z.infer<typeof planFile>;
+export type PlanSketch = z.infer<typeof planSketch>;
 export type Plan = z.infer<typeof plan>;
 export type EvidenceRef = z.infer<typeof evidenceRef>;
 export type Check = z.infer<typeof check>;

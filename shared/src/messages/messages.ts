@@ -51,6 +51,7 @@ import {
   plan,
   planFile,
   plannedSubtask,
+  planSketch,
   priority,
   type ServiceName,
   subtaskId,
@@ -253,7 +254,10 @@ export const catalog = {
       wip: commitId.nullable(),
       report: attemptReport.nullable(),
       plan: z
-        .union([z.object({ file: planFile }), z.object({ problem: z.string().max(4000) })])
+        .union([
+          z.object({ file: planFile }),
+          z.object({ problem: z.string().max(4000), sketch: planSketch.optional() }),
+        ])
         .nullable()
         .meta({ description: 'What .nexus/plan.json held, or why it cannot be read.' }),
       evidence: evidenceRef.nullable(),
@@ -391,6 +395,11 @@ export const catalog = {
         .max(64)
         .meta({ description: 'What the subtasks it depends on have reported.' }),
       hand_over: handOver.nullable(),
+      failures: z.int().nonnegative().optional().meta({ description: 'How often it has failed, at the gate too.' }),
+      agent: z
+        .object({ file: z.string().max(1000), source: z.string().max(40_000) })
+        .nullish()
+        .meta({ description: 'The definition as it stands now: the attempt keeps it, whatever becomes of it.' }),
     }),
     died: (payload, death) => ({
       type: 'attempt.finished',
