@@ -18,6 +18,7 @@ import { addDoctor } from './verbs/doctor.ts';
 import { addDown } from './verbs/down.ts';
 import { addDrain, addPause, addResume } from './verbs/hold.ts';
 import { addLogs } from './verbs/logs.ts';
+import { addMemory } from './verbs/memory.ts';
 import { addRetry } from './verbs/retry.ts';
 import { addRun } from './verbs/run.ts';
 import { addStatus } from './verbs/status.ts';
@@ -50,6 +51,7 @@ const verbs = [
   addRetry,
   addCancel,
   addDlq,
+  addMemory,
   addToken,
   addDoctor,
 ];

@@ -99,6 +99,7 @@ const aboutToken = 'The token that `nexus token` prints. Scopes: read, operate, 
 const tags: [string, string][] = [
   ['tasks', 'What people ask for'],
   ['agents', 'Who does it'],
+  ['memory', 'What agents have learned'],
   ['control', 'Stop, pause, resume'],
   ['dead letters', 'Messages that nobody could handle'],
   ['events', 'Everything as it happens'],
@@ -163,6 +164,7 @@ const refused = (status: string, path: string): AppError | null => {
     case '403':
       return fail('HOST_FOREIGN', { header: 'Host', value: 'evil.example', setting: 'NEXUS_HOSTS' });
     case '404':
+      if (path.includes('/memory')) return fail('MEMORY_UNKNOWN', { id: 'mk3x7qa2bcde4' });
       return path.includes('dead-letters')
         ? fail('LETTER_UNKNOWN', { id: '0198c1d2' })
         : fail('TASK_UNKNOWN', { task });
@@ -234,6 +236,9 @@ export const examples: Record<string, Json[]> = {
       tracking_url: '/api/tasks/create-a-simple-hello-k3x7qa',
       warnings: [],
     },
+  ],
+  MemoryGiven: [
+    { content: 'Money is in cents, never in floats', repository: 'https://example.com/shop.git', tags: ['money'] },
   ],
   DeadLetterEdit: [{ merge: { task_id: 'create-a-simple-hello-k3x7qa' } }, { type: 'task.submitted' }],
   DeadLettersDecision: [{ filter: { code: 'RETRIES_EXHAUSTED', older_than: '1h' } }, { all: true, limit: 10 }],

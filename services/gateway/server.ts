@@ -27,6 +27,7 @@ import { controlRoutes } from './routes/control.ts';
 import { deadLetterRoutes } from './routes/dead-letters.ts';
 import { eventRoutes } from './routes/events.ts';
 import { evidenceRoutes } from './routes/evidence.ts';
+import { memoryRoutes } from './routes/memory.ts';
 import { systemRoutes } from './routes/system.ts';
 import { taskRoutes } from './routes/tasks.ts';
 
@@ -68,6 +69,7 @@ export const composeServer = async (fleet: Fleet): Promise<Api> => {
     taskRoutes,
     evidenceRoutes,
     agentRoutes,
+    memoryRoutes,
     deadLetterRoutes,
     controlRoutes,
     eventRoutes,

@@ -165,7 +165,7 @@ const checksOf = ({ check, checkTimeout }: RunOptions): CheckRequest[] | undefin
 };
 
 /** A path becomes absolute, for the fleet stands elsewhere; a URL (or `host:path` of ssh) stays as it is. */
-const repositoryOf = (given: string): string => {
+export const repositoryOf = (given: string): string => {
   const isUrl = /^[a-z][a-z0-9+.-]*:\/\//i.test(given) || (/^[^/\\]+:/.test(given) && !existsSync(given));
   return isUrl ? given : resolve(given);
 };

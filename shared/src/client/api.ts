@@ -61,6 +61,23 @@ export {
   lettersAnswer,
   lettersDecision,
 } from './letters.ts';
+export {
+  type MemoriesOf,
+  type MemoryFilter,
+  type MemoryForgotten,
+  type MemoryGiven,
+  type MemoryKept,
+  type MemoryList,
+  type MemoryShown,
+  memoriesForgotten,
+  memoryForgotten,
+  memoryGiven,
+  memoryKept,
+  memoryList,
+  memoryQuery,
+  memoryShown,
+  ofMemory,
+} from './memory-api.ts';
 
 // --- problems ----------------------------------------------------------------------------------
 

@@ -27,6 +27,13 @@ import type {
   LetterFilter,
   LettersAnswer,
   LettersDecision,
+  MemoriesOf,
+  MemoryFilter,
+  MemoryForgotten,
+  MemoryGiven,
+  MemoryKept,
+  MemoryList,
+  MemoryShown,
   Problem,
   ShownStatus,
   SubtaskDetail,
@@ -111,6 +118,13 @@ export type Client = {
   /** The same for all that fit, up to a limit; what was refused is named in the answer. */
   replayAll(decision: LettersDecision): Promise<LettersAnswer>;
   dropAll(decision: LettersDecision): Promise<LettersAnswer>;
+  /** Memories, the newest first; with `q` or `tag` those that fit, the best first. */
+  memories(filter?: MemoryFilter): Promise<MemoryList>;
+  memory(id: string): Promise<MemoryShown>;
+  remember(given: MemoryGiven): Promise<MemoryKept>;
+  forget(id: string): Promise<MemoryForgotten>;
+  /** What a task has left, or all of an owner. */
+  forgetAll(which: MemoriesOf): Promise<MemoryForgotten>;
   control(): Promise<ControlState>;
   command(word: ControlWord, scope?: ControlScope): Promise<ControlState>;
   /**
@@ -163,6 +177,11 @@ export const openClient = (options: ClientOptions): Client => {
     drop: (id) => send('DELETE', `/api/dead-letters/${part(id)}`),
     replayAll: (decision) => send('POST', '/api/dead-letters/replay', decision),
     dropAll: (decision) => send('POST', '/api/dead-letters/drop', decision),
+    memories: (filter = {}) => get(`/api/memory${query(filter as Page)}`),
+    memory: (id) => get(`/api/memory/${part(id)}`),
+    remember: (given) => send('POST', '/api/memory', given),
+    forget: (id) => send('DELETE', `/api/memory/${part(id)}`),
+    forgetAll: (which) => send('DELETE', `/api/memory${query(which)}`),
     control: () => get('/api/control'),
     command: (command, scope) => send('POST', '/api/control', scope === undefined ? { command } : { command, scope }),
     events: (filter = {}) => follow(call, filter),
