@@ -153,7 +153,8 @@ const superviseAgent = (
     look: () => fingerprint(workspace.folder),
     save: checkpoints.save,
     nudge: runtime.nudge ? (text) => runtime.nudge?.(workspace.folder, text) ?? Promise.resolve() : null,
-    notice: (text, data) => tools.tell({ ...idsOf(order), event: 'attempt.notice', text, data }),
+    notice: (text, data) =>
+      tools.tell({ ...idsOf(order), event: 'attempt.notice', text: tools.redactor.text(text), data }),
     onTrouble,
   });
 };

@@ -21,6 +21,7 @@ import { defineRuntime, type RunRequest, type RunResult } from '../runtimes.ts';
 import { argumentsOf, environmentOf, promptFor, scratchOf, type Which } from './claude-code/command.ts';
 import { conventionsIn } from './claude-code/conventions.ts';
 import { bringConversation, findConversation, removeConversation } from './claude-code/conversation.ts';
+import type { Login } from './claude-code/logins.ts';
 import { type ClaudeSettings, lookAround, type Ready, usable } from './claude-code/look.ts';
 import { modelFor } from './claude-code/models.ts';
 import { budgetSpent, loginRefused, resultOf, total, windowIn } from './claude-code/outcome.ts';
@@ -173,7 +174,7 @@ const runOnce = async (request: RunRequest, which: Which, setting: Setting): Pro
     const ran = await runProgram(
       {
         ...request,
-        env: environmentOf(request, login, {
+        env: environmentOf({ ...request, env: { ...request.env, ...passFor(request, login) } }, login, {
           claudeRetries: settings.claudeRetries ?? 3,
           claudeTimeout: settings.claudeTimeout ?? 600_000,
         }),
@@ -196,6 +197,10 @@ const runOnce = async (request: RunRequest, which: Which, setting: Setting): Pro
     clearTimeout(idle);
   }
 };
+
+/** A key stays with the worker: the agent gets a pass to a door of ours in its place. */
+const passFor = ({ guard }: RunRequest, login: Login): Record<string, string> =>
+  login.kind === 'api_key' ? (guard?.admit(['anthropic']) ?? {}) : {};
 
 /** What ends a run before it ends itself. */
 const whyEnd = (seen: Seen, request: RunRequest, { settings, ready }: Setting) => {

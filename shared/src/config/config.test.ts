@@ -1,8 +1,8 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
-import { defineConfig, inheritedEnvironment, is, loadConfig, secretValues, setting } from './config.ts';
+import { expect, onTestFinished, test } from 'vitest';
+import { defineConfig, inheritedEnvironment, is, loadConfig, secretFiles, secretValues, setting } from './config.ts';
 
 const definition = defineConfig({
   port: setting('PORT', is.port, 'Where it listens.', { default: '8080' }),
@@ -78,6 +78,21 @@ test('redaction is told the values of variables whose names sound secret', () =>
     X_TOKEN: 'on',
   };
   expect(secretValues(environment)).toEqual(['abcdefgh', 'ijklmnop']);
+});
+
+test('secrets in files and passwords in addresses are secret values too', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'nexus-config-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'key');
+  writeFileSync(file, 'from-the-file\n');
+  const environment = {
+    A_API_KEY_FILE: file,
+    REDIS_URL: 'redis://u:p%40ssword1@host:1',
+    A_TOKEN_FILE: '/nowhere',
+    SORT_FILE: file,
+  };
+  expect(secretValues(environment).sort()).toEqual(['from-the-file', 'p%40ssword1', 'p@ssword1']);
+  expect(secretFiles(environment)).toEqual([file, '/nowhere']);
 });
 
 test('an address is one of the protocols that were asked for, and is quoted only where it is no secret', () => {

@@ -168,14 +168,36 @@ const problemOf = (declared: Setting<unknown>, text: string, error: z.ZodError):
 const soundsSecret = /TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE_?KEY|ACCESS_?KEY|AUTH(?!OR)/i;
 
 /**
- * The values of this process's variables whose names sound secret: what redaction must never let through.
- * Short values are left out, since replacing every "on" or "8080" would garble a log and protect nothing.
+ * The values of this process's variables whose names sound secret, what the files hold that such variables name, and
+ * the passwords in addresses, whatever their name: what redaction must never let through. Short values are left out,
+ * since replacing every "on" or "8080" would garble a log and protect nothing.
  */
-export const secretValues = (environment: Environment = process.env): string[] =>
-  Object.entries(environment)
-    .filter(([name]) => soundsSecret.test(name))
-    .map(([, value]) => value ?? '')
-    .filter((value) => value.length >= 8);
+export const secretValues = (environment: Environment = process.env): string[] => {
+  const named = Object.entries(environment)
+    .filter(([name]) => soundsSecret.test(name) && !name.endsWith('_FILE'))
+    .map(([, value]) => value ?? '');
+  const texts = [...named, ...secretFiles(environment).map(readOrEmpty)];
+  const passwords = [...Object.values(environment), ...texts].flatMap((text) => passwordsIn(text ?? ''));
+  return [...new Set([...texts.map((text) => text.trim()), ...passwords])].filter((value) => value.length >= 8);
+};
+
+/** As it stands in an address, and as it is meant. */
+const passwordsIn = (text: string): string[] =>
+  [...text.matchAll(/\b[a-z][a-z0-9+.-]*:\/\/[^\s:/@]*:([^\s@/]+)@/gi)].flatMap(([, password = '']) => {
+    try {
+      return [password, decodeURIComponent(password)];
+    } catch {
+      return [password];
+    }
+  });
+
+const readOrEmpty = (file: string): string => {
+  try {
+    return readFileSync(file, 'utf8').slice(0, 64_000);
+  } catch {
+    return '';
+  }
+};
 
 /** The files that hold secrets of this process: what the variables `<NAME>_FILE` of secret-sounding names point at. */
 export const secretFiles = (environment: Environment = process.env): string[] =>

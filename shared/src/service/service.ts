@@ -20,6 +20,7 @@ import {
   is,
   loadConfig,
   makeshiftWarning,
+  secretValues,
   setting,
 } from '@nexus/shared/config';
 import { type AppError, causesOf, fail, toAppError } from '@nexus/shared/errors';
@@ -144,7 +145,7 @@ const start = async <S extends ServiceName, C extends ConfigDefinition, T extend
   const config = loadConfig(declared, undefined, check as Check) as ConfigOf<C & Shared>;
   const own = config as unknown as FabricConfig & ConfigOf<typeof serviceConfig>;
   demandApart(own.home);
-  const log = openLog(definition.name, own.logLevel);
+  const log = openLog(definition.name, own.logLevel, {}, secretValues());
   const warning = makeshiftWarning(own.home);
   if (warning) log.warn(warning);
   const meters = openMeters(definition.name);

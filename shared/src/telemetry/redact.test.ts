@@ -8,6 +8,13 @@ describe('redaction', () => {
     ['a value of a secret variable', 'it is correct-horse-battery!', 'correct-horse'],
     ['an OpenAI or Anthropic key', 'key sk-ant-api03-abcdefghijklmnopqrstuv', 'sk-ant'],
     ['a GitHub token', 'ghp_abcdefghijklmnopqrstuvwxyz0123456789', 'ghp_'],
+    ['a Hugging Face token', `hf_${'a'.repeat(34)}`, 'hf_a'],
+    ['a PyPI token', `pypi-${'A'.repeat(60)}`, 'pypi-A'],
+    ['a Vault token', `hvs.${'a1'.repeat(20)}`, 'hvs.a'],
+    ['a Google token', `ya29.${'a'.repeat(40)}`, 'ya29.a'],
+    ['a Slack address', 'https://hooks.slack.com/services/T0000/B0000/abcdefghijkl', 'abcdefghijkl'],
+    ['a key of Azure', `AccountKey=${'a'.repeat(40)}==`, 'aaaa'],
+    ['a pass of the credential proxy', `sk-nexus-${'a'.repeat(32)}`, 'sk-nexus'],
     ['an AWS key id', 'AKIAABCDEFGHIJKLMNOP', 'AKIA'],
     ['a JSON web token', 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3', 'eyJ'],
     ['a password in a URL', 'redis://user:hunter2hunter2@host:6379', 'hunter2'],
@@ -50,6 +57,35 @@ describe('redaction', () => {
 
   test('lets a line without end out in pieces', () => {
     const stream = redactor.stream();
-    expect(stream.push('x'.repeat(20_000)).length).toBe(20_000);
+    const out = stream.push('x'.repeat(20_000));
+    expect(out.length).toBeGreaterThan(19_000);
+    expect(out.length + stream.end().length).toBe(20_000);
+  });
+
+  test.each([
+    ['a value of ours', 'correct-horse-battery'],
+    ['a key of a common shape', 'sk-ant-api03-abcdefghijklmnopqrstuv'],
+    ['a token in an address', 'https://me:hunter2hunter2@host'],
+  ])('finds %s in a line without end, wherever chunks and pieces are cut', (_, secret) => {
+    for (let at = 8150; at < 8250; at += 3) {
+      const text = `${'x '.repeat(at / 2)}${secret} ${'y '.repeat(8000)}`;
+      for (const size of [1000, 4096, 8192]) {
+        const stream = redactor.stream();
+        let out = '';
+        for (let from = 0; from < text.length; from += size) out += stream.push(text.slice(from, from + size));
+        out += stream.end();
+        expect(out).toContain('(redacted)');
+        expect(out.replaceAll(/[xy ]/g, '').length).toBeLessThan(40);
+        expect(out).not.toMatch(/horse|battery|api03|qrstuv|hunter/);
+      }
+    }
+  });
+
+  test('finds a value as JSON, an address or base64 would spell it', () => {
+    const { text } = openRedactor(['pass"word with / in']);
+    const spelled = [JSON.stringify('pass"word with / in'), encodeURIComponent('pass"word with / in')];
+    for (const one of [...spelled, Buffer.from('pass"word with / in').toString('base64')]) {
+      expect(text(`it is ${one}.`)).toContain('(redacted)');
+    }
   });
 });

@@ -8,24 +8,41 @@ import { randomFillSync } from 'node:crypto';
 import pino from 'pino';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
-export { openRedactor, type Redactor } from './redact.ts';
+import { openRedactor, type Redactor } from './redact.ts';
+
+export { openRedactor, type Redactor };
 
 export type Log = pino.Logger;
 
 const secretKeys = ['token', 'password', 'authorization', 'redisUrl', 'secret', 'api_key'];
 
-/** A logger that writes JSON lines to standard error, so that standard output stays for results. */
-export const openLog = (service: string, level: string, fields: Record<string, unknown> = {}): Log =>
+/**
+ * A logger that writes JSON lines to standard error, so that standard output stays for results. `secrets` are values
+ * that no line may hold, beside all that has the shape of a key.
+ */
+export const openLog = (
+  service: string,
+  level: string,
+  fields: Record<string, unknown> = {},
+  secrets: readonly string[] = [],
+): Log =>
   pino(
     {
       level,
       base: { service, ...fields },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
+      hooks: { streamWrite: redactedLine(openRedactor(secrets)) },
       redact: { paths: secretKeys.flatMap((key) => [key, `*.${key}`]), censor: '(redacted)' },
     },
     openDestination(),
   );
+
+/** A line stays JSON, whatever is taken out of it. */
+const redactedLine =
+  (redactor: Redactor) =>
+  (line: string): string =>
+    redactor.text(line) === line ? line : `${JSON.stringify(redactor.value(JSON.parse(line)))}\n`;
 
 /** A line that cannot be written, on a full disk, is lost: it must not end the process that it tells of. */
 const openDestination = () =>
