@@ -28,6 +28,11 @@ test('the last words are those of the check that failed, else the agent’s, els
   expect(tellingLog([...gate, log('s-2', 'output.log'), log('s-2', 'setup.log')], checks)?.evidence.path).toBe(
     'output.log',
   );
+  const before = check('c/types.log', { state: 'broken', failing_before: true });
+  const passed = check('c/tests.log', { state: 'passed', failing_before: false });
+  const types = [...gate].reverse();
+  expect(tellingLog([...attempt, ...types], [passed, before])?.evidence.path).toBe('c/types.log');
+  expect(tellingLog([...attempt, ...gate], [check('c/tests.log', red), before])?.evidence.path).toBe('c/tests.log');
   expect(tellingLog([...attempt, log('s-2', 'setup.log')], [])?.evidence.ref).toBe('refs/s-2');
   expect(tellingLog([], [])).toBeUndefined();
 });

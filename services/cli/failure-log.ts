@@ -30,9 +30,13 @@ type Log = TaskLogs['logs'][number];
 export const tellingLog = (logs: readonly Log[], checks: readonly Check[]): Log | undefined => {
   const readable = logs.filter(({ text, evidence }) => text !== null && evidence.path.endsWith('.log'));
   const last = readable.filter(({ evidence }) => evidence.ref === readable.at(-1)?.evidence.ref);
-  const red = checks.filter(({ state, failing_before }) => ['failed', 'broken'].includes(state) && !failing_before);
+  const red = checks.filter(({ state }) => state === 'failed' || state === 'broken');
+  const logOf = (some: readonly Check[]) =>
+    last.findLast(({ evidence: { ref, path } }) => some.some(({ log }) => log?.ref === ref && log.path === path));
   return (
-    last.findLast(({ evidence: { ref, path } }) => red.some(({ log }) => log?.ref === ref && log.path === path)) ??
+    // What failed on the commit before as well is to blame only where nothing else is.
+    logOf(red.filter(({ failing_before }) => !failing_before)) ??
+    logOf(red) ??
     last.findLast(({ evidence }) => !evidence.path.endsWith('setup.log')) ??
     last.at(-1)
   );

@@ -111,6 +111,8 @@ describe('a task as people see it', () => {
     const where = { hub: '/hub', ref: 'refs/nexus/do-it-abcdef/integration', commit: 'c'.repeat(40) };
     expect([kept('failed'), kept('cancelled')]).toEqual([where, where]);
     expect([kept('failed', 0), kept('completed'), kept('in_progress')]).toEqual([null, null, null]);
+    const expired = showTask(taskOf('failed'), { ...board, head }, running, [], { ...left, hub: null });
+    expect(expired).toMatchObject({ merged: 1, kept: null });
   });
 
   test('a subtask shows the last word of its gate, and until when it is parked', () => {

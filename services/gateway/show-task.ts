@@ -38,7 +38,7 @@ export const showTask = (
   board: BoardView | null,
   held: Held,
   presences: readonly Presence[],
-  { hub, hasReport }: { hub: string; hasReport: boolean },
+  { hub, hasReport }: { hub: string | null; hasReport: boolean },
 ): TaskDetail => {
   const { head, request, result } = task;
   const subtasks = [...(board?.subtasks.values() ?? [])];
@@ -125,8 +125,9 @@ const isHeld = (taskId: string, { state, scopes }: Held): boolean =>
   state === 'stopped' || scopes[`task:${taskId}`] === 'stopped';
 
 /** What was merged has passed its gate: worth having, though the task did not come to its end. */
-const keptOf = ({ task_id, status }: TaskHead, board: BoardView | null, hub: string): TaskDetail['kept'] => {
-  if (status === 'completed' || !endedTask(status) || board === null || board.head.merged === 0) return null;
+const keptOf = ({ task_id, status }: TaskHead, board: BoardView | null, hub: string | null): TaskDetail['kept'] => {
+  if (status === 'completed' || !endedTask(status)) return null;
+  if (hub === null || board === null || board.head.merged === 0) return null;
   return { hub, ref: refs(task_id).integration, commit: board.head.integration };
 };
 

@@ -239,7 +239,9 @@ const readDetail = async ({ bus, config }: Fleet, id: string): Promise<TaskDetai
     readReport(store, keys, id),
   ]);
   if (task !== null) {
-    const left = { hub: hubLocation(config, id), hasReport: report !== null };
+    // A hub that has expired has nothing to fetch any more: its report says so, by the same mark.
+    const isExpired = Boolean((report?.json as { evidence_expired_at?: string } | undefined)?.evidence_expired_at);
+    const left = { hub: isExpired ? null : hubLocation(config, id), hasReport: report !== null };
     return showTask(task, board, control, presences, left);
   }
   const acceptedAt = await readAcceptedAt(bus, id);
