@@ -135,6 +135,7 @@ const sendProblem = (reply: FastifyReply, problem: Problem, code: ErrorCode): Fa
 /** Seconds after which a refused caller may come again. */
 const retryAfter: Partial<Record<ErrorCode, number>> = {
   NO_WORKER: 10,
+  WORKERS_STARTING: 2,
   BUS_FULL: 30,
   BUS_MEMORY: 60,
   DRAINING: 30,

@@ -131,6 +131,16 @@ describe('submitting', () => {
     expect(problemIn(response)).toMatchObject({ code: 'NO_WORKER', detail: expect.stringContaining('`nexus up`') });
   });
 
+  test('WORKERS_STARTING: workers that have not told yet what they can run are 503, not a refusal for good', async () => {
+    const beginning = { ...able, runtimes: [] };
+    const { ask } = await serve({ presences: [beginning] });
+    const response = await ask('POST', '/api/tasks', { request: 'a' });
+    expect([response.statusCode, response.headers['retry-after']]).toEqual([503, '2']);
+    expect(problemIn(response)).toMatchObject({ code: 'WORKERS_STARTING' });
+    const { ask: later } = await serve({ presences: [beginning, able] });
+    expect((await later('POST', '/api/tasks', { request: 'a' })).statusCode).toBe(202);
+  });
+
   test('in containers hints name what is typed beside them, in problems and in warnings', async () => {
     const env = { NEXUS_COMMAND: 'docker compose exec gateway nexus' };
     const nobody = problemIn(await (await serve({ env, presences: [] })).ask('POST', '/api/tasks', { request: 'a' }));

@@ -126,6 +126,8 @@ const checkMemory = async ({ bus, config }: Fleet): Promise<void> => {
 const checkRuntime = (request: TaskRequest, workers: readonly Presence[]): void => {
   if (workers.length === 0) throw fail('NO_WORKER');
   const runtimes = workers.flatMap((worker) => worker.runtimes);
+  // A worker beats before it has looked around; what it has not told is no reason to refuse for good.
+  if (runtimes.length === 0) throw fail('WORKERS_STARTING');
   const names = [...new Set(runtimes.map(({ name }) => name))];
   const wanted = request.runtime ?? (request.scenario === undefined ? undefined : 'scripted');
   if (wanted !== undefined && names.length > 0 && !names.includes(wanted)) {
@@ -141,7 +143,7 @@ const checkRuntime = (request: TaskRequest, workers: readonly Presence[]): void 
   const looked = unique(fit.map(({ name, looked: where }) => `${name} (${where})`)).join('; ');
   const mend = unique(fit.map((runtime) => runtime.mend))[0];
   throw fail('NO_RUNTIME', {
-    looked: looked || 'any runtime; the workers have told of none yet',
+    looked: looked || `the runtime ${wanted ?? 'of an agent'}, of which no worker tells`,
     mend: mend || 'set NEXUS_AGENT_COMMAND on the workers, or give an agent command with the task',
   });
 };

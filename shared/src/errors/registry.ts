@@ -356,6 +356,12 @@ export const registry = {
     says: 'No worker is alive, so nobody could do this. Start one: `nexus up`, or `docker compose up -d worker-agent`.',
     operator: 'Start one: `nexus up`, or `docker compose up -d worker-agent`.',
   },
+  WORKERS_STARTING: {
+    outcome: 'postpone',
+    http: 503,
+    says: 'The workers that are alive have only just begun and have not told yet what they can run. Ask again shortly.',
+    operator: 'If it stays so, look at the log of a worker: looking for runtimes hangs there.',
+  },
   NO_RUNTIME: {
     outcome: 'dead',
     http: 422,
