@@ -205,7 +205,11 @@ export const taskDetail = taskShort
     attempts: z.int(),
     sent_back: z.int(),
     merged: z.int(),
-    gate_runs: z.int(),
+    gate_runs: z.int().meta({
+      description:
+        'How often checks were run. N subtasks cost N + 1 at most, and one more for each failed or broken gate, and for ' +
+        'each head that somebody else pushed.',
+    }),
     cost,
     repository: z.string().nullable(),
     base: z.string().nullable(),

@@ -283,7 +283,9 @@ export const catalog = {
       still_red: z.array(z.string()).max(200).meta({ description: 'Tests still red that were allowed to be.' }),
       alarms: z.array(z.string().max(500)).max(20),
       files: z.array(z.string().max(500)).max(100).meta({ description: 'Files in conflict.' }),
-      gate_runs: z.int().nonnegative(),
+      gate_runs: z.int().nonnegative().meta({
+        description: 'How often checks were run for it: 0 where a verdict on the same commits is used again.',
+      }),
       says: z.string().max(4000),
       log_tail: z.string().max(4000),
     }),
