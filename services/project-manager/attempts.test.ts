@@ -61,3 +61,19 @@ test('cost, evidence and history are kept, of the history the last 20 lines', ()
     Array.from({ length: 20 }, (_, at) => at + 6),
   );
 });
+
+test('an attempt whose budget is spent counts nothing and asks a person at once, and goes on from its work', () => {
+  const game = play([{ id: 'build' }]);
+  const says = 'The budget of the task a-task is spent.';
+  game.fail('build', { code: 'BUDGET_SPENT', says, wip: commitOf('wip') });
+  expect(game.part('build')).toMatchObject({ state: 'parked', failures: 0, resume_at: null, escalations: 1 });
+  expect(game.last('escalation.raised')).toMatchObject({ may_plan: false, reason: `BUDGET_SPENT: ${says}` });
+  expect(game.ledger.stats.size).toBe(0);
+  game.answer('build', 'person');
+  expect(game.part('build')).toMatchObject({ state: 'waiting_for_person' });
+  game.answer('build', 'retry');
+  expect(game.last('subtask.dispatched')).toMatchObject({
+    attempt: 2,
+    hand_over: { why: 'stopped', commit: commitOf('wip') },
+  });
+});

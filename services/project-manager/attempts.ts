@@ -6,7 +6,7 @@
  * failed climbs the ladder (`ladder.ts`), and the next attempt goes on from where it stopped. An attempt that was
  * stopped from outside counts nothing.
  */
-import { fail } from '@nexus/shared/errors';
+import { type ErrorCode, fail } from '@nexus/shared/errors';
 import type { PayloadOf } from '@nexus/shared/messages';
 import { type Cost, endedTask, type HandOver, type Subtask } from '@nexus/shared/messages/domain';
 import { takePlan } from './decompose.ts';
@@ -14,7 +14,7 @@ import { freeSlot, isRunning, makeReady, release } from './dispatch.ts';
 import type { Draft } from './draft.ts';
 import { cancelBoard } from './ending.ts';
 import { remember } from './history.ts';
-import { climb, park } from './ladder.ts';
+import { climb, escalate, park } from './ladder.ts';
 import { noteAttempt } from './lessons.ts';
 import { enqueue } from './merge-queue.ts';
 
@@ -53,6 +53,7 @@ export const attemptFinished = (draft: Draft, told: Finished): void => {
   noteAttempt(draft, booked, payload);
   if (payload.outcome === 'aborted' || payload.code === 'TASK_ENDED') aborted(draft, booked, payload);
   else if (payload.outcome === 'finished') finished(draft, booked, payload);
+  else if (waitsForMoney.has(payload.code ?? '')) broke(draft, booked, payload);
   else failed(draft, booked, payload);
 };
 
@@ -86,6 +87,15 @@ const failed = (draft: Draft, part: Subtask, payload: Finished): void => {
   const says = payload.says || payload.code || payload.outcome;
   const handOver = handedOn(part, payload, payload.outcome === 'lost' ? 'worker_lost' : 'agent_failed');
   climb(draft, draft.change(part.id, { failures }), { code: payload.code, says, handOver });
+};
+
+/** No other agent or runtime has more: only a person can say whether it is worth it. */
+const waitsForMoney: ReadonlySet<string> = new Set<ErrorCode>(['BUDGET_SPENT', 'PRICE_UNKNOWN']);
+
+/** Nobody failed at it, so nothing is counted; it goes on from its saved work once a person has decided. */
+const broke = (draft: Draft, part: Subtask, payload: Finished): void => {
+  const handOver = handedOn(part, payload, 'stopped');
+  escalate(draft, part, { code: payload.code, says: payload.says, handOver }, false);
 };
 
 /** Stopped or cancelled from outside: nothing is counted, and it goes on where it was, unless its task has ended. */

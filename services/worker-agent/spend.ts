@@ -3,8 +3,8 @@
  * agent works, booked when it ends.
  *
  *   spent for good (task, subtask, attempt)  the attempt fails with BUDGET_SPENT, its work kept; a person is asked
- *   spent for today, or reserved by others   put aside, uncounted, and looked at again every NEXUS_BUDGET_RECHECK
- *   its provider takes nothing more          put aside, uncounted, until the provider says; so are others of its account
+ *   spent for today, or reserved by others   put aside, uncounted; tried again every NEXUS_BUDGET_RECHECK
+ *   its provider takes nothing more          put aside, uncounted, until the provider says; so is all of its account
  *
  * Reserved under the claim, right after `begin` and before anything is spawned: a claim that is lost later takes its
  * reservations with it, and one that was lost before could not begin.

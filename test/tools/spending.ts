@@ -14,7 +14,7 @@ export type Rig = Spending & {
 
 let attempts = 0;
 
-/** Opens one process's share of it. With `isClaimed` left out, every owner lives that a test has not put among `gone`. */
+/** Opens one process's share of it. Without `claims`, every owner lives that a test has not put among `gone`. */
 export const openRig = async (
   fabric: TestFabric,
   settings: Record<string, string> = {},

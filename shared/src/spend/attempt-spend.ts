@@ -80,7 +80,7 @@ export type SpendParts = {
 const placeWaitMs = 2000;
 const microUsd = 1e-6;
 
-/** Admits an attempt. Throws `BUDGET_SPENT`, `PRICE_UNKNOWN`, `BUDGET_RESERVED` or `PROVIDER_LIMITED`, with nothing reserved. */
+/** Admits an attempt. Throws `BUDGET_SPENT`, `PRICE_UNKNOWN`, `BUDGET_RESERVED` or `PROVIDER_LIMITED`. */
 export const beginAttempt = async (parts: SpendParts, options: AttemptOptions): Promise<AttemptSpend> => {
   const attempt = new Spending(parts, options);
   await attempt.begin();

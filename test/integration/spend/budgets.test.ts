@@ -107,7 +107,7 @@ test('what a worker had reserved is free again once its claim is taken over, and
   ghost.disconnect();
 });
 
-test('a settlement that is asked for again counts once, and one after its reservation was freed counts too', async () => {
+test('a settlement that is asked for again counts once, and one whose reservation was freed counts too', async () => {
   const rig = await openRig(testFabric());
   const place = { taskId: 'a-task', subtaskId: 'build', attempt: 1 };
   const by = { agentId: 'builder', role: 'builder', runtime: 'openai' };
@@ -169,7 +169,7 @@ test('a budget is told of once near its end and once at it, and again after a pe
   expect(await rig.budgets.read({ taskId: 'a-task' })).toMatchObject({ usd_max: 1.2 });
 });
 
-test('a CLI is ended with the response that spends its budget: its overshoot is that response, and counts', async () => {
+test('a CLI is ended with the response that spends its budget: its overshoot is that one, and counts', async () => {
   const rig = await openRig(testFabric(), { NEXUS_BUDGET_STEP_USD: '0.3', NEXUS_BUDGET_ATTEMPT_USD: '1' });
   const by = { agentId: 'builder', role: 'builder', runtime: 'claude-code' };
   const options = rig.attempt({ by, model: 'opus', limits: taskLimit(5) });

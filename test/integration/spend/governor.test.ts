@@ -44,7 +44,7 @@ const bucketed = (perSecond: number) => {
   };
 };
 
-/** Callers that call one after the other until the time is over; what is refused is tried again, nothing is given up. */
+/** Callers that call one after the other until the time is over; what is refused is tried again, none gives up. */
 const callUntil = async (endAt: number, governors: Governor[], callers: number, call: () => number | null) => {
   const counts = { well: 0, refused: 0 };
   const one = async (caller: number): Promise<void> => {
@@ -70,7 +70,7 @@ const fourGovernors = async (settings: Record<string, string> = {}) => {
   );
 };
 
-test('fifty callers of a provider that takes so many in a window reach at least 90 % of it, and none fails', async () => {
+test('fifty callers of a provider that takes so many in a window reach 90 % of it, and none fails', async () => {
   const governors = await fourGovernors();
   const provider = windowed(60, 2000);
   const counts = await callUntil(performance.now() + 7500, governors, 50, provider.call);
@@ -81,7 +81,7 @@ test('fifty callers of a provider that takes so many in a window reach at least 
   expect(counts.refused).toBeLessThan(150);
 });
 
-test('fifty callers of a provider that takes so many a second, and counts waits in seconds, reach 90 % of it', async () => {
+test('fifty callers of a provider that takes so many a second, and tells whole seconds, reach 90 % of it', async () => {
   const governors = await fourGovernors();
   const provider = bucketed(20);
   const began = performance.now();
@@ -97,7 +97,7 @@ test('a rate that a setting names is kept without a single refusal, and used', a
   expect(counts.well).toBeLessThanOrEqual(20 + 60 + 20);
 });
 
-test('side by side it is half after a refusal, however many of a round were refused, and one more a round', async () => {
+test('side by side it is half after a refusal, however many of a round were, and one more a round', async () => {
   const [governor] = await fourGovernors({ NEXUS_PROVIDER_START: '8', NEXUS_PROVIDER_MAX: '9' });
   if (!governor) throw new Error('there is one');
   const round = async (is: 'well' | 'limited', count: number, from = 0) => {
@@ -133,7 +133,7 @@ test('who may not wait so long is told until when, and a used-up account holds a
   await governor.admit({ ...other, account: 'another' }, 'worker.1-1.1/3', 50);
 });
 
-test('a provider that fails in a row is left alone, then tried by one call alone, and open again when that is well', async () => {
+test('a provider that fails in a row is left alone, then tried by one call, and open when that is well', async () => {
   const governors = await fourGovernors({ NEXUS_BREAKER_AFTER: '3', NEXUS_BREAKER_FOR: '300ms' });
   const [governor] = governors;
   if (!governor) throw new Error('there is one');

@@ -104,7 +104,7 @@ test('a CLI that spends its budget is ended, its work kept, and the overshoot of
   expect(await worker.budget()).toMatchObject({ usd_max: 0.5, usd_used: 0.8, usd_reserved: 0, tokens_reserved: 0 });
 });
 
-test('an attempt whose task has spent its budget fails before it has a workspace, and goes on once it is raised', async () => {
+test('an attempt whose task has spent its budget fails before it has a workspace; a raise lets it go on', async () => {
   const worker = await openWorker({
     payer: apiKey,
     work: async ({ folder }) => {

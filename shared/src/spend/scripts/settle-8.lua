@@ -4,8 +4,8 @@
 -- KEYS: 1 reservations, 2 budget of the day, 3 of the task, 4 of the subtask, 5 of the attempt, 6 cost of the task,
 --   7 cost of the day, 8 mark of this settlement.
 -- ARGV: reservation, USD that count (in millionths), tokens, percent from which it is told, milliseconds that is kept
---   what was spent, name of the line, the line as JSON (its amounts are added to what the line has), number of sums, then
---   for each sum its field and what is added.
+--   what was spent, name of the line, the line as JSON (its amounts are added to what the line has), number of sums,
+--   then for each sum its field and what is added.
 -- Returns: {'ok', then for each budget that has just come to its warning or its end: budget 1 to 4, unit, 'near' or
 --   'spent', limit, used}, or {'again'} if this was settled before.
 -- Atomic: the end of the reservation with what was used, so that nothing counts twice or not at all.
