@@ -144,7 +144,8 @@ test('where nothing of the first is kept, the others run side by side: nobody wa
   const cache = cacheOf();
   const file = join(root, 'met.txt');
   // The second and the third each wait for the other: one after the other they would never end.
-  const meet = `echo . >> ${file}; test $(wc -l < ${file}) = 1 || until test $(wc -l < ${file}) = 3; do sleep 0.05; done`;
+  const wait = `until test $(wc -l < ${file}) = 3; do sleep 0.05; done`;
+  const meet = `echo . >> ${file}; test $(wc -l < ${file}) = 1 || ${wait}`;
   const files = { 'package.json': manifestWith({ scripts: { prepare: `touch made.txt; ${meet}` } }) };
   const ended = await Promise.all([1, 2, 3].map(() => installed(checkout(files), cache)));
   expect(ended).toEqual(['run', 'run', 'run']);

@@ -59,7 +59,7 @@ export const setUpCacheOf = (config: {
     : null;
 };
 
-/** Copies what is kept of this set-up into the checkout, or gives the turn to make it; null where none is to be kept. */
+/** Copies what is kept of this set-up into the checkout, or gives the turn to make it; null where it is not kept. */
 export const copyOrMake = async (cache: SetUpCache, how: How): Promise<'copied' | Turn | null> => {
   const key = await setUpKey(how);
   if (key === null) return null;
