@@ -4,7 +4,13 @@
  * Pure. What it cannot know it leaves null: nobody here can tell a probability or a price. Risks are only
  * those that follow from the request and the repository.
  */
-import { type AgentDefinition, type Catalog, validateRequest, type Workflow } from '@nexus/shared/catalog';
+import {
+  type AgentDefinition,
+  type Catalog,
+  validateRequest,
+  type Workflow,
+  withTemporary,
+} from '@nexus/shared/catalog';
 import { type Plan, type PlannedSubtask, plannedSubtask, type TaskRequest } from '@nexus/shared/messages/domain';
 import { chooseWorkflow } from './choose.ts';
 
@@ -22,11 +28,13 @@ const editingTools = ['Edit', 'Write', 'MultiEdit', 'NotebookEdit'];
  * Plans a request. `warnings` are what was found of its repository. Throws `WORKFLOW_UNKNOWN`,
  * `ROLE_UNKNOWN` or `REQUEST_INVALID` where the request names what the catalog does not have.
  */
-export const planRequest = (catalog: Catalog, request: TaskRequest, warnings: readonly string[], now: number): Plan => {
-  validateRequest(catalog, request);
+export const planRequest = (fleet: Catalog, request: TaskRequest, warnings: readonly string[], now: number): Plan => {
+  validateRequest(fleet, request);
+  const catalog = withTemporary(fleet, request.agents);
   const mode = request.mode ?? 'parallel';
   const risks = risksOf(request, warnings, now);
-  const rest = { mode, risks, probability: null, price_usd: null };
+  const { agents } = request;
+  const rest = { mode, risks, probability: null, price_usd: null, ...(agents === undefined ? {} : { agents }) };
   if (request.roles !== undefined) {
     const subtasks = withAnalyst(catalog, chainOf(catalog, request.roles), request.analyst === true);
     const approach = `The roles asked for, one after the other: ${stepsOf(subtasks)}.`;

@@ -17,6 +17,7 @@ import { remember } from './history.ts';
 import { climb, escalate, park } from './ladder.ts';
 import { noteAttempt } from './lessons.ts';
 import { enqueue } from './merge-queue.ts';
+import { book } from './routing.ts';
 
 type Finished = PayloadOf<'attempt.finished'>;
 
@@ -73,6 +74,7 @@ const finished = (draft: Draft, part: Subtask, payload: Finished): void => {
   const { commit, report } = payload;
   if (part.kind === 'report' || commit === null) {
     draft.stat(`agent:${payload.agent_id}:completed`);
+    book(draft, part, 'ok');
     const ended = draft.change(part.id, { state: 'reported', commit, report, hand_over: null, ended_at: draft.at });
     release(draft, ended);
   } else {
@@ -83,6 +85,7 @@ const finished = (draft: Draft, part: Subtask, payload: Finished): void => {
 
 const failed = (draft: Draft, part: Subtask, payload: Finished): void => {
   draft.stat(`agent:${payload.agent_id}:failed`);
+  book(draft, part, 'failed', payload.code);
   const failures = part.failures + 1;
   const says = payload.says || payload.code || payload.outcome;
   const handOver = handedOn(part, payload, payload.outcome === 'lost' ? 'worker_lost' : 'agent_failed');

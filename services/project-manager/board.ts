@@ -83,7 +83,7 @@ const decideWithout = (view: View, message: BoardMessage, now: number): Decision
     const draft = openDraft({ ...view, read: 'all' }, board, now);
     const task = draft.task();
     if (task === null || endedTask(task.status)) return nothing();
-    fill(draft, payload.plan.subtasks);
+    fill(draft, payload.plan.subtasks, payload.plan.agents);
     return advance(draft);
   }
   return message.type === 'board.cancelled' ? bury(view, message.payload.reason, now) : nothing();

@@ -5,6 +5,7 @@
  */
 import type { Subtask } from '@nexus/shared/messages/domain';
 import type { Draft, Slots } from './draft.ts';
+import { homeOf, route } from './routing.ts';
 
 /** What all inputs of one dispatch may hold together: the envelope is 64 kB. */
 const inputsCharsMax = 12_000;
@@ -87,7 +88,9 @@ export const shareOf = (slots: Slots, taskId: string): number => {
 
 const start = (draft: Draft, ready: Subtask): void => {
   const attempt = ready.attempt + 1;
-  const part = draft.change(ready.id, { attempt, instance_id: null, began_at: null });
+  const agent_id = agentFor(draft, ready);
+  draft.give(agent_id);
+  const part = draft.change(ready.id, { attempt, agent_id, instance_id: null, began_at: null });
   draft.publish(
     'subtask.dispatched',
     {
@@ -110,9 +113,28 @@ const start = (draft: Draft, ready: Subtask): void => {
         ...part.hand_over,
         files: within(part.hand_over.files, handOverFilesCharsMax),
       },
+      failures: part.failures + part.sent_back,
+      agent: definitionFor(draft, part),
     },
     { key: `${part.id}-${attempt}` },
   );
+};
+
+/** The first attempt is given by routing; later ones stay with the agent that the ladder says, while there is one. */
+const agentFor = (draft: Draft, part: Subtask): string => {
+  if (part.attempt === 0 && part.step === 'first') return route(draft, part);
+  const gone = draft.carries && !part.agent_source && draft.definitionOf(part.agent_id) === null;
+  return gone ? homeOf(draft, part) : part.agent_id;
+};
+
+/** What a message can carry beside all else; a definition that is longer is looked for by its id. */
+const definitionCharsMax = 16_000;
+
+const definitionFor = (draft: Draft, part: Subtask): { file: string; source: string } | null => {
+  const definition = part.agent_source
+    ? { file: `board:${part.agent_id}`, source: part.agent_source }
+    : draft.definitionOf(part.agent_id);
+  return definition !== null && definition.source.length <= definitionCharsMax ? definition : null;
 };
 
 /** What the subtasks it depends on have reported. */

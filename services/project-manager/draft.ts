@@ -18,11 +18,13 @@ import {
   type Mode,
   type Priority,
   type Subtask,
+  type SubtaskKind,
   type SubtaskState,
   subtaskTransitions,
   type TaskStatus,
 } from '@nexus/shared/messages/domain';
 import type { Rules } from './config.ts';
+import type { Crew } from './routing.ts';
 
 /** What the fleet can carry, and which task holds how many slots of it. */
 export type Slots = { capacity: number; load: ReadonlyMap<string, number> };
@@ -51,6 +53,12 @@ export type View = {
   agentFor(roleOrId: string): string;
   /** Other agents that can do what this one does, the nearest first. */
   othersFor(agentId: string): readonly string[];
+  /** All agents that have a role and can do this kind of work; left out, the one that `agentFor` says. */
+  candidatesFor?(role: string, kind: SubtaskKind): readonly string[];
+  /** The definition of an agent, which an attempt carries; null: it is gone. Left out, attempts look for it. */
+  definitionOf?(agentId: string): { file: string; source: string } | null;
+  /** How agents have done, and what they run; undefined until a decision asks for it. */
+  crew?: Crew;
   /** At least 0 and below 1: what is left to chance in this decision. */
   chance: number;
   /** The runtimes that living workers can use; undefined until a decision asks for it. */
@@ -71,6 +79,8 @@ export type Decision = {
   load: number;
   /** Counters of the day that go up by one. */
   stats: string[];
+  /** Counters that are kept for ever, and go up by one. */
+  history: string[];
   /** What is worth remembering of it. */
   notes: PayloadInput<'memory.noted'>[];
   /** The whole board goes. */
@@ -80,8 +90,8 @@ export type Decision = {
 /** Thrown by a draft that was asked for something the view does not hold; no error, and never seen outside. */
 export class Missing {
   readonly parts: readonly string[] | 'all';
-  readonly also: 'slots' | 'task' | 'runtimes' | null;
-  constructor(parts: readonly string[] | 'all', also: 'slots' | 'task' | 'runtimes' | null = null) {
+  readonly also: 'slots' | 'task' | 'runtimes' | 'crew' | null;
+  constructor(parts: readonly string[] | 'all', also: 'slots' | 'task' | 'runtimes' | 'crew' | null = null) {
     this.parts = parts;
     this.also = also;
   }
@@ -95,6 +105,7 @@ export const nothing = (): Decision => ({
   publish: [],
   load: 0,
   stats: [],
+  history: [],
   notes: [],
   discard: false,
 });
@@ -105,6 +116,7 @@ export const openDraft = (view: View, board: BoardView, now: number) => {
   const changed = new Set<string>();
   const removed = new Set<string>();
   const decision = nothing();
+  const given = new Map<string, number>();
   let head = board.head;
 
   /** The named subtask as it stands now, or null where the board has none. */
@@ -134,6 +146,19 @@ export const openDraft = (view: View, board: BoardView, now: number) => {
     rules: view.rules,
     agentFor: view.agentFor,
     othersFor: view.othersFor,
+    candidatesFor: view.candidatesFor ?? ((role: string): readonly string[] => [view.agentFor(role)]),
+    definitionOf: view.definitionOf ?? (() => null),
+    /** True where attempts carry the definitions of their agents. */
+    carries: view.definitionOf !== undefined,
+    crew: (): Crew => {
+      if (view.crew === undefined) throw new Missing([], 'crew');
+      return view.crew;
+    },
+    /** How many attempts this decision has given to an agent; `give` counts one. */
+    given: (agentId: string): number => given.get(agentId) ?? 0,
+    give: (agentId: string): void => {
+      given.set(agentId, (given.get(agentId) ?? 0) + 1);
+    },
     chance: view.chance,
     /** The wait before something is tried again after so many times: it doubles, up to its limit. */
     waitMs: (times: number): number => Math.min(view.rules.retryWaitMaxMs, view.rules.retryBaseMs * 2 ** times),
@@ -209,6 +234,9 @@ export const openDraft = (view: View, board: BoardView, now: number) => {
     },
     stat: (counter: string): void => {
       decision.stats.push(counter);
+    },
+    history: (counter: string): void => {
+      decision.history.push(counter);
     },
     /** Something to be remembered, once what led to it is settled. */
     note: (noted: PayloadInput<'memory.noted'>): void => {

@@ -16,6 +16,7 @@ import type { Draft } from './draft.ts';
 import { short } from './ending.ts';
 import { problemsOf } from './graph.ts';
 import { enqueue } from './merge-queue.ts';
+import { homeOf } from './routing.ts';
 
 type Answered = PayloadOf<'escalation.answered'>;
 
@@ -37,7 +38,7 @@ const isAsking = ({ state, resume_at }: Subtask): boolean =>
 const tryAgain = (draft: Draft, part: Subtask, note: string): void => {
   const anew = {
     ...nothingClimbed,
-    agent_id: draft.agentFor(part.role),
+    agent_id: homeOf(draft, part),
     step: 'person' as const,
     sent_back: 0,
     plan_rejections: 0,

@@ -16,6 +16,7 @@ import type { HandOver, Subtask } from '@nexus/shared/messages/domain';
 import { makeReady } from './dispatch.ts';
 import type { Draft } from './draft.ts';
 import { failSubtask, short } from './ending.ts';
+import { homeOf } from './routing.ts';
 
 /** Why a subtask cannot go on as it is, and what the next attempt is told. */
 export type Failure = { code: string | null; says: string; handOver: HandOver };
@@ -122,8 +123,8 @@ const anotherWay = (
 };
 
 const anotherAgent = (draft: Draft, part: Subtask, tried: Subtask['tried']): Partial<Subtask> | null => {
-  const other = draft.othersFor(draft.agentFor(part.role)).find((id) => !tried.agents.includes(id));
-  return other === undefined ? null : { agent_id: other, step: 'other_agent' };
+  const other = draft.othersFor(homeOf(draft, part)).find((id) => !tried.agents.includes(id));
+  return other === undefined ? null : { agent_id: other, agent_source: null, step: 'other_agent' };
 };
 
 /** Only among those that living workers say are usable, and only where neither the plan nor the task asked for one. */

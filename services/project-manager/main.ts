@@ -2,7 +2,7 @@
  * The project manager: makes a plan into a board, dispatches what is ready, and drives each subtask through
  * its attempts, the gate and the merge to its end. It alone writes `board:<task>`; see `board.ts`.
  */
-import { type Catalog, foldersOf, openLiveCatalog } from '@nexus/shared/catalog';
+import { type Catalog, foldersOf, mayEdit, openLiveCatalog, writeAgent } from '@nexus/shared/catalog';
 import { secretValues } from '@nexus/shared/config';
 import { openMemory } from '@nexus/shared/memory';
 import { defineService, type ServiceContext, type ServiceTools, serve } from '@nexus/shared/service';
@@ -20,8 +20,9 @@ import { type MemoryTools, onMemoryNoted } from './on-memory-noted.ts';
 import { onMergeFinished } from './on-merge-finished.ts';
 import { onPlanAccepted } from './on-plan-accepted.ts';
 import { onVerdictReached } from './on-verdict-reached.ts';
+import { canDo } from './routing.ts';
 import type { Tools } from './transition.ts';
-import { runtimesOf, servingIn, slotsOf } from './workers.ts';
+import { attemptsOf, runtimesOf, servingIn, slotsOf } from './workers.ts';
 
 type Config = ServiceContext<typeof config>['config'];
 
@@ -58,12 +59,26 @@ const open = async (
     rules: rulesOf(context.config),
     agentFor: (roleOrId) => catalog.agentFor(roleOrId).agent_id,
     othersFor: (agentId) => catalog.othersFor(agentId).map(({ agent_id }) => agent_id),
+    ...routingBy(catalog),
+    attempts: async () => attemptsOf(await workers()),
     random: Math.random,
     capacity: async () => slotsOf(await workers()),
     runtimes: async () => runtimesOf(await workers()),
     close: catalog.close,
   };
 };
+
+const routingBy = (catalog: Catalog): Required<Pick<Tools, 'candidatesFor' | 'definitionOf'>> => ({
+  candidatesFor: (role, kind) => {
+    const all = catalog.candidatesFor(role);
+    const able = all.filter((agent) => canDo(mayEdit(agent), kind));
+    return (able.length > 0 ? able : all).map(({ agent_id }) => agent_id);
+  },
+  definitionOf: (agentId) => {
+    const agent = catalog.agents.get(agentId);
+    return agent ? { file: agent.file, source: writeAgent(agent) } : null;
+  },
+});
 
 const rulesOf = ({ retryBase: retryBaseMs, retryWaitMax: retryWaitMaxMs, ...limits }: Config): Rules => ({
   ...limits,

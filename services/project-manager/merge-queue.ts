@@ -17,6 +17,7 @@ import { remember } from './history.ts';
 import { climbHigher, escalate } from './ladder.ts';
 import { noteMended, noteSentBack } from './lessons.ts';
 import { allowedRed, bookRed } from './red-tests.ts';
+import { book } from './routing.ts';
 
 type Verdict = PayloadOf<'verdict.reached'>;
 
@@ -161,6 +162,7 @@ const mergeAgain = (draft: Draft, part: Subtask, problem: string): void => {
 
 const merged = (draft: Draft, candidate: Subtask, commit: string): void => {
   draft.stat(`agent:${candidate.agent_id}:completed`);
+  book(draft, candidate, 'ok');
   const proven = candidate.checks.some(({ state }) => state === 'passed' || state === 'failed');
   const part = draft.change(candidate.id, {
     state: 'merged',
@@ -208,6 +210,7 @@ const sendBack = (draft: Draft, part: Subtask, payload: Verdict): void => {
   const handOver = payload.verdict === 'conflict' ? conflictOf(part, payload) : failureOf(part, payload);
   noteSentBack(draft, part, handOver);
   draft.changeHead({ at_gate: null, sent_back: draft.head.sent_back + 1 });
+  if (payload.verdict === 'failed') book(draft, part, 'failed');
   draft.change(part.id, { sent_back: part.sent_back + 1 });
   if (part.sent_back >= draft.rules.sentBackMax) {
     const says = `It was sent back ${part.sent_back} times, and again: ${handOver.says}`;

@@ -7,8 +7,9 @@
  */
 import { done, followUp, type HandlerTools, type LedgerWrite, type Message, type Outcome } from '@nexus/shared/bus';
 import { fail } from '@nexus/shared/errors';
-import { type BoardView, readBoard, readBoardParts, readLoad, readTask } from '@nexus/shared/ledger';
-import { countLoad, countStat, removeBoard, writeBoard } from '@nexus/shared/ledger/write';
+import { type BoardView, readBoard, readBoardParts, readHistory, readLoad, readTask } from '@nexus/shared/ledger';
+import { countHistory, countLoad, countStat, removeBoard, writeBoard } from '@nexus/shared/ledger/write';
+import type { SubtaskKind } from '@nexus/shared/messages/domain';
 import {
   type BoardKind,
   type BoardMessage,
@@ -27,6 +28,12 @@ export type Tools = {
   agentFor(roleOrId: string): string;
   /** Other agents that can do what this one does, the nearest first. */
   othersFor(agentId: string): readonly string[];
+  /** All agents that have a role and can do this kind of work. */
+  candidatesFor?(role: string, kind: SubtaskKind): readonly string[];
+  /** The definition of an agent, which an attempt carries; null: it is gone. */
+  definitionOf?(agentId: string): { file: string; source: string } | null;
+  /** Agent → attempts that it runs now. */
+  attempts?(): Promise<ReadonlyMap<string, number>>;
   /** The runtimes that living workers can use. */
   runtimes(): Promise<readonly string[]>;
   /** At least 0 and below 1: spreads what was parked together. */
@@ -54,8 +61,9 @@ const openView = async (told: BoardMessage, tools: HandlerTools & Tools): Promis
   const taskId = told.payload.task_id;
   const parts = 'subtask_id' in told.payload ? [told.payload.subtask_id] : [];
   const board = await readBoardParts(tools.store, tools.keys, taskId, parts);
-  const { rules, agentFor, othersFor } = tools;
-  return { taskId, board, read: new Set(parts), rules, agentFor, othersFor, chance: tools.random() };
+  const { rules, agentFor, othersFor, candidatesFor, definitionOf } = tools;
+  const routing = { ...(candidatesFor && { candidatesFor }), ...(definitionOf && { definitionOf }) };
+  return { taskId, board, read: new Set(parts), rules, agentFor, othersFor, ...routing, chance: tools.random() };
 };
 
 /** The view with what was missing, all of it at one revision. */
@@ -63,6 +71,10 @@ const readMore = async (view: View, missing: Missing, tools: HandlerTools & Tool
   const { store, keys } = tools;
   if (missing.also === 'task') return { ...view, task: await readFacts(view.taskId, tools) };
   if (missing.also === 'runtimes') return { ...view, runtimes: await tools.runtimes() };
+  if (missing.also === 'crew') {
+    const running = (await tools.attempts?.()) ?? new Map();
+    return { ...view, crew: { history: await readHistory(store, keys), running } };
+  }
   if (missing.also === 'slots') {
     return { ...view, slots: { capacity: await tools.capacity(), load: await readLoad(store, keys) } };
   }
@@ -103,6 +115,7 @@ const carryOut = (view: View, decision: Decision, tools: HandlerTools & Tools): 
     ...boardWrites(view, decision, tools),
     ...countLoad(keys, view.taskId, decision.load),
     ...decision.stats.flatMap((counter) => countStat(keys, day, counter, 1)),
+    ...decision.history.flatMap((counter) => countHistory(keys, counter)),
   ];
   // After all else: what is remembered keeps nobody waiting.
   const notes = decision.notes.map((noted) =>

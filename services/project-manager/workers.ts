@@ -12,6 +12,15 @@ export const servingIn = (presences: readonly Presence[]): Presence[] =>
 export const slotsOf = (workers: readonly Presence[]): number =>
   workers.reduce((sum, { slots, busy, refuses }) => sum + (refuses ? Math.min(busy, slots) : slots), 0);
 
+/** Agent → attempts that it runs now. */
+export const attemptsOf = (workers: readonly Presence[]): Map<string, number> => {
+  const counts = new Map<string, number>();
+  for (const { agent_id } of workers.flatMap(({ running }) => running)) {
+    counts.set(agent_id, (counts.get(agent_id) ?? 0) + 1);
+  }
+  return counts;
+};
+
 /** The runtimes that one of them can use. A rehearsal is asked for, never chosen. */
 export const runtimesOf = (workers: readonly Presence[]): string[] => {
   const names = workers.flatMap(({ runtimes }) => runtimes.filter((one) => one.usable).map(({ name }) => name));

@@ -15,6 +15,7 @@ import type { Attempt } from './attempt.ts';
 import { type Checkpoints, saveForGood, saveSideWork } from './checkpoint.ts';
 import { keepEvidence, patchOf } from './evidence.ts';
 import { ignoredFiles, letIn } from './excluded.ts';
+import { withGuests } from './guest-agents.ts';
 import type { Prepared } from './prepare.ts';
 import { leftSince, planOf, readLeft, reportOf } from './report.ts';
 import type { RunResult } from './runtimes.ts';
@@ -46,7 +47,8 @@ export const conclude = async (
   const forced = result.report === undefined ? null : JSON.stringify(result.report);
   const left = tools.redactor.value({ ...found, 'report.json': found['report.json'] ?? forced });
   const { report, document } = reportOf(left, transcript.tail(4000));
-  const plan = order.grows ? planOf(left) : null;
+  const planned = order.grows ? planOf(left) : null;
+  const plan = planned && 'file' in planned ? { file: withGuests(planned.file, prepared.guests) } : planned;
   await checkpoints.close();
   const ending = await endOf(attempt, prepared.workspace, checkpoints, result, plan !== null);
   for (const says of checkpoints.left()) attempt.note(`not saved, but kept on its machine for a while: ${says}`);

@@ -111,6 +111,12 @@ export const config = defineConfig({
     'An attempt that meets a full disk before its agent begins is tried again for so long, then it fails; 0: at once.',
     { default: '5m' },
   ),
+  repositoryAgents: setting(
+    'NEXUS_REPOSITORY_AGENTS',
+    is.flag,
+    'yes: plans may name the agents that a repository keeps in .claude/agents. They are prompts by whoever wrote it.',
+    { default: 'no' },
+  ),
   cleanEvery: setting('NEXUS_CLEAN_EVERY', is.duration, 'How often a worker removes old workspaces from its machine.', {
     default: '1h',
   }),

@@ -16,6 +16,7 @@ import type { LimitName } from '@nexus/shared/process';
 import { packageManagerOf, readManifest, type SetUp, setUp, setUpCacheOf } from '@nexus/shared/project';
 import type { Attempt } from './attempt.ts';
 import { ignoredFiles, keepOut } from './excluded.ts';
+import { type Guest, repositoryGuests, requestGuests } from './guest-agents.ts';
 import { buildPrompt, type Interrupted } from './prompt.ts';
 import { recallFor } from './recall.ts';
 import { type Left, readLeft } from './report.ts';
@@ -37,6 +38,8 @@ export type Prepared = {
   setupLog: string;
   /** Set-up failed on integration itself, so no agent can begin. */
   failure: SetupFailure | null;
+  /** Agents beside those of the fleet, which a plan may name. */
+  guests: Guest[];
   /** What lay in `.nexus` before the agent began. */
   before: Left;
   /** What the project ignores and was there before the agent. */
@@ -77,15 +80,17 @@ export const prepare = async (attempt: Attempt, workspace: Workspace): Promise<P
   const documents = await readDocuments(attempt);
   const { order, agent, request } = attempt;
   const memories = await recallFor(order, agent, request, tools);
-  const roles = order.grows ? rolesOf(attempt) : [];
+  const guests = order.grows ? await guestsOf(attempt, workspace) : [];
+  const roles = order.grows ? rolesOf(attempt, guests) : [];
   return {
     workspace,
     brought,
+    guests,
     setupLog: log,
     failure: mendable ? null : failure,
     before: await readLeft(workspace.folder),
     ignored: await ignoredFiles(workspace.folder),
-    prompt: buildPrompt({ agent, order, request, documents, brought, notes, memories, roles }),
+    prompt: buildPrompt({ agent, order, request, now: tools.now(), documents, brought, notes, memories, roles }),
   };
 };
 
@@ -186,10 +191,16 @@ const readDocuments = async ({ order, hub }: Attempt): Promise<Record<string, st
   return documents;
 };
 
+/** Agents that come with the request or the repository, for planners to name. */
+const guestsOf = async ({ request, tools, note }: Attempt, { folder }: Workspace): Promise<Guest[]> => [
+  ...requestGuests(request.agents),
+  ...(tools.config.repositoryAgents ? await repositoryGuests(folder, tools.catalog, note) : []),
+];
+
 /** The roles that a plan may name, each with the first agent that has it. */
-const rolesOf = ({ tools }: Attempt): { role: string; says: string }[] => {
+const rolesOf = ({ tools }: Attempt, guests: readonly Guest[]): { role: string; says: string }[] => {
   const roles = new Map<string, string>();
-  for (const { role, description } of tools.catalog.agents.values()) {
+  for (const { role, description } of [...tools.catalog.agents.values(), ...guests.map(({ agent }) => agent)]) {
     if (!roles.has(role) && role !== 'orchestrator') roles.set(role, description);
   }
   return [...roles].map(([role, says]) => ({ role, says }));

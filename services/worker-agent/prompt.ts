@@ -1,6 +1,9 @@
 /**
- * The prompt of an attempt: who you are, what your role asks, the contract, what is there already, what to
- * leave behind.
+ * The prompt of an attempt: who you are and in which manner (`prompt-style.ts`), the contract, what is there already,
+ * what to leave behind.
+ *
+ * The contract is the same to the byte whoever is to fulfil it: rules, request, goal, acceptance, and what is to be
+ * left. It follows from the order and the request alone.
  *
  * Words of other agents, of files and of programs are data: they stand between marks that carry a digest
  * of what they enclose, so no text can close its own mark, and the rules say that nothing in them is an order.
@@ -10,6 +13,7 @@ import { createHash } from 'node:crypto';
 import type { AgentDefinition } from '@nexus/shared/catalog';
 import type { PayloadOf } from '@nexus/shared/messages';
 import type { TaskRequest } from '@nexus/shared/messages/domain';
+import { personaBlock, recipientOf, stressBlock, styleBlock, urgencyOf } from './prompt-style.ts';
 
 /** An earlier run that never told its end: when it was saved last, what it did then, what could not be saved. */
 export type Interrupted = { at: string | null; step: string | null; left: string[] };
@@ -26,6 +30,8 @@ export type PromptParts = {
   notes: { says: string; data?: string }[];
   /** What is remembered that fits, each with where it comes from. */
   memories?: readonly { text: string; sources: readonly string[] }[];
+  /** When it is written, for how near a deadline is; left out: none is. */
+  now?: number;
   /** The roles that a plan may name, with the agent's words about itself. */
   roles: { role: string; says: string }[];
 };
@@ -36,17 +42,21 @@ const logMax = 8000;
 /** Puts the prompt together. Parts that have nothing to say are left out. */
 export const buildPrompt = (parts: PromptParts): string =>
   [
-    personaOf(parts.agent),
-    rulesOf(parts),
-    contractOf(parts),
+    personaBlock(parts.agent),
+    styleBlock(parts.agent, recipientOf(parts.order), urgencyOf(parts.request, parts.now ?? 0)),
+    contractBlock(parts),
+    stressBlock(parts.agent, parts.order.failures ?? 0),
     ...inputsOf(parts),
     ...memoriesOf(parts),
     ...handOverOf(parts),
     ...parts.notes.map(({ says, data }) => (data ? `${says}\n\n${asData('output', data.slice(-logMax))}` : says)),
-    leaveOf(parts),
   ]
     .filter((part) => part !== '')
     .join('\n\n');
+
+/** What the agent has to do and to leave: no word of it depends on who the agent is. */
+export const contractBlock = (parts: Pick<PromptParts, 'order' | 'request' | 'roles'>): string =>
+  [rulesOf(parts), contractOf(parts), leaveOf(parts)].join('\n\n');
 
 /** Text between marks that it cannot contain: they carry its own digest. */
 export const asData = (name: string, text: string): string => {
@@ -54,20 +64,7 @@ export const asData = (name: string, text: string): string => {
   return `<data name="${name.replaceAll(/[^\w .-]/g, '_')}" id="${id}">\n${text}\n</data id="${id}">`;
 };
 
-const personaOf = (agent: AgentDefinition): string => {
-  const manner: [string, string | null][] = [
-    ['Traits', agent.traits.join(', ') || null],
-    ['How you write', agent.communication_style],
-    ['How you decide', agent.decision_making],
-    ['How you work with others', agent.collaboration_style],
-    ['Under pressure', agent.stress_response],
-    ['What you know', agent.expertise.join(', ') || null],
-  ];
-  const lines = manner.flatMap(([name, text]) => (text ? [`- ${name}: ${text}`] : []));
-  return [`You are ${agent.name}.`, agent.persona.trim(), lines.join('\n')].filter((part) => part !== '').join('\n\n');
-};
-
-const rulesOf = ({ order }: PromptParts): string =>
+const rulesOf = ({ order }: Pick<PromptParts, 'order'>): string =>
   `# How you work
 
 - You work alone and nobody can answer you. Where something is open, decide, and say so in your report.
@@ -86,7 +83,7 @@ const kindRules = {
   report: 'Your result is a document, your report. Changes of files are not taken over.',
 } as const;
 
-const contractOf = ({ order, request }: PromptParts): string => {
+const contractOf = ({ order, request }: Pick<PromptParts, 'order' | 'request'>): string => {
   const context = request.context === undefined ? '' : asData('context', JSON.stringify(request.context, null, 2));
   const parts = [
     '# What the person asked for',
@@ -171,7 +168,7 @@ const whyRules = {
   stopped: 'An earlier attempt at this was stopped.',
 } as const;
 
-const leaveOf = ({ order, roles }: PromptParts): string =>
+const leaveOf = ({ order, roles }: Pick<PromptParts, 'order' | 'roles'>): string =>
   [
     '# What you leave behind',
     order.grows ? planRules(roles) : '',
@@ -202,7 +199,9 @@ depend on each other, and make every goal understandable by itself. Of a subtask
 dashes), \`title\`, \`role\` and \`goal\` are needed; \`kind\` is \`code\` (the default), \`tests_first\` (tests that
 may fail until a later subtask implements them) or \`report\` (a document); \`depends_on\` lists ids of
 this plan, without a cycle; \`time_box_minutes\` is at most 120 (30 if left out); over 60 it
-needs \`"time_box_level": "warning"\` beside it.
+needs \`"time_box_level": "warning"\` beside it. Where no role fits, bring an agent along for this plan alone:
+\`"agents": [{"name": "…", "description": "…", "prompt": "who it is and how it works", "tools": ["Read", "Edit"]}]\`
+beside \`subtasks\`; its role is its name, in lower case with dashes.
 
 \`\`\`json
 ${JSON.stringify(planExample, null, 2)}

@@ -64,6 +64,10 @@ export type MemoryOptions = {
   chance?: () => number;
   /** The runtimes that workers can use. */
   runtimes?: readonly string[];
+  /** How agents are chosen; left out, one for each role. */
+  routing?: Partial<Pick<View, 'agentFor' | 'candidatesFor' | 'definitionOf'>>;
+  /** Agent → attempts that it runs elsewhere. */
+  running?: ReadonlyMap<string, number>;
 };
 
 export const openMemoryLedger = (options: MemoryOptions = {}) => {
@@ -72,6 +76,7 @@ export const openMemoryLedger = (options: MemoryOptions = {}) => {
   const tasks = new Map<string, TaskFacts>();
   const load = new Map<string, number>();
   const stats = new Map<string, number>();
+  const history = new Map<string, number>();
   const notes: Decision['notes'] = [];
 
   const view = (taskId: string, ids: readonly string[]): View => {
@@ -84,12 +89,14 @@ export const openMemoryLedger = (options: MemoryOptions = {}) => {
       agentFor,
       othersFor,
       chance: options.chance?.() ?? 1,
+      ...options.routing,
     };
   };
   /** The view with what was missing, all of it as it stands now. */
   const more = (old: View, missing: Missing): View => {
     if (missing.also === 'task') return { ...old, task: tasks.get(old.taskId) ?? null };
     if (missing.also === 'runtimes') return { ...old, runtimes: options.runtimes ?? [] };
+    if (missing.also === 'crew') return { ...old, crew: { history, running: options.running ?? new Map() } };
     if (missing.also === 'slots') return { ...old, slots: { capacity: options.capacity ?? 100, load: new Map(load) } };
     const board = boards.get(old.taskId) ?? null;
     if (missing.parts === 'all') return { ...old, board, read: 'all' };
@@ -115,6 +122,7 @@ export const openMemoryLedger = (options: MemoryOptions = {}) => {
     } else assert(decision.load === 0 && decision.publish.length === 0, 'what changes nothing says nothing');
     count(load, taskId, decision.load);
     for (const counter of decision.stats) count(stats, counter, 1);
+    for (const counter of decision.history) count(history, counter, 1);
     notes.push(...decision.notes);
     assertSound(boards.get(taskId) ?? null, load.get(taskId) ?? 0);
     return true;
@@ -133,7 +141,7 @@ export const openMemoryLedger = (options: MemoryOptions = {}) => {
       at = more(at, decision);
     }
   };
-  return { rules, boards, tasks, load, stats, notes, view, more, settle, deliver };
+  return { rules, boards, tasks, load, stats, history, notes, view, more, settle, deliver };
 };
 
 const pick = (board: Stored, ids: readonly string[]): Map<string, Subtask> =>

@@ -11,6 +11,7 @@ import {
   attemptFinished,
   check,
   commitOf,
+  type MemoryOptions,
   mergeFinished,
   type NodeGiven,
   openMemoryLedger,
@@ -27,7 +28,7 @@ export type PlayOptions = {
   chance?: () => number;
   /** Slots that other tasks hold. */
   others?: Record<string, number>;
-};
+} & Pick<MemoryOptions, 'routing' | 'running'>;
 
 export type Play = ReturnType<typeof play>;
 

@@ -20,7 +20,7 @@ import { type ConfigOf, defineConfig, is, setting } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { z } from 'zod';
 import { type AgentDefinition, readAgent } from './agent-definition.ts';
-import { othersFor } from './others.ts';
+import { mayEdit, othersFor } from './others.ts';
 import type { SharedAgent } from './shared-agents.ts';
 import { readWorkflow, type Workflow } from './workflow-file.ts';
 
@@ -36,15 +36,19 @@ export {
   type SharedAgents,
   type SharedWriter,
 } from './shared-agents.ts';
+export { readTemporary, type Temporary, withTemporary } from './temporary.ts';
 export { allToolNames, claudeTools, commonTools, resolveTools } from './tool-names.ts';
 export type { Workflow } from './workflow-file.ts';
 export { type AgentFields, writeAgent } from './write-agent.ts';
+export { mayEdit };
 
 export type Catalog = {
   agents: ReadonlyMap<string, AgentDefinition>;
   workflows: ReadonlyMap<string, Workflow>;
   /** The agent with this id, else the one with this role. Throws `ROLE_UNKNOWN`. */
   agentFor(roleOrId: string): AgentDefinition;
+  /** All agents with this role; where nobody has it, the one with this id; or nobody. */
+  candidatesFor(roleOrId: string): AgentDefinition[];
   /** Other agents that can do what this one does, the nearest first; empty for an agent that is not known. */
   othersFor(agentId: string): AgentDefinition[];
   /** Throws `WORKFLOW_UNKNOWN`. */
@@ -124,6 +128,13 @@ export const openCatalog = async (folders: CatalogSources = {}): Promise<Catalog
       if (agent) return agent;
       const names = new Set(known.flatMap(({ agent_id, role: other }) => [agent_id, other]));
       throw fail('ROLE_UNKNOWN', { role, known: [...names].sort().join(', ') });
+    },
+    candidatesFor: (wanted) => {
+      const name = wanted.trim().toLowerCase();
+      const having = known.filter((agent) => agent.role === name);
+      const named = agents.get(name);
+      // An id that is nobody's role asks for this one agent; one that is also a role asks for whoever has it.
+      return named && named.role !== name ? [named] : having;
     },
     othersFor: (id) => {
       const agent = agents.get(id);

@@ -79,6 +79,7 @@ export const openLiveCatalog = async ({ folders, bus, log, everyMs, onChange }: 
       return catalog.notices;
     },
     agentFor: (role) => catalog.agentFor(role),
+    candidatesFor: (role) => catalog.candidatesFor(role),
     othersFor: (id) => catalog.othersFor(id),
     workflow: (name) => catalog.workflow(name),
     refresh,

@@ -26,7 +26,7 @@ export const othersFor = (agents: readonly AgentDefinition[], agent: AgentDefini
 };
 
 /** No tools named means every tool that the runtime has. */
-const mayEdit = ({ tools }: AgentDefinition): boolean =>
+export const mayEdit = ({ tools }: AgentDefinition): boolean =>
   tools.length === 0 || tools.some((tool) => editingTools.includes(tool));
 
 /** A word that few have says more: design is what everybody does. */

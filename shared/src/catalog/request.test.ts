@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { openCatalog, taskIdFor, validateRequest } from './catalog.ts';
 
 const catalog = await openCatalog();
+const clockmaker = { name: 'Clockmaker', description: 'Mends clocks.', prompt: 'You mend clocks.' };
 const check = (more: object) => () => validateRequest(catalog, { request: 'Do it', ...more });
 
 describe('a request held against the catalog', () => {
@@ -13,6 +14,7 @@ describe('a request held against the catalog', () => {
     { workflow: 'bug-fix', analyst: false },
     { workflow: 'research', analyst: true },
     { roles: ['planner', 'code_developer', 'reviewer'] },
+    { roles: ['clockmaker'], agents: [clockmaker] },
   ])('%j may go on', (more) => {
     expect(check(more)).not.toThrow();
   });
@@ -22,6 +24,9 @@ describe('a request held against the catalog', () => {
     [{ roles: ['builder', 'wizard'] }, 'ROLE_UNKNOWN'],
     [{ workflow: 'simple', roles: ['builder'] }, 'REQUEST_INVALID'],
     [{ workflow: 'research', analyst: false }, 'REQUEST_INVALID'],
+    [{ agents: [{ ...clockmaker, agent_id: 'builder' }] }, 'REQUEST_INVALID'],
+    [{ agents: [{ ...clockmaker, tools: ['Hammer'] }] }, 'REQUEST_INVALID'],
+    [{ agents: [clockmaker, clockmaker] }, 'REQUEST_INVALID'],
   ])('%j is refused with %s', (more, code) => {
     expect(check(more)).toThrow(expect.objectContaining({ code }));
   });

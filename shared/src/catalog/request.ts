@@ -3,12 +3,14 @@ import { createHash } from 'node:crypto';
 import { fail } from '@nexus/shared/errors';
 import type { TaskRequest } from '@nexus/shared/messages/domain';
 import type { Catalog } from './catalog.ts';
+import { withTemporary } from './temporary.ts';
 
 /**
  * Checks what a request names against the catalog. Throws `WORKFLOW_UNKNOWN`, `ROLE_UNKNOWN`, or
  * `REQUEST_INVALID` where its fields contradict each other or the workflow.
  */
-export const validateRequest = (catalog: Catalog, request: TaskRequest): void => {
+export const validateRequest = (fleet: Catalog, request: TaskRequest): void => {
+  const catalog = withTemporary(fleet, request.agents);
   if (request.workflow !== undefined && request.roles !== undefined) {
     throw fail('REQUEST_INVALID', { problem: 'workflow and roles exclude each other; give one of them' });
   }
