@@ -5,7 +5,10 @@
 --   change of the model; 'absent' if the server knows no vector sets.
 -- Atomic: a vector belongs to a memory that is there.
 if redis.call('EXISTS', KEYS[1]) == 0 then return 'gone' end
-local said = redis.pcall('VADD', KEYS[2], 'VALUES', #ARGV - 1, unpack(ARGV, 2, #ARGV), ARGV[1])
+local asked = { KEYS[2], 'VALUES', #ARGV - 1 }
+for at = 2, #ARGV do asked[at + 2] = ARGV[at] end
+asked[#asked + 1] = ARGV[1]
+local said = redis.pcall('VADD', unpack(asked))
 if type(said) == 'table' and said.err then
   if string.find(said.err, 'dimension', 1, true) then return 'foreign' end
   if string.find(string.lower(said.err), 'unknown', 1, true) then return 'absent' end
