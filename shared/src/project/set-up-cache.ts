@@ -4,10 +4,10 @@
  *
  *   making ─ copied whole, nothing else was changed by the set-up ─ renamed → kept ─ too much in all → leaving → gone
  *
- * One process of the machine makes an entry at a time; whoever wants the same meanwhile waits for it once, and no longer
- * than a set-up may take. An entry is there as a whole or not at all, whoever is killed when; who loses a race, or finds
- * an entry gone, runs the set-up. Copies, never hard links: what an agent edits in its `node_modules` must be nobody else's. On file
- * systems that can, a copy shares its blocks until it is written to.
+ * One process of the machine makes an entry at a time; whoever wants the same meanwhile waits for it once, and no
+ * longer than a set-up may take. An entry is there as a whole or not at all, whoever is killed when; who loses a race,
+ * or finds an entry gone, runs the set-up. Copies, never hard links: what an agent edits in its `node_modules` must be
+ * nobody else's. On file systems that can, a copy shares its blocks until it is written to.
  */
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, statfs, utimes, writeFile } from 'node:fs/promises';
