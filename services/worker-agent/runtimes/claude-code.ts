@@ -102,7 +102,7 @@ const wasUnknown = ({ ok, outputTail, toolCalls }: RunResult): boolean =>
   !ok && toolCalls === 0 && /No conversation found/.test(outputTail);
 
 /** As many conversations can follow each other in one run: an agent that fills them at once gets nowhere. */
-const rotationsMax = 10;
+const rotationsMax = 4;
 
 /** One conversation; when its context is full, the next. */
 const converse = async (request: RunRequest, which: Which, setting: Setting, rotations = 0): Promise<RunResult> => {

@@ -24,4 +24,4 @@ export const modelFor = (name: string | null | undefined): { model: string | nul
 
 /** The context of a model in tokens, until the CLI itself tells it at the end of a run. */
 export const windowOf = (model: string | null): number =>
-  model !== null && /\[1m\]|opus-5|sonnet-5/.test(model) ? 1_000_000 : 200_000;
+  model !== null && /\[1m\]|^claude-[a-z]+-([5-9]|\d\d)\b/.test(model) ? 1_000_000 : 200_000;

@@ -1,0 +1,93 @@
+/** Conversations of the real CLI: gone on with, copied, carried, followed by the next one when they are full. */
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { openClaude } from '../../../../test/tools/claude.ts';
+import { type Script, say, use } from '../../../../test/tools/messages-api/messages-api.ts';
+import { runtime } from '../claude-code.ts';
+import { findConversation } from './conversation.ts';
+
+const known = (transcript: string | null, fork: boolean, usdBefore: number) => ({
+  conversation: { transcript, fork, usdBefore },
+});
+
+test('goes on with its own conversation under the same id, and tells only what the new part cost', async () => {
+  await using claude = await openClaude();
+  const ids: string[] = [];
+  const first = await claude.run(() => say('The word is plum.'), { onSession: (id) => ids.push(id) });
+  const id = first.sessionId ?? '';
+  expect(ids).toEqual([id]);
+  const second = await claude.run(() => say('Plum.'), { ...known(null, false, first.usdTotal ?? 0), go: { on: id } });
+  expect(second).toMatchObject({ ok: true, sessionId: id, notices: [] });
+  expect(JSON.stringify(claude.asks()[0]?.body.messages)).toContain('The word is plum.');
+  expect(second.usdTotal).toBeGreaterThan(first.usdTotal ?? 0);
+  expect(second.cost.usd).toBeCloseTo((second.usdTotal ?? 0) - (first.usdTotal ?? 0), 6);
+});
+
+test('goes on elsewhere from a carried transcript, as a copy under a new id', async () => {
+  await using claude = await openClaude();
+  const first = await claude.run(() => say('The word is plum.'));
+  const carried = join(claude.home, 'carried.jsonl');
+  copyFileSync(first.transcript ?? '', carried);
+  await using other = await openClaude();
+  const id = first.sessionId ?? '';
+  const second = await other.run(() => say('Plum.'), { ...known(carried, true, first.usdTotal ?? 0), go: { on: id } });
+  expect(second).toMatchObject({ ok: true, notices: [] });
+  expect(second.sessionId).not.toBe(id);
+  expect(JSON.stringify(other.asks()[0]?.body.messages)).toContain('The word is plum.');
+  expect(second.cost.usd).toBeCloseTo((second.usdTotal ?? 0) - (first.usdTotal ?? 0), 6);
+});
+
+test('a conversation that is not there, or cannot be read, is said, and a new one begins', async () => {
+  await using claude = await openClaude();
+  const gone = '6a2f41a3-c54c-4b1b-8a45-0d6f2c9e7b10';
+  const ran = await claude.run(() => say('Done.'), { go: { on: gone } });
+  expect(ran).toMatchObject({ ok: true, notices: [expect.stringContaining(`${gone} is not to be found here`)] });
+  expect(ran.sessionId).not.toBe(gone);
+  const broken = await claude.run(() => say('Done.'), { ...known('/etc/hostname', false, 0), go: { on: gone } });
+  expect(broken).toMatchObject({ ok: true, notices: [expect.stringContaining('not to be found')] });
+});
+
+test('goes on in a new conversation when the context is as full as the settings allow', async () => {
+  await using claude = await openClaude();
+  const full = { usage: { input_tokens: 170_000 } };
+  const ids: string[] = [];
+  const script: Script = ({ nth }) => (nth === 0 ? use('Bash', { command: 'sleep 5' }, '', full) : say('Done.'));
+  const settings = { claudeRotate: 15 };
+  const ran = await claude.run(script, { model: 'opus', settings, onSession: (id) => ids.push(id) });
+  expect(ran).toMatchObject({ ok: true, turns: 2, context: { window: 1_000_000 } });
+  expect(ids).toHaveLength(2);
+  expect(ran.sessionId).toBe(ids[1]);
+  expect(ran.notices).toEqual([`the context of the conversation ${ids[0]} is 15 % full: ${ids[1]} goes on`]);
+  expect(claude.asks().at(-1)?.prompt).toMatch(/Do it\.[\s\S]*conversation that had become too long/);
+  expect(ran.cost.tokens).toBeGreaterThan(170_000);
+});
+
+test('CONTEXT_FULL: an agent that fills every new conversation at once gets nowhere', async () => {
+  await using claude = await openClaude();
+  const script: Script = () => use('Bash', { command: 'sleep 5' }, '', { usage: { input_tokens: 190_000 } });
+  const ran = await claude.run(script, { model: 'opus', settings: { claudeRotate: 15 } });
+  expect(ran).toMatchObject({ ok: false, code: 'CONTEXT_FULL' });
+  expect(ran.notices).toHaveLength(4);
+}, 60_000);
+
+test('an agent that is killed in the middle can be gone on with', async () => {
+  await using claude = await openClaude();
+  const killed = await claude.run(() => use('Bash', { command: 'kill -KILL $PPID' }, 'The word is plum.'));
+  expect(killed).toMatchObject({ ok: false, code: 'AGENT_CRASHED' });
+  const id = killed.sessionId ?? '';
+  const second = await claude.run(() => say('Plum.'), { ...known(null, false, 0), go: { on: id } });
+  expect(second).toMatchObject({ ok: true, sessionId: id, notices: [] });
+  expect(JSON.stringify(claude.asks()[0]?.body.messages)).toContain('The word is plum.');
+});
+
+test('a conversation is found by its id, and removed by it', async () => {
+  await using claude = await openClaude();
+  const { sessionId } = await claude.run(() => say('Done.'));
+  const context = { agentCommand: null, rehearsal: false, task: null, settings: claude.settings };
+  const id = sessionId ?? '';
+  expect(await runtime.transcriptOf?.(id, context)).toContain(`${id}.jsonl`);
+  expect(await runtime.forget?.(id, context)).toBe(true);
+  expect(await findConversation(join(claude.home, 'claude'), id)).toBeNull();
+  expect(await runtime.forget?.(id, context)).toBe(false);
+});
