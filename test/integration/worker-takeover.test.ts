@@ -69,6 +69,26 @@ test('rule 1: an attempt that is dispatched twice runs once, also where the seco
   expect(await shop.finished()).toHaveLength(1);
 });
 
+test('a consumer group that somebody destroys costs no attempt: the work ends once, as it would have', async () => {
+  const shop = await openShop();
+  const wait = 'echo one >> begun.txt; while [ ! -e "$NEXUS_MARK_HOME/go" ]; do sleep 0.05; done';
+  const worker = await shop.start(shop.rig.home, { ...settings, NEXUS_AGENT_COMMAND: wait });
+  await shop.dispatch([{}]);
+  await eventually('its agent works', () => agentsOf(shop, worker).length > 0);
+  await saved(shop);
+  const { redis, config } = shop.fabric;
+  expect(await redis.xgroup('DESTROY', `${config.prefix}:inbox:worker-agent:NORMAL`, 'worker-agent')).toBe(1);
+  // The new group counts from one: the same worker holds the same entry under the same token.
+  await eventually('the entry is held again', async () => (await shop.pending().catch(() => [])).length === 1);
+  shop.go();
+  const finished = await onlyFinished(shop);
+  await isQuiet(shop);
+  expect(finished).toMatchObject({ outcome: 'finished', attempt: 1, instance_id: worker.instanceId });
+  expect(shop.show(finished.commit, 'begun.txt')).toMatch(/^one/);
+  expect(await shop.finished()).toHaveLength(1);
+  expect(await shop.journal()).not.toContain('"outcome":"retry"');
+});
+
 test('rule 13: a letter of an earlier attempt that is replayed while the next one runs changes nothing', async () => {
   const shop = await openShop();
   const worker = await shop.start(shop.rig.home, settings);
