@@ -6,7 +6,9 @@
  * (how it is planned), `submission.ts`.
  */
 import { foldersOf, openLiveCatalog } from '@nexus/shared/catalog';
+import { openModel } from '@nexus/shared/model';
 import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
+import { openPrices } from '@nexus/shared/spend';
 import { config } from './config.ts';
 import { onBoardCompleted } from './on-board-completed.ts';
 import { onCancellationRequested } from './on-cancellation-requested.ts';
@@ -15,6 +17,8 @@ import { onDeletionRequested } from './on-deletion-requested.ts';
 import { onEscalationRaised } from './on-escalation-raised.ts';
 import { onPatienceEnded } from './on-patience-ended.ts';
 import { onPersonAnswered } from './on-person-answered.ts';
+import { onQuestionAnswered } from './on-question-answered.ts';
+import { onQuestionsAsked } from './on-questions-asked.ts';
 import { onReleaseFinished } from './on-release-finished.ts';
 import { onRepositoryPrepared } from './on-repository-prepared.ts';
 import { onRetentionDue } from './on-retention-due.ts';
@@ -24,8 +28,16 @@ import type { Tools } from './settle-task.ts';
 const open = async (context: ServiceContext<typeof config>): Promise<Tools> => {
   const { config: settings, bus, log } = context;
   const catalog = await openLiveCatalog({ folders: foldersOf(settings), bus, log, everyMs: settings.catalogEvery });
-  const { plansMax, personTimeout: personTimeoutMs, retention: retentionMs } = context.config;
-  return { catalog, patience: { plansMax, personTimeoutMs }, retentionMs, close: catalog.close };
+  const { plansMax, personTimeout: personTimeoutMs, retention: retentionMs } = settings;
+  const { costOf: priceOf } = openPrices(settings.prices);
+  const model = openModel(settings, { priceOf, account: 'orchestrator' });
+  log.info(
+    { model: model?.says ?? null },
+    model === null ? 'Plans are made from templates' : 'Plans are made by a model',
+  );
+  const { retries, otherAgentsMax: otherAgents } = settings;
+  const planning = { model, timeoutMs: settings.askTimeout, tries: { retries, otherAgents } };
+  return { catalog, patience: { plansMax, personTimeoutMs }, planning, retentionMs, close: catalog.close };
 };
 
 export const service = defineService({
@@ -46,6 +58,8 @@ export const service = defineService({
     'escalation.raised': onEscalationRaised,
     'patience.ended': onPatienceEnded,
     'person.answered': onPersonAnswered,
+    'questions.asked': onQuestionsAsked,
+    'question.answered': onQuestionAnswered,
     'retention.due': onRetentionDue,
   },
 });

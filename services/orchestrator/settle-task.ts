@@ -6,12 +6,15 @@ import { removeRequest, removeTask, writeTask } from '@nexus/shared/ledger/write
 import type { ServiceTools } from '@nexus/shared/service';
 import { alarmsIn, sortAlarms } from './alarms.ts';
 import type { Decision } from './moves.ts';
+import type { Planning } from './plan-task.ts';
 import type { Patience } from './waiting.ts';
 
 /** What `open()` makes for the handlers. */
 export type Tools = ServiceTools & {
   catalog: Catalog;
   patience: Patience;
+  /** Left out, plans come from templates, without an outlook. */
+  planning?: Planning;
   /** How long the hub of an ended task is kept. */
   retentionMs: number;
 };

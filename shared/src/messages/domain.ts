@@ -265,6 +265,49 @@ export const planSketch = z
   )
   .max(200);
 
+/** What NEXUS Prime makes of a request, by a model. */
+export const judgement = z.object({
+  by: z.string().max(200).meta({ description: 'The model that answered.' }),
+  complexity: z.enum(['trivial', 'simple', 'moderate', 'complex']),
+  why: z.string().max(1000),
+  needs_research: z.boolean(),
+  risks: z.array(z.object({ risk: z.string().max(500), mitigation: z.string().max(500) })).max(16),
+  limits: z
+    .object({
+      minutes: z.number().nonnegative().nullable(),
+      tokens: z.int().nonnegative().nullable(),
+      usd: z.number().nonnegative().nullable(),
+    })
+    .meta({ description: 'What all of it should take; null where the model cannot say.' }),
+  cost: z
+    .object({ usd: z.number().nonnegative().nullable(), tokens: z.int().nonnegative(), notional: z.boolean() })
+    .meta({ description: 'What the judgement itself used.' }),
+  tries: z.int().positive(),
+});
+
+/** How likely a plan comes to its end, by what each role has done before. */
+export const outlook = z.object({
+  probability: z.number().min(0).max(1),
+  assumed: z.boolean().meta({ description: 'A role has done less than five attempts: it is taken for a good one.' }),
+  grows: z.boolean().meta({ description: 'A planner adds steps; they are not counted.' }),
+  attempts: z.number().nonnegative().meta({ description: 'How many attempts it takes on average, retries included.' }),
+  steps: z
+    .array(
+      z.object({
+        id: subtaskId,
+        role: z.string(),
+        probability: z.number().min(0).max(1),
+        attempts: z.number().nonnegative(),
+        n: z.int().nonnegative().meta({ description: 'Attempts of this role so far, at this kind of work.' }),
+        ok: z.int().nonnegative(),
+        assumed: z.boolean(),
+      }),
+    )
+    .max(40)
+    .meta({ description: 'The least sure first; at most 40.' }),
+  raise: z.array(z.string().max(500)).max(10).meta({ description: 'Below 70 %: what would raise it, and to what.' }),
+});
+
 /** The orchestrator's answer to a task. `probability` and `price` are null until something computes them. */
 export const plan = z.object({
   approach: z.string().max(8000),
@@ -275,6 +318,8 @@ export const plan = z.object({
   risks: z.array(z.string().max(1000)).max(32),
   probability: z.number().min(0).max(1).nullable(),
   price_usd: z.number().nonnegative().nullable(),
+  judgement: judgement.optional().meta({ description: 'Left out where no model is configured.' }),
+  outlook: outlook.optional(),
 });
 
 // --- evidence and checks -----------------------------------------------------------------------
@@ -570,6 +615,7 @@ export type PlannedSubtask = z.infer<typeof plannedSubtask>;
 export type PlanFile = z.infer<typeof planFile>;
 export type PlanSketch = z.infer<typeof planSketch>;
 export type Plan = z.infer<typeof plan>;
+export type Outlook = z.infer<typeof outlook>;
 export type EvidenceRef = z.infer<typeof evidenceRef>;
 export type Check = z.infer<typeof check>;
 export type CheckCounts = z.infer<typeof checkCounts>;

@@ -132,6 +132,8 @@ export const catalog = {
   }),
   'repository.prepared': define({
     ...ledger,
+    // A model may be asked for the plan.
+    timeoutMs: 600_000,
     to: 'orchestrator',
     says: 'The task has its hub; integration stands at `base_commit`. Or `code` says why there is none.',
     payload: z.object({
