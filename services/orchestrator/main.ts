@@ -17,8 +17,6 @@ import { onDeletionRequested } from './on-deletion-requested.ts';
 import { onEscalationRaised } from './on-escalation-raised.ts';
 import { onPatienceEnded } from './on-patience-ended.ts';
 import { onPersonAnswered } from './on-person-answered.ts';
-import { onQuestionAnswered } from './on-question-answered.ts';
-import { onQuestionsAsked } from './on-questions-asked.ts';
 import { onReleaseFinished } from './on-release-finished.ts';
 import { onRepositoryPrepared } from './on-repository-prepared.ts';
 import { onRetentionDue } from './on-retention-due.ts';
@@ -58,8 +56,6 @@ export const service = defineService({
     'escalation.raised': onEscalationRaised,
     'patience.ended': onPatienceEnded,
     'person.answered': onPersonAnswered,
-    'questions.asked': onQuestionsAsked,
-    'question.answered': onQuestionAnswered,
     'retention.due': onRetentionDue,
   },
 });
