@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { TaskView } from '@nexus/shared/ledger';
 import { endedTask } from '@nexus/shared/messages/domain';
-import { readBoard, readTask } from './ledger-duties.ts';
+import { readBoard, readTask, roles } from './ledger-duties.ts';
 import type { Mail } from './mail.ts';
 import type { World } from './world.ts';
 
@@ -43,7 +43,11 @@ const assertTask = (world: World, task: string, letters: readonly Mail[]): TaskE
     assert(waits || world.deleted.has(task), `${task} was accepted, and nobody knows it`);
     return { task, status: waits ? 'dead' : 'deleted', merged };
   }
-  const { status } = view.head;
+  const { status, reason, ended_at, deadline } = view.head;
+  if (/^DEADLINE_/.test(reason ?? '')) {
+    world.note('deadline missed');
+    assert(Date.parse(ended_at ?? '') >= Date.parse(deadline ?? ''), `${task} failed before its deadline`);
+  }
   assert(endedTask(status) || waits, `${task} stands at ${status} for ever`);
   assertLedger(world, task, view, waits);
   return { task, status, merged };
@@ -55,6 +59,11 @@ const assertLedger = (world: World, task: string, view: TaskView, waits: boolean
   if (board === null) return;
   assert(board.head.outcome !== null || waits, `the board of ${task} is open, and the task is ${view.head.status}`);
   const parts = [...board.subtasks.values()];
+  for (const { id, role, depends_on, plan_rejections } of parts) {
+    assert(roles.has(role), `${id} is for a ${role}, whom nobody is`);
+    for (const on of depends_on) assert(board.subtasks.has(on), `${id} depends on ${on}, which is not on the board`);
+    assert(plan_rejections <= world.rules.planRejectionsMax, `the plan of ${id} went back ${plan_rejections} times`);
+  }
   for (const part of parts)
     if (part.state === 'merged') assert(hub.markers.has(part.id), `${part.id} counts as merged, but git knows nothing`);
   if (view.head.status !== 'completed') return;

@@ -41,12 +41,11 @@ const play = (chooses: Choices, options: WorldOptions): FleetEnd => {
     steps += 1;
     assert(steps < stepsMax, 'it goes round in circles');
   }
-  return { ends: assertEnd(world), saw: fleet.saw, steps };
+  return { ends: assertEnd(world), saw: world.saw, steps };
 };
 
 class Fleet {
   readonly #world: World;
-  readonly saw: Record<string, number> = {};
   #faults: number;
   #toSubmit: number;
   #nextSweep = 0;
@@ -65,7 +64,8 @@ class Fleet {
   }
 
   #submitNext(): void {
-    if (this.#toSubmit === 0) return;
+    // The edge takes nothing while the fleet drains.
+    if (this.#toSubmit === 0 || this.#world.fabric.state.fleet === 'draining') return;
     const priority = this.#world.chooses.below(5) === 4 ? 'HIGH' : 'NORMAL';
     this.#world.submit(`t${this.#toSubmit}`, priority);
     this.#toSubmit -= 1;
@@ -81,7 +81,7 @@ class Fleet {
     if (this.#fails && dice % 25 === 24) world.replicate();
     const able: Process[] = [];
     for (const one of world.processes)
-      if (one.canAct && (one.jobs.length > 0 || one.hungry || one.words.length > 0)) able.push(one);
+      if (one.canAct && (one.jobs.length > 0 || one.hungry || one.words.length > 0 || one.closing)) able.push(one);
     if (able.length === 0 || dice % 8 === 7) return this.#pass(able.length > 0);
     this.#turn(able[chooses.below(able.length)] as Process);
     return true;
@@ -92,6 +92,10 @@ class Fleet {
     if (process.words.length > 0) {
       if (process.deafUntil > this.#world.now) process.words = [];
       process.hear();
+      return;
+    }
+    if (process.closing && process.jobs.length === 0) {
+      this.#world.goodbye(process);
       return;
     }
     const jobs = process.able();
@@ -107,8 +111,7 @@ class Fleet {
   #pass(busy: boolean): boolean {
     const world = this.#world;
     const { fabric } = world;
-    const { state } = fabric;
-    const halted = !busy && (state.fleet !== 'running' || state.scopes.size > 0);
+    const halted = !busy && this.#isHalted();
     this.#halted = halted ? this.#halted + 1 : 0;
     if (this.#halted > haltedPassesMax) {
       this.#assertStopped();
@@ -145,7 +148,7 @@ class Fleet {
   #wake(): boolean {
     const { fabric } = this.#world;
     const { state } = fabric;
-    if (state.fleet !== 'running' || state.scopes.size > 0) {
+    if (this.#isHalted()) {
       this.#resume();
       fabric.pass(1500);
       return true;
@@ -155,8 +158,24 @@ class Fleet {
     const waits = [...state.inboxes.values()].some(({ entries }) => entries.size > 0);
     // Whoever sleeps wakes up, to find its claims lost.
     for (const { pausedUntil, jobs } of this.#world.processes) if (jobs.length > 0) due = Math.min(due, pausedUntil);
-    if (due === Number.POSITIVE_INFINITY && !waits) return false;
+    if (due === Number.POSITIVE_INFINITY && !waits) return this.#isDrained();
     fabric.pass(waits ? 1000 : Math.max(1000, due - fabric.now));
+    return true;
+  }
+
+  /** While it drains, the fleet finishes what it has; only a stop, a pause or a held part keeps it from that. */
+  #isHalted(): boolean {
+    const { fleet, scopes } = this.#world.fabric.state;
+    return (fleet !== 'running' && fleet !== 'draining') || scopes.size > 0;
+  }
+
+  /** Nothing is left: after a DRAIN all that was accepted has come to its end, and the door opens again. */
+  #isDrained(): boolean {
+    const world = this.#world;
+    if (world.fabric.state.fleet !== 'draining') return false;
+    world.note('drained');
+    assertEnd(world);
+    this.#resume();
     return true;
   }
 
@@ -185,20 +204,16 @@ class Fleet {
     const status = world.statusOf(task);
     const kind = chooses.below(10);
     if (status === 'waiting_for_person' && kind >= 3) {
-      this.#note('answered');
+      world.note('answered');
       world.publish('person.answered', task, { subtask_id: null, answer: 'retry', note: '' });
     } else if (kind === 9 && world.calm === 0 && chooses.below(3) === 2) {
       const ended = status === 'completed' || status === 'failed' || status === 'cancelled';
-      this.#note(ended ? 'deleted' : 'cancelled');
+      world.note(ended ? 'deleted' : 'cancelled');
       if (ended) {
         world.deleted.add(task);
         world.publish('deletion.requested', task, {});
       } else if (status !== null) world.publish('cancellation.requested', task, { reason: 'No longer wanted.' });
-    } else if (kind === 8) world.submit(task, 'NORMAL');
-  }
-
-  #note(what: string): void {
-    this.saw[what] = (this.saw[what] ?? 0) + 1;
+    } else if (kind === 8 && world.fabric.state.fleet !== 'draining') world.submit(task, 'NORMAL');
   }
 
   #fault(dice: number): void {
@@ -209,22 +224,25 @@ class Fleet {
     const busy = chooses.below(2) === 1 ? world.processes.filter(({ jobs }) => jobs.length > 0) : [];
     const among = busy.length > 0 ? busy : world.processes;
     const process = among[chooses.below(among.length)] as Process;
-    if (dice === 93) {
-      this.#note('killed');
+    if (dice === 93 && world.wider && !process.closing && chooses.below(3) === 2) {
+      world.note('shut down');
+      world.shutDown(process);
+    } else if (dice === 93) {
+      world.note('killed');
       world.kill(process, 'fault');
     } else if (dice === 94) {
-      this.#note('paused');
+      world.note('paused');
       process.pausedUntil =
         fabric.now + 1000 * (chooses.below(3) === 0 ? 1 + chooses.below(14) : 16 + chooses.below(6));
     } else if (dice === 95) {
       const words = 1 + (chooses.below(2) === 1 ? chooses.below(4) : 0);
       for (let said = 0; said < words; said += 1) this.#operate();
     } else if (dice === 96 && this.#fails) {
-      this.#note('failed over');
+      world.note('failed over');
       world.failOver();
     } else if (dice === 97) this.#disturb();
     else if (dice === 98) {
-      this.#note('alarms lost');
+      world.note('alarms lost');
       world.alarms = [];
     } else this.#loseReply(process);
   }
@@ -232,7 +250,7 @@ class Fleet {
   /** A socket dies while the answer is under way: nobody here knows of what was delivered. */
   #loseReply(process: Process): void {
     if (!process.canAct) return;
-    this.#note('reply lost');
+    this.#world.note('reply lost');
     process.take(true);
     process.reconnect();
   }
@@ -248,14 +266,14 @@ class Fleet {
     const mail = inbox.entries.get(id) as Mail;
     const how = chooses.below(3);
     if (how === 0 && mail.type !== 'task.submitted') {
-      this.#note('twice');
+      world.note('twice');
       this.#copies += 1;
       fabric.add(inbox.name, { ...mail, id: `${mail.id}'${this.#copies}` });
     } else if (how === 1) {
-      this.#note('out of order');
+      world.note('out of order');
       inbox.fresh.push(inbox.fresh.shift() as string);
     } else if (mail.type === 'subtask.dispatched') {
-      this.#note('poison');
+      world.note('poison');
       inbox.entries.set(id, { ...mail, poison: true });
     }
   }
@@ -266,12 +284,13 @@ class Fleet {
     const { chooses, fabric } = world;
     const { fleet } = fabric.state;
     const halted = fleet !== 'running';
-    const word = halted ? 'RESUME_ALL' : chooses.below(4) === 3 ? 'PAUSE_ALL' : 'STOP_ALL';
+    const gentle = () => (world.wider && chooses.below(2) === 1 ? 'DRAIN' : 'PAUSE_ALL');
+    const word = halted ? 'RESUME_ALL' : chooses.below(4) === 3 ? gentle() : 'STOP_ALL';
     const tasks = [...world.tasks.keys()];
     const scoped = chooses.below(4) === 3;
     const scope = scoped ? (chooses.below(2) === 0 ? `task:${tasks[0]}` : 'agent:builder') : '';
     world.words += 1;
-    this.#note(`${word} ${scoped ? 'of a scope' : ''}`.trim());
+    world.note(`${word} ${scoped ? 'of a scope' : ''}`.trim());
     if (chooses.below(2) === 0) {
       const { epoch } = world.control({ word, scope, expected: null }, world.words);
       world.replicate();

@@ -10,6 +10,7 @@ import { endedTask } from '@nexus/shared/messages/domain';
 import {
   decideBoardCompleted,
   decideCancelled,
+  decideDeadline,
   decideDeleted,
   decidePrepared,
   decideReleased,
@@ -98,7 +99,7 @@ const orchestrate = (world: World, mail: Mail, { task, board }: Memo): Result =>
     case 'task.submitted': {
       const { priority, payload: asked } = mail;
       const submission = { taskId: mail.task, request: asked.request, priority, actor: 'person', refusal: null };
-      return settled(mail, task, decideSubmitted(task, submission, now));
+      return early(world, settled(mail, task, decideSubmitted(task, submission, now)));
     }
     case 'repository.prepared':
       return settled(
@@ -113,6 +114,8 @@ const orchestrate = (world: World, mail: Mail, { task, board }: Memo): Result =>
     case 'cancellation.requested':
       if (task === null) return { is: 'postpone', delayMs: 1000 };
       return settled(mail, task, decideCancelled(task, payload, now));
+    case 'deadline.reached':
+      return settled(mail, task, decideDeadline(task, payload, now));
     case 'deletion.requested':
       return settled(mail, task, decideDeleted(task));
     case 'escalation.raised': {
@@ -134,6 +137,12 @@ const orchestrate = (world: World, mail: Mail, { task, board }: Memo): Result =>
   }
 };
 
+/** Broken on purpose: the alarm of a deadline rings long before it. */
+const early = (world: World, result: Result): Result =>
+  result.is === 'done' && world.breaks.has('deadline rings early')
+    ? { ...result, publish: result.publish.map((next) => (next.delayMs ? { ...next, delayMs: 1 } : next)) }
+    : result;
+
 const settled = ({ task: id }: Mail, view: TaskView | null, { change, publish }: TaskDecision): Result => {
   if (change === null) return { is: 'done', publish, write: [] };
   const index = { key: 'tasks:open', member: id };
@@ -154,7 +163,7 @@ const settled = ({ task: id }: Mail, view: TaskView | null, { change, publish }:
 
 const world0 = ({ created_at }: TaskHead): number => Date.parse(created_at);
 
-const roles = new Set(['builder', 'planner', 'tester', 'documenter']);
+export const roles = new Set(['builder', 'planner', 'tester', 'documenter']);
 const agentFor = (role: string): string => {
   if (!roles.has(role)) throw fail('ROLE_UNKNOWN', { role, known: [...roles].join(', ') });
   return role;
@@ -163,7 +172,8 @@ const othersFor = (agent: string): string[] => (agent === 'builder' ? ['tester']
 
 const viewOf = (world: World, mail: Mail, task: TaskView | null, board: View['board'], load: Memo['load']): View => {
   return {
-    ...{ taskId: mail.task, board, read: 'all', rules: world.rules, agentFor, othersFor },
+    ...{ taskId: mail.task, board, read: 'all', rules: world.rules, othersFor },
+    agentFor: world.breaks.has('any role') ? (role) => role : agentFor,
     ...{ chance: world.chooses.below(100) / 100, runtimes: ['command'], task: factsOf(task) },
     slots: { capacity: world.capacity(), load: world.breaks.has('dispatch ignores share') ? new Map() : load },
   };

@@ -51,6 +51,7 @@ export class Process {
   known = { epoch: 0, state: 'running' };
   dead = false;
   pausedUntil = 0;
+  closing = false;
   nextBeat: number;
   #beats = 0;
   #turn = 0;
@@ -79,7 +80,7 @@ export class Process {
   }
 
   get free(): number {
-    return this.jobs.some((job) => job.alone) ? 0 : this.slots - this.jobs.length;
+    return this.closing || this.jobs.some((job) => job.alone) ? 0 : this.slots - this.jobs.length;
   }
 
   /** A beat; every third renews, every fifth looks for what is idle, every tenth for what never arrived. */
@@ -150,6 +151,7 @@ export class Process {
   get hungry(): boolean {
     const { state } = this.known;
     if (this.takes && state !== 'running' && state !== 'draining') return false;
+    if (state === 'draining' && this.#world.breaks.has('drain holds')) return false;
     return this.free > 0 && this.#world.fabric.inboxesOf(this.service).some(({ fresh }) => fresh.length > 0);
   }
 
@@ -157,6 +159,7 @@ export class Process {
   take(lost: boolean): void {
     const { free } = this;
     if (free <= 0) return;
+    if (this.known.state === 'draining' && this.#world.breaks.has('drain holds')) return;
     const { fabric } = this.#world;
     this.#turn += 1;
     const asked = { group: this.service, consumer: this.name, free, idleMs, dead: this.#stale };
@@ -189,10 +192,16 @@ export class Process {
     const { ledgerOnly } = entryOf(mail.type);
     const alone = row.deaths >= aloneFrom && !row.diedAlone;
     const job = { row, mail, epoch, ledgerOnly, alone, stage: 0, spawned: false, held: false, waited: 0, memo: null };
-    this.jobs.push({ ...job, abort: null });
+    this.jobs.push({ ...job, abort: this.closing && !ledgerOnly ? 'stopped' : null });
     this.#world.trace?.(
       `${this.name} gets ${mail.id} (delivery ${row.deliveries}, ${row.source}, deaths ${row.deaths})`,
     );
+  }
+
+  /** Nothing more is taken; what runs is aborted, and gives back. Who only writes the ledger ends what it began. */
+  close(): void {
+    this.closing = true;
+    for (const job of this.jobs) if (!job.ledgerOnly) job.abort ??= 'stopped';
   }
 
   drop(job: Job): void {

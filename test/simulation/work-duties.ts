@@ -132,11 +132,31 @@ const finishAttempt = (world: World, process: Process, job: Job): void => {
       const { grows: _grows, stands_for_plan: _stands, ...rest } = node({ id, depends_on: ids.slice(0, at) });
       return rest;
     });
-    told = attemptFinished(of, { plan: { file: { subtasks } } });
+    const flaw = world.wider && chooses.chance(world.trouble) ? chooses.pick(flaws) : null;
+    if (flaw !== null) world.note('bad plan');
+    spoil(subtasks, flaw, of.subtask_id);
+    told = attemptFinished(of, { plan: flaw === 'unread' ? { problem: 'It is not JSON.' } : { file: { subtasks } } });
   }
   job.spawned = false;
   const forget = { op: 'remove' as const, key: `attempt:${of.task_id}:${of.subtask_id}` };
   settle(world, process, job, { is: 'done', publish: [followUp('attempt.finished', told.payload)], write: [forget] });
+};
+
+const flaws = ['unread', 'cycle', 'unknown', 'twice', 'role', 'occupied'] as const;
+
+/** A plan as agents leave it that do not read what is asked for. */
+const spoil = (
+  subtasks: { id: string; role: string; depends_on: string[] }[],
+  flaw: (typeof flaws)[number] | null,
+  planner: string,
+): void => {
+  const [first] = subtasks;
+  if (first === undefined) return;
+  if (flaw === 'cycle') first.depends_on = [first.id];
+  if (flaw === 'unknown') first.depends_on = ['nobody'];
+  if (flaw === 'twice') subtasks.push({ ...first });
+  if (flaw === 'role') first.role = 'wizard';
+  if (flaw === 'occupied') first.id = planner;
 };
 
 const finishGate = (world: World, process: Process, job: Job): void => {

@@ -20,11 +20,17 @@ import { type Job, Process } from './process.ts';
 import { settle } from './settling.ts';
 import { begin, suspect, work } from './work-duties.ts';
 
-export type WorldOptions = { breaks?: ReadonlySet<string>; trace?: (line: string) => void };
+export type WorldOptions = {
+  breaks?: ReadonlySet<string>;
+  trace?: (line: string) => void;
+  /** Left out, true: also with deadlines, bad plans, DRAIN and processes that are shut down. */
+  wider?: boolean;
+};
 
 export class World {
   readonly chooses: Choices;
   readonly breaks: ReadonlySet<string>;
+  readonly wider: boolean;
   readonly fabric: Fabric;
   readonly rules: ReturnType<typeof rulesOf>;
   readonly trace: ((line: string) => void) | undefined;
@@ -32,7 +38,7 @@ export class World {
   readonly trouble: number;
   /** 1: nothing goes wrong but the order of things. */
   readonly calm: number;
-  readonly tasks = new Map<string, { plan: Plan; hub: Hub }>();
+  readonly tasks = new Map<string, { plan: Plan; hub: Hub; deadline: string | null }>();
   readonly claims = new Claims();
   processes: Process[] = [];
   whereabouts = new Whereabouts();
@@ -46,15 +52,18 @@ export class World {
   /** When the newest STOP was said: no older word may end it. */
   stopSaid = -1;
   failovers = 0;
+  /** How often what happened. */
+  readonly saw: Record<string, number> = {};
   #names = 0;
   #sent = 0;
   #replica: { state: FabricState; whereabouts: Whereabouts } | null = null;
   readonly #crashes = new Map<string, number>();
 
-  constructor(chooses: Choices, { breaks = new Set(), trace }: WorldOptions = {}) {
+  constructor(chooses: Choices, { breaks = new Set(), trace, wider = true }: WorldOptions = {}) {
     forgetNames();
     this.chooses = chooses;
     this.breaks = breaks;
+    this.wider = wider;
     this.trace = trace;
     this.fabric = new Fabric(breaks);
     this.fabric.now = 1_000_000;
@@ -78,6 +87,10 @@ export class World {
 
   get at(): string {
     return new Date(this.fabric.now).toISOString();
+  }
+
+  note(what: string): void {
+    this.saw[what] = (this.saw[what] ?? 0) + 1;
   }
 
   start(service: ServiceName, slots: number): void {
@@ -123,9 +136,20 @@ export class World {
 
   /** A task is accepted: what was acknowledged is with the replica, too (rule 29). */
   submit(task: string, priority: Priority): void {
-    if (!this.tasks.has(task)) this.tasks.set(task, { plan: planBy(this.chooses), hub: openHub(task, this.breaks) });
-    this.publish('task.submitted', task, { request: { request: 'Do it' } }, { priority, seen: `seen:${task}` });
+    if (!this.tasks.has(task)) {
+      const deadline = this.#chooseDeadline();
+      this.tasks.set(task, { plan: planBy(this.chooses), hub: openHub(task, this.breaks), deadline });
+    }
+    const { deadline = null } = this.tasks.get(task) ?? {};
+    const request = { request: 'Do it', ...(deadline === null ? {} : { deadline }) };
+    this.publish('task.submitted', task, { request }, { priority, seen: `seen:${task}` });
     this.replicate();
+  }
+
+  /** One task in four is wanted by a time: too soon, or in good time. */
+  #chooseDeadline(): string | null {
+    if (!this.wider || this.calm === 1 || this.chooses.below(4) < 3) return null;
+    return new Date(this.now + this.chooses.pick([2000, 10_000, 60_000, 3_600_000] as const)).toISOString();
   }
 
   demandsOf(process: Process, { type, payload, task }: Mail) {
@@ -251,6 +275,28 @@ export class World {
       const key = `${row.inbox}|${row.id}`;
       this.#crashes.set(key, (this.#crashes.get(key) ?? 0) + 1);
     }
+    this.processes = this.processes.filter((one) => one !== process);
+    this.start(process.service, process.slots);
+  }
+
+  /** SIGTERM: it takes nothing more, gives back what it can, and says goodbye once it holds nothing (rule 5). */
+  shutDown(process: Process): void {
+    this.trace?.(`${process.name} is shut down`);
+    process.close();
+    if (this.breaks.has('shutdown gives nothing back')) this.#replace(process);
+  }
+
+  goodbye(process: Process): void {
+    const forgotten = this.fabric.bury(process.service, process.name, '') === 1;
+    this.trace?.(`${process.name} says goodbye${forgotten ? '' : ', and leaves what never arrived there'}`);
+    // What Redis thinks was delivered there is taken over as from a dead process.
+    if (!forgotten) this.kill(process, 'it left entries');
+    else this.#replace(process);
+  }
+
+  #replace(process: Process): void {
+    process.dead = true;
+    process.jobs = [];
     this.processes = this.processes.filter((one) => one !== process);
     this.start(process.service, process.slots);
   }
