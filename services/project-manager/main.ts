@@ -5,6 +5,7 @@
 import { type Catalog, foldersOf, mayEdit, openLiveCatalog, writeAgent } from '@nexus/shared/catalog';
 import { secretValues } from '@nexus/shared/config';
 import { openMemory } from '@nexus/shared/memory';
+import { openEmbed } from '@nexus/shared/model';
 import { defineService, type ServiceContext, type ServiceTools, serve } from '@nexus/shared/service';
 import { openRedactor } from '@nexus/shared/telemetry';
 import { config, type Rules } from './config.ts';
@@ -47,7 +48,7 @@ const open = async (
   const { side, keys } = context.bus;
   const redact = openRedactor(secretValues()).text;
   return {
-    memories: openMemory({ side, keys, settings: context.config, redact }),
+    memories: openMemory({ side, keys, settings, redact, embed: openEmbed(settings), log }),
     running: async () => (await context.bus.presences()).flatMap(({ running }) => running),
     countOverdue: (count) => {
       overdue.set(count);

@@ -2,6 +2,7 @@
 import { catalogConfig } from '@nexus/shared/catalog';
 import { type ConfigOf, defineConfig, type FabricConfig, is, setting } from '@nexus/shared/config';
 import { memoryConfig, recallConfig } from '@nexus/shared/memory';
+import { embedConfig } from '@nexus/shared/model';
 import { projectConfig } from '@nexus/shared/project';
 import { spendConfig } from '@nexus/shared/spend';
 import { openaiConfig } from './openai/settings.ts';
@@ -12,6 +13,7 @@ export const config = defineConfig({
   ...catalogConfig,
   ...memoryConfig,
   ...recallConfig,
+  ...embedConfig,
   ...projectConfig,
   ...spendConfig,
   ...openaiConfig,

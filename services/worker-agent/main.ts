@@ -12,6 +12,7 @@ import { fail, toAppError } from '@nexus/shared/errors';
 import { readTaskStatus } from '@nexus/shared/ledger';
 import { openMemory } from '@nexus/shared/memory';
 import { taskId } from '@nexus/shared/messages/domain';
+import { openEmbed } from '@nexus/shared/model';
 import { listMarked } from '@nexus/shared/process';
 import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
 import { openSpending } from '@nexus/shared/spend';
@@ -57,7 +58,8 @@ const open = async (context: Context): Promise<WorkerTools> => {
   ];
   timers.push(keepRoom(settings, bus.isClaimed, log));
   const redactor = openRedactor(secretValues());
-  const memories = openMemory({ side: bus.side, keys: bus.keys, settings, redact: redactor.text });
+  const embed = openEmbed(settings);
+  const memories = openMemory({ side: bus.side, keys: bus.keys, settings, redact: redactor.text, embed, log });
   const running = openRunning(bus.present);
   const spending = openSpending({ bus, config: settings, log, meters });
   const safety = await openSafety(settings);

@@ -2,6 +2,7 @@
 import type { Bus } from '@nexus/shared/bus';
 import { loadConfig } from '@nexus/shared/config';
 import { type Memories, memoryConfig, openMemory } from '@nexus/shared/memory';
+import { silentLog } from '@nexus/shared/telemetry';
 
 export const memoriesOn = ({ side, keys }: Pick<Bus, 'side' | 'keys'>): Memories =>
-  openMemory({ side, keys, settings: loadConfig(memoryConfig, {}), redact: (text) => text });
+  openMemory({ side, keys, settings: loadConfig(memoryConfig, {}), redact: (text) => text, log: silentLog() });

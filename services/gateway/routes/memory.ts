@@ -12,6 +12,7 @@ import {
 import { secretValues } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { agentScope, type Memories, type Memory, openMemory, projectScope } from '@nexus/shared/memory';
+import { openEmbed } from '@nexus/shared/model';
 import { openRedactor } from '@nexus/shared/telemetry';
 import type { Api, Fleet } from '../fleet.ts';
 import { refusal } from '../openapi.ts';
@@ -22,8 +23,9 @@ type Open = () => Memories;
 export const memoryRoutes = (app: Api, fleet: Fleet): void => {
   let opened: Memories | undefined;
   const open: Open = () => {
-    const { side, keys } = fleet.bus;
-    opened ??= openMemory({ side, keys, settings: fleet.config, redact: openRedactor(secretValues()).text });
+    const { bus, config: settings, log } = fleet;
+    const redact = openRedactor(secretValues()).text;
+    opened ??= openMemory({ side: bus.side, keys: bus.keys, settings, redact, embed: openEmbed(settings), log });
     return opened;
   };
   addReading(app, open);

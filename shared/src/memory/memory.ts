@@ -1,7 +1,7 @@
 /**
  * Memories: what agents have learned, per agent, per project and for all; kept in Redis and found by what they are about.
  *
- *   const memories = openMemory({ side: bus.side, keys: bus.keys, settings, redact: redactor.text });
+ *   const memories = openMemory({ side: bus.side, keys: bus.keys, settings, redact: redactor.text, log });
  *   await memories.remember({ scope: 'project:shop-1a2b3c4d', content: '…', key: 'task/subtask/1', source });
  *   await memories.recall({ scopes: ['agent:builder', 'shared'], text: 'CSV export', limit: 5 });
  *
@@ -19,6 +19,7 @@
  */
 import type { Keys, Side } from '@nexus/shared/bus';
 import { fail } from '@nexus/shared/errors';
+import type { Log } from '@nexus/shared/telemetry';
 import { type Found, type Ranked, rank } from './rank.ts';
 import type { MemorySettings } from './settings.ts';
 import { type Memory, type MemoryDraft, memoryDraft, memoryIdOf } from './shape.ts';
@@ -89,10 +90,12 @@ export type MemoryOptions = {
   redact: (text: string) => string;
   /** Turns texts into vectors; left out where no embedding model is configured. */
   embed?: Embed | null;
+  /** Told why nothing is found by meaning, where it should be. */
+  log: Log;
   now?: () => number;
 };
 
-type Store = Required<Omit<MemoryOptions, 'embed'>> & { vectors: Vectors | null; prefix: string };
+type Store = Required<Omit<MemoryOptions, 'embed' | 'log'>> & { vectors: Vectors | null; prefix: string };
 
 /** Sources that a memory names; beyond that it only counts them. */
 const sourcesMax = 16;
@@ -105,9 +108,9 @@ const forgottenAtOnce = 200;
 
 /** Opens the memories of a fabric; nothing is read or written before it is asked for. */
 export const openMemory = (options: MemoryOptions): Memories => {
-  const { side, keys, settings, redact, embed = null, now = Date.now } = options;
+  const { side, keys, settings, redact, log, embed = null, now = Date.now } = options;
   side.register('memory', new URL('./scripts/', import.meta.url));
-  const vectors = embed === null ? null : openVectors({ side, keys, embed });
+  const vectors = embed === null ? null : openVectors({ side, keys, embed, log });
   const store: Store = {
     side,
     keys,

@@ -1,6 +1,6 @@
 /**
- * One call of an OpenAI-compatible server: a conversation in, an answer out, told as it comes. The only file that
- * speaks with the `openai` library. It tries once; `call.ts` tries again.
+ * One call of an OpenAI-compatible server: a conversation in, an answer out, told as it comes. With `embed.ts` the
+ * only file that speaks with the `openai` library. It tries once; `call.ts` tries again.
  */
 import OpenAI from 'openai';
 import type { Endpoint } from './model-config.ts';
@@ -59,9 +59,9 @@ export type Chat = {
   models(signal: AbortSignal): Promise<{ id: string; endsOn: string | null }[] | null>;
 };
 
-/** Opens a client; nothing is asked yet. */
-export const openChat = (endpoint: Endpoint): Chat => {
-  const client = new OpenAI({
+/** A client of that server, and of what stands in the endpoint alone. It tries once. */
+export const openClient = (endpoint: Endpoint): OpenAI =>
+  new OpenAI({
     baseURL: endpoint.url,
     apiKey: endpoint.key ?? 'none',
     ...(endpoint.key === null ? { defaultHeaders: { Authorization: null } } : {}),
@@ -72,6 +72,10 @@ export const openChat = (endpoint: Endpoint): Chat => {
     logLevel: 'off',
     maxRetries: 0,
   });
+
+/** Opens a client; nothing is asked yet. */
+export const openChat = (endpoint: Endpoint): Chat => {
+  const client = openClient(endpoint);
   return {
     endpoint,
     ask: async (request) => {

@@ -23,6 +23,7 @@ export {
   type ToolSpec,
   type Usage,
 } from './chat.ts';
+export { type EmbedConfig, embedConfig, openEmbed } from './embed.ts';
 export { type Endpoint, endpointOf, type ModelConfig, modelConfig } from './model-config.ts';
 export type { ModelFailure } from './model-failure.ts';
 export { defaultModel, nearestOf, replacementOf } from './names.ts';

@@ -1,5 +1,6 @@
 /** What holds of memories on any server: kept once, found by what they are about, and gone with all that led to them. */
 import { type Memories, type MemoryDraft, type MemoryOptions, openMemory, projectScope } from '@nexus/shared/memory';
+import { silentLog } from '@nexus/shared/telemetry';
 import { expect, test } from 'vitest';
 import { checkMemory } from '../../chaos/check-memory.ts';
 import { testFabric } from '../../tools/redis.ts';
@@ -21,7 +22,7 @@ const openOn = async (url: string | undefined, options: Partial<MemoryOptions> =
   const clock = { now: Date.parse(at) };
   const memories = openMemory({
     ...{ side: bus.side, keys: bus.keys, redact: (text: string) => text.replaceAll('hunter2', '(redacted)') },
-    ...{ now: () => clock.now, ...options },
+    ...{ now: () => clock.now, log: silentLog(), ...options },
     settings: { ...settings, ...options.settings },
   });
   const under = `${fabric.config.prefix}:memory:`;

@@ -3,6 +3,7 @@ import { openMemory } from '@nexus/shared/memory';
 import { expect, test } from 'vitest';
 import { checkMemory } from '../../chaos/check-memory.ts';
 import { testFabric } from '../../tools/redis.ts';
+import { keepingLog } from '../faults/standing.ts';
 
 const directions: [RegExp, readonly number[]][] = [
   [/money|currency|cents/i, [1, 0, 0]],
@@ -34,11 +35,13 @@ const embedding = () => {
 const openOn = async (url: string | undefined, embed: (texts: readonly string[]) => Promise<number[][]>) => {
   const fabric = testFabric(url);
   const { side, keys } = await fabric.open('gateway', { observer: true });
-  const memories = openMemory({ side, keys, settings, redact: (text) => text, embed });
+  const { log, lines } = keepingLog();
+  const memories = openMemory({ side, keys, settings, redact: (text) => text, embed, log });
   const keysThere = () => fabric.redis.keys(`${fabric.config.prefix}:memory:*`);
   return {
     memories,
     keysThere,
+    lines,
     remember: (content: string, scope = 'shared') => {
       const source = { kind: 'note' as const, by: 'ada', at: '2026-01-02T03:04:05.000Z' };
       return memories.remember({ scope, content, key: content, source });
@@ -54,7 +57,7 @@ export const meanings = (url: string | undefined, hasVectors: boolean): void => 
   const what = hasVectors ? 'meaning finds what shares no word' : 'without vector sets words alone decide';
   test(`${what}, and every vector goes with its memory`, async () => {
     const { embed, asked } = embedding();
-    const { remember, found, memories, keysThere, audit } = await openOn(url, embed);
+    const { remember, found, memories, keysThere, audit, lines } = await openOn(url, embed);
     await remember('Amounts are kept in cents');
     await remember('The login form is slow', 'agent:a');
     expect(await found('which currency do we use')).toEqual(hasVectors ? ['Amounts are kept in cents'] : []);
@@ -63,6 +66,8 @@ export const meanings = (url: string | undefined, hasVectors: boolean): void => 
     const before = asked.length;
     await remember('Something else');
     expect(asked.length > before).toBe(hasVectors);
+    const said = 'Memories are found by their words alone: this Redis has no vector sets';
+    expect(lines.map(({ text }) => text)).toEqual(hasVectors ? [] : [said]);
     expect(await audit()).toEqual([]);
     for (const scope of ['shared', 'agent:a']) await memories.remove({ scope });
     expect(await keysThere()).toEqual([]);
@@ -70,13 +75,17 @@ export const meanings = (url: string | undefined, hasVectors: boolean): void => 
 
   test('an embedding that fails, or one of other dimensions, keeps nothing from being kept and found', async () => {
     const { embed, grow } = embedding();
-    const { remember, found } = await openOn(url, embed);
+    const { remember, found, lines } = await openOn(url, embed);
     await remember('Amounts are kept in cents');
     grow();
+    expect(await found('amounts')).toEqual(['Amounts are kept in cents']);
     await remember('The currency is the euro');
     expect(await found('the euro')).toContain('The currency is the euro');
+    expect(await found('money')).toEqual(hasVectors ? ['The currency is the euro'] : []);
+    expect(lines.some(({ text }) => text.includes('of another model, and begin anew'))).toBe(hasVectors);
     const other = await openOn(url, () => Promise.reject(new Error('no such model')));
     await other.remember('Amounts are kept in cents');
     expect(await other.found('amounts')).toEqual(['Amounts are kept in cents']);
+    expect(other.lines.map(({ text }) => text)).toEqual(['Memories are found by their words alone for now']);
   });
 };
