@@ -14,11 +14,11 @@
  * time on standard error. Exit code 1 if a promise was broken, 2 for a wrong word, 130 after Ctrl-C.
  */
 import { randomInt } from 'node:crypto';
-import { parseArgs } from 'node:util';
 import { type FaultKind, faultKinds } from '../test/chaos/fault-plan.ts';
 import { runChaos } from '../test/chaos/run.ts';
+import { readOptions } from './options.ts';
 
-const { values } = parseArgs({
+const { values } = readOptions(import.meta.filename, {
   options: {
     tasks: { type: 'string', default: '20' },
     seed: { type: 'string' },

@@ -16,7 +16,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { eraseFabric } from '@nexus/shared/bus';
 import { type Client, openClient, type TaskDetail } from '@nexus/shared/client';
 import { demandApart, makeshiftWarning } from '@nexus/shared/config';
@@ -28,13 +27,14 @@ import { type Fleet, howEnded, launchFleet, waitForWorkers } from '../services/c
 import { followTask } from '../services/cli/follow.ts';
 import { duration, painter } from '../services/cli/output.ts';
 import { openProgress, type Progress } from '../services/cli/show-progress.ts';
+import { readOptions } from './options.ts';
 import { verifyShortener } from './rehearsal/verify.ts';
 
 const root = join(import.meta.dirname, '..');
 const request = `Build snip, a small URL shortener in plain Node without dependencies: links kept in one file
 that survives a crash, an HTTP API, a web page, visit statistics, a rate limit, tests, a Dockerfile, a README.`;
 
-const { values: options } = parseArgs({
+const { values: options } = readOptions(import.meta.filename, {
   options: {
     json: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },

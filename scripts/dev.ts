@@ -9,7 +9,6 @@
  * and the up-arrow key take two seconds, and no half-old fleet is ever debugged.
  */
 import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { makeshiftWarning } from '@nexus/shared/config';
 import { readConfig } from '../services/cli/config.ts';
 import { exitCodes, toFailure } from '../services/cli/exit-codes.ts';
@@ -17,8 +16,9 @@ import { howEnded, launchFleet } from '../services/cli/fleet.ts';
 import { forgetFleet, lives, readFleet, writeFleet } from '../services/cli/fleet-state.ts';
 import { readableLine } from '../services/cli/log-lines.ts';
 import { painter } from '../services/cli/output.ts';
+import { readOptions } from './options.ts';
 
-const { values: options } = parseArgs({
+const { values: options } = readOptions(import.meta.filename, {
   options: {
     workers: { type: 'string' },
     port: { type: 'string' },

@@ -11,6 +11,7 @@ import { dirname, join } from 'node:path';
 import { errorTable } from '@nexus/shared/errors';
 import { configPage, environmentExample, readSections } from './config-pages.ts';
 import { messageSchema, messagesPage } from './message-pages.ts';
+import { readOptions } from './options.ts';
 import { root } from './parts.ts';
 
 /** Every generated page: its path and its text. */
@@ -56,9 +57,10 @@ const textOf = (path: string): string => {
 };
 
 const main = async (): Promise<number> => {
+  const { values } = readOptions(import.meta.filename, { options: { check: { type: 'boolean' } } });
   const whole = (text: string) => (text.endsWith('\n') ? text : `${text}\n`);
   const stale = (await pages()).filter(([path, text]) => textOf(path) !== whole(text));
-  if (process.argv.includes('--check')) {
+  if (values.check) {
     for (const [path] of stale) console.log(`${path} is stale: run npm run docs`);
     return stale.length === 0 ? 0 : 1;
   }

@@ -7,6 +7,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { readOptions } from './options.ts';
 import { root } from './parts.ts';
 
 /** Stamps the service below `folder`; returns the paths written. Throws an Error that says what is wrong. */
@@ -123,7 +124,8 @@ const edits = (name: string): Edit[] => [
 ];
 
 const main = (): number => {
-  const [name = ''] = process.argv.slice(2);
+  const { positionals } = readOptions(import.meta.filename, { allowPositionals: true, options: {} });
+  const [name = ''] = positionals;
   try {
     for (const path of stampService(root, name)) console.log(`wrote ${path}`);
   } catch (error) {

@@ -16,12 +16,12 @@ import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { openRandom } from '../test/simulation/random.ts';
 import { type Break, readBreaks } from '../test/tools/sabotage.ts';
+import { readOptions } from './options.ts';
 import { root } from './parts.ts';
 
-const { values: options } = parseArgs({
+const { values: options } = readOptions(import.meta.filename, {
   options: {
     only: { type: 'string', default: '' },
     list: { type: 'boolean', default: false },

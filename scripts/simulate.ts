@@ -11,11 +11,11 @@
  */
 import { randomInt } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { runFleet } from '../test/simulation/fleet.ts';
 import type { Part, Told } from '../test/simulation/runner.ts';
 import { problemOf, shrink } from '../test/simulation/shrink.ts';
+import { readOptions as parseCommand } from './options.ts';
 
 const failuresMax = 20;
 const traceMax = 200;
@@ -37,7 +37,7 @@ type Asked = { schedules: number; seed: number; seconds: number; only: boolean }
 
 const readOptions = (): Asked | null => {
   try {
-    const { values } = parseArgs({
+    const { values } = parseCommand(import.meta.filename, {
       options: {
         schedules: { type: 'string', default: '100000' },
         seed: { type: 'string', default: String(randomInt(4_000_000_000)) },

@@ -12,6 +12,7 @@ import { posix } from 'node:path';
 import { deadFiles, longFiles, longFunctions, longLines, luaFaults } from './file-rules.ts';
 import { code, comments, type Finding, files, imports, ours } from './look.ts';
 import { climbs, importsService, leavesModule, moduleOf, runsGit, strangers, writesForeign } from './module-rules.ts';
+import { readOptions } from './options.ts';
 import { root } from './parts.ts';
 import { isLua, isScript, isTest, readTree, type Tree } from './source.ts';
 import { untestedCodes, untestedRules } from './tested.ts';
@@ -160,7 +161,8 @@ export const shown = (rule: Rule, { path, line, says }: Finding): string =>
   `${path}:${line}  ${rule.name}: ${says}\n    right: ${rule.right}`;
 
 const main = (): number => {
-  if (process.argv.includes('--list')) {
+  const { values } = readOptions(import.meta.filename, { options: { list: { type: 'boolean' } } });
+  if (values.list) {
     for (const rule of rules) console.log(`${rule.name}${rule.warns ? ' (warns)' : ''}: ${rule.right}`);
     return 0;
   }
