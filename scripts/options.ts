@@ -1,6 +1,6 @@
 /**
- * Options of our scripts. Each file opens with what it does and how it is called: `--help` prints that. An option that is
- * not known is one line and exit code 2.
+ * Options of our scripts. Each file opens with what it does and how it is called: `--help` prints that. An option that
+ * is not known is one line and exit code 2.
  */
 import { readFileSync } from 'node:fs';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
