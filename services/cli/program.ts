@@ -13,6 +13,7 @@ import { openOutput, painter, type Sink } from './output.ts';
 import { type Ask, openTools, type Tools } from './tools.ts';
 import { addAgents } from './verbs/agents.ts';
 import { addCancel } from './verbs/cancel.ts';
+import { addCost } from './verbs/cost.ts';
 import { addDlq } from './verbs/dlq.ts';
 import { addDoctor } from './verbs/doctor.ts';
 import { addDown } from './verbs/down.ts';
@@ -50,6 +51,7 @@ const verbs = [
   addResume,
   addRetry,
   addCancel,
+  addCost,
   addDlq,
   addMemory,
   addToken,

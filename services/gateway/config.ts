@@ -3,10 +3,12 @@ import { catalogConfig } from '@nexus/shared/catalog';
 import { defineConfig, is, setting } from '@nexus/shared/config';
 import { memoryConfig } from '@nexus/shared/memory';
 import { embedConfig } from '@nexus/shared/model';
+import { spendConfig } from '@nexus/shared/spend';
 
 export const gatewayConfig = defineConfig({
   ...catalogConfig,
   ...memoryConfig,
+  ...spendConfig,
   ...embedConfig,
   port: setting('NEXUS_PORT', is.port, 'The port of the HTTP API; 0 takes any free one.', { default: '8080' }),
   host: setting('NEXUS_HOST', is.text, 'The address to listen on; 0.0.0.0 is every one.', { default: '127.0.0.1' }),

@@ -100,6 +100,7 @@ const tags: [string, string][] = [
   ['tasks', 'What people ask for'],
   ['agents', 'Who does it'],
   ['memory', 'What agents have learned'],
+  ['cost', 'What was spent, and what may be'],
   ['control', 'Stop, pause, resume'],
   ['dead letters', 'Messages that nobody could handle'],
   ['events', 'Everything as it happens'],

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { expect, onTestFinished, test } from 'vitest';
-import { bearer, problemIn, serve } from '../../test/tools/gateway.ts';
+import { able, bearer, problemIn, serve } from '../../test/tools/gateway.ts';
 
 test.each([
   ['JSON that breaks off', Buffer.from('{"request": "a" "b"}'), /position 16/],
@@ -71,8 +71,14 @@ test('a repository that a host does not have is called missing', async () => {
   expect(problemIn(await ask('POST', '/api/tasks', { request: 'a', repository })).code).toBe('REPOSITORY_MISSING');
 });
 
-test('a budget is taken, with the word that nothing enforces it yet', async () => {
-  const { ask } = await serve();
-  const { warnings } = (await ask('POST', '/api/tasks', { request: 'a', budget: { usd: 1 } })).json();
-  expect(warnings).toEqual([expect.stringContaining('not enforced')]);
+test('a budget of a runtime that tells nothing of its use is taken, with the word that it bounds nothing', async () => {
+  const mute = { ...able, runtimes: able.runtimes.map((runtime) => ({ ...runtime, tells_cost: false })) };
+  const warningsOf = async (presences: (typeof able)[], body: object) => {
+    const { ask } = await serve({ presences });
+    return (await ask('POST', '/api/tasks', { request: 'a', ...body })).json().warnings;
+  };
+  const says = expect.stringContaining('the runtime command does not tell what it uses');
+  expect(await warningsOf([mute], { budget: { usd: 1 } })).toEqual([says]);
+  expect(await warningsOf([mute], {})).toEqual([]);
+  expect(await warningsOf([able], { budget: { usd: 1 } })).toEqual([]);
 });

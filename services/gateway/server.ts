@@ -24,6 +24,7 @@ import { describeApi, describeRoute } from './openapi.ts';
 import { answerUnread, errorHandler, malformed, notFoundHandler, validatorCompiler } from './problem.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { controlRoutes } from './routes/control.ts';
+import { costRoutes } from './routes/cost.ts';
 import { deadLetterRoutes } from './routes/dead-letters.ts';
 import { eventRoutes } from './routes/events.ts';
 import { evidenceRoutes } from './routes/evidence.ts';
@@ -70,6 +71,7 @@ export const composeServer = async (fleet: Fleet): Promise<Api> => {
     evidenceRoutes,
     agentRoutes,
     memoryRoutes,
+    costRoutes,
     deadLetterRoutes,
     controlRoutes,
     eventRoutes,

@@ -4,6 +4,7 @@
  * Nothing is estimated here. Progress counts subtasks that ended, and half of those whose work exists but
  * is not proven yet; it is 100 only when the task is completed.
  */
+import type { BudgetShown, CostSum } from '@nexus/shared/client';
 import type { ShareState, ShownStatus, SubtaskShort, TaskDetail, TaskShort } from '@nexus/shared/client/api';
 import { refs } from '@nexus/shared/git';
 import type { BoardView, TaskView } from '@nexus/shared/ledger';
@@ -38,7 +39,7 @@ export const showTask = (
   board: BoardView | null,
   held: Held,
   presences: readonly Presence[],
-  { hub, hasReport }: { hub: string | null; hasReport: boolean },
+  { hub, hasReport, spent, budget }: Beside,
 ): TaskDetail => {
   const { head, request, result } = task;
   const subtasks = [...(board?.subtasks.values() ?? [])];
@@ -57,7 +58,8 @@ export const showTask = (
     sent_back: board?.head.sent_back ?? 0,
     merged: board?.head.merged ?? 0,
     gate_runs: board?.head.gate_runs ?? 0,
-    cost: board?.head.cost ?? { usd: null, tokens: null },
+    cost: costOf(spent, board),
+    ...(budget === undefined ? {} : { budget }),
     repository: head.repository,
     base: head.base,
     base_commit: head.base_commit,
@@ -68,6 +70,16 @@ export const showTask = (
     tracking_url: trackingUrl(head.task_id),
     report_url: hasReport ? `${trackingUrl(head.task_id)}/report` : null,
   };
+};
+
+/** What does not stand in the ledger of the task. */
+type Beside = { hub: string | null; hasReport: boolean; spent?: CostSum; budget?: BudgetShown };
+
+/** The ledger of costs knows of attempts that were put aside or cut off, too; without a line, the board is asked. */
+const costOf = (spent: CostSum | undefined, board: BoardView | null): TaskDetail['cost'] => {
+  if (spent === undefined || spent.calls === 0) return board?.head.cost ?? { usd: null, tokens: null };
+  const { usd, notional_usd, unpriced_calls, calls, tokens } = spent;
+  return { usd: unpriced_calls === calls ? null : usd, tokens, notional_usd, unpriced_calls };
 };
 
 /** A task that the gateway has accepted and the orchestrator has not read yet. */

@@ -38,7 +38,7 @@ export const submit = async (fleet: Fleet, request: TaskRequest, asking: Asking)
   const workers = (await fleet.bus.presences()).filter(({ service }) => service === 'worker-agent');
   checkRuntime(request, workers);
   checkCommand(request, workers);
-  const warnings = [...held, ...unenforced(request), ...(await checkRepository(fleet, request))];
+  const warnings = [...held, ...unbounded(request, fleet, workers), ...(await checkRepository(fleet, request))];
 
   const taskId = taskIdFor(request.request, randomUUID());
   const accepted: TaskAccepted = {
@@ -109,8 +109,20 @@ const checkOpen = async ({ bus, config }: Fleet): Promise<string[]> => {
     : [`The fleet is ${state}: the task waits until \`${config.command ?? 'nexus'} resume --all\`.`];
 };
 
-const unenforced = ({ budget }: TaskRequest): string[] =>
-  budget === undefined ? [] : ['Budgets are recorded, but not enforced yet: nothing stops this task at its limit.'];
+/** A budget bounds only what tells what it uses; where nothing else can run, that is said before it does. */
+const unbounded = (request: TaskRequest, { config }: Fleet, workers: readonly Presence[]): string[] => {
+  const isBounded =
+    request.budget !== undefined || config.budgetTaskUsd !== undefined || config.budgetTaskTokens !== undefined;
+  if (!isBounded) return [];
+  const asked = request.agent_command === undefined ? request.runtime : 'command';
+  const wanted = asked ?? (request.scenario === undefined ? undefined : 'scripted');
+  const fit = workers
+    .flatMap(({ runtimes }) => runtimes)
+    .filter(({ name, usable }) => (wanted === undefined ? usable && name !== 'scripted' : name === wanted));
+  if (fit.some(({ tells_cost }) => tells_cost !== false)) return [];
+  const names = unique(fit.map(({ name }) => name)).join(', ');
+  return [`The budget cannot bound this task: the runtime ${names} does not tell what it uses. Its time boxes do.`];
+};
 
 /** Redis keeps room for the work that is under way: new work is refused while it can still finish the old. */
 const checkMemory = async ({ bus, config }: Fleet): Promise<void> => {

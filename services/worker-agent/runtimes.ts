@@ -242,7 +242,10 @@ export const loadRuntimes = async (
 /** Asks every runtime whether it is usable: what a worker tells in its presence. */
 export const lookAtRuntimes = (runtimes: Map<string, Runtime>, context: RuntimeContext): Promise<RuntimeState[]> =>
   Promise.all(
-    [...runtimes.values()].map(async (runtime) => ({ name: runtime.name, ...(await lookAt(runtime, context)) })),
+    [...runtimes.values()].map(async (runtime) => {
+      const { name, capabilities } = runtime;
+      return { name, ...(await lookAt(runtime, context)), tells_cost: capabilities.cost };
+    }),
   );
 
 /**

@@ -31,6 +31,19 @@ const showTask = async ({ client, output }: Tools, id: string, options: { report
   output.say(...taskText(task, output, Date.now()));
 };
 
+/** What it has cost, as far as anybody told; and what it may. */
+const costLines = ({ cost, budget }: TaskDetail): string[] => {
+  const { usd, tokens, notional_usd = 0, unpriced_calls = 0 } = cost;
+  const of = (max: number | null | undefined) => (max === null || max === undefined ? '' : ` of ${max}`);
+  const parts = [
+    ...(usd === null ? [] : [`${usd.toFixed(2)}${of(budget?.usd_max)} USD`]),
+    ...(notional_usd === 0 ? [] : [`${notional_usd.toFixed(2)} USD by price list, paid by a subscription`]),
+    ...(tokens === null ? [] : [`${tokens.toLocaleString('en')}${of(budget?.tokens_max)} tokens`]),
+    ...(unpriced_calls === 0 ? [] : [`${unpriced_calls} calls without a known price`]),
+  ];
+  return parts.length === 0 ? [] : [`  cost     ${parts.join(', ')}`];
+};
+
 const taskText = (task: TaskDetail, { paint, stdout }: Pick<Output, 'paint' | 'stdout'>, now: number): string[] => {
   const frame = { columns: (stdout.columns || 121) - 1, rows: 1000, paint };
   const about = [
@@ -38,6 +51,7 @@ const taskText = (task: TaskDetail, { paint, stdout }: Pick<Output, 'paint' | 's
     `  phase    ${task.current_phase}`,
     ...(task.workflow === null ? [] : [`  workflow ${task.workflow}`]),
     ...(task.repository === null ? [] : [`  from     ${task.repository}${task.base ? ` at ${task.base}` : ''}`]),
+    ...costLines(task),
     ...task.warnings.map((warning) => `  warning  ${warning}`),
   ];
   const [header = '', ...subtasks] = progressLines({ task, notes: new Map(), now }, frame);

@@ -26,6 +26,7 @@ import { z } from 'zod';
 import type { Api, Fleet } from '../fleet.ts';
 import { refusal } from '../openapi.ts';
 import { doingOf, showAccepted, showShort, showTask, waitingOf } from '../show-task.ts';
+import { spendingOf, sumOf } from '../spending.ts';
 import { submit } from '../submit.ts';
 
 export const ofTask = z.strictObject({ id: taskId });
@@ -229,7 +230,8 @@ export const knownStatus = async ({ bus }: Fleet, id: string): Promise<TaskStatu
   throw fail('TASK_UNKNOWN', { task: id });
 };
 
-const readDetail = async ({ bus, config }: Fleet, id: string): Promise<TaskDetail> => {
+const readDetail = async (fleet: Fleet, id: string): Promise<TaskDetail> => {
+  const { bus, config } = fleet;
   const { store, keys } = bus;
   const [task, board, control, presences, report] = await Promise.all([
     readTask(store, keys, id),
@@ -241,7 +243,10 @@ const readDetail = async ({ bus, config }: Fleet, id: string): Promise<TaskDetai
   if (task !== null) {
     // A hub that has expired has nothing to fetch any more: its report says so, by the same mark.
     const isExpired = Boolean((report?.json as { evidence_expired_at?: string } | undefined)?.evidence_expired_at);
-    const left = { hub: isExpired ? null : hubLocation(config, id), hasReport: report !== null };
+    const { book, budgets } = spendingOf(fleet);
+    const [lines, budget] = await Promise.all([book.linesOf(id), budgets.read({ taskId: id })]);
+    const money = { spent: sumOf(lines), budget };
+    const left = { hub: isExpired ? null : hubLocation(config, id), hasReport: report !== null, ...money };
     return showTask(task, board, control, presences, left);
   }
   const acceptedAt = await readAcceptedAt(bus, id);

@@ -26,6 +26,7 @@ import {
 } from '@nexus/shared/messages/domain';
 import { z } from 'zod';
 import type { workerShown } from './agents-api.ts';
+import { budgetShown } from './cost-api.ts';
 import {
   type deadLetterDetail,
   type deadLetterList,
@@ -52,6 +53,7 @@ export {
   agentShown,
   workerShown,
 } from './agents-api.ts';
+export { budgetRaise, budgetRaised, costQuery, costTable, taskCost } from './cost-api.ts';
 export {
   deadLetterDetail,
   deadLetterList,
@@ -210,7 +212,8 @@ export const taskDetail = taskShort
         'How often checks were run. N subtasks cost N + 1 at most, and one more for each failed or broken gate, and for ' +
         'each head that somebody else pushed.',
     }),
-    cost,
+    cost: cost.extend({ notional_usd: z.number().optional(), unpriced_calls: z.int().optional() }),
+    budget: budgetShown.optional().meta({ description: 'What the task may use, and has used.' }),
     repository: z.string().nullable(),
     base: z.string().nullable(),
     base_commit: z.string().nullable(),

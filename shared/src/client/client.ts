@@ -45,9 +45,11 @@ import type {
   TaskLogs,
   TaskRetried,
 } from './api.ts';
+import type { BudgetRaise, BudgetRaised, CostQuery, CostTable, TaskCost } from './cost-api.ts';
 import { readEvents } from './sse.ts';
 
 export type * from './api.ts';
+export type * from './cost-api.ts';
 
 export type ClientOptions = {
   /** Where the gateway is, for example `http://127.0.0.1:8080`. */
@@ -101,6 +103,14 @@ export type Client = {
   /** Lets a task that waits for a person go on: one of its subtasks, or all that wait. */
   retry(id: string, asked?: { subtask_id?: string; note?: string }): Promise<TaskRetried>;
   remove(id: string): Promise<TaskEnding>;
+  /** What was spent in the last days, by task unless asked otherwise. */
+  costs(query?: CostQuery): Promise<CostTable>;
+  /** What a task has spent, attempt by attempt, and its budget. */
+  cost(id: string): Promise<TaskCost>;
+  /** Sets what a task may spend in all; what waited for it goes on. */
+  budget(id: string, raise: BudgetRaise): Promise<BudgetRaised>;
+  /** Sets what the whole fleet may spend today. */
+  budgetToday(raise: BudgetRaise): Promise<BudgetRaised>;
   agents(): Promise<AgentList>;
   /** One definition, with its Markdown. */
   agent(id: string): Promise<AgentDetail>;
@@ -164,6 +174,10 @@ export const openClient = (options: ClientOptions): Client => {
     cancel: (id, reason) => send('POST', `/api/tasks/${part(id)}/cancel`, reason === undefined ? {} : { reason }),
     retry: (id, asked = {}) => send('POST', `/api/tasks/${part(id)}/retry`, asked),
     remove: (id) => send('DELETE', `/api/tasks/${part(id)}`),
+    costs: (asked = {}) => get(`/api/cost${query({ by: asked.by, days: asked.days as number | undefined })}`),
+    cost: (id) => get(`/api/tasks/${part(id)}/cost`),
+    budget: (id, raise) => send('POST', `/api/tasks/${part(id)}/budget`, raise),
+    budgetToday: (raise) => send('POST', '/api/budget', raise),
     agents: () => get('/api/agents'),
     agent: (id) => get(`/api/agents/${part(id)}`),
     addAgent: (given) => send('POST', '/api/agents', given),

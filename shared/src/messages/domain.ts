@@ -100,7 +100,11 @@ export const checkRequest = z.strictObject({
   command: z.string().min(1).max(4096),
   timeout_ms: z.int().min(1).max(7_200_000).optional(),
 });
-export const budget = z.strictObject({ usd: z.number().positive().optional(), tokens: z.int().positive().optional() });
+const noBudget = 'must be more than 0; left out, there is no limit';
+export const budget = z.strictObject({
+  usd: z.number().positive(noBudget).optional(),
+  tokens: z.int().positive(noBudget).optional(),
+});
 
 const utf8Max = (bytesMax: number) => (text: string) => Buffer.byteLength(text) <= bytesMax;
 
@@ -174,7 +178,7 @@ export const taskRequest = z
     checks: z.array(checkRequest).max(32).optional().meta({
       description: 'Commands that the result has to pass, beside those that are found in the repository.',
     }),
-    budget: budget.optional().meta({ description: 'What the task may cost. Recorded, not yet enforced.' }),
+    budget: budget.optional().meta({ description: 'What the task may cost, all its attempts together.' }),
     agents: z.array(temporaryAgent).max(8).optional().meta({
       description: 'Agents for this task alone: `roles`, and plans, may name them. They go with the task.',
     }),
@@ -563,7 +567,13 @@ export const runningAttempt = z.object({
 });
 
 /** A runtime as one worker finds it: usable, or why not and the one thing that mends it. */
-export const runtimeState = z.object({ name: z.string(), usable: z.boolean(), looked: z.string(), mend: z.string() });
+export const runtimeState = z.object({
+  name: z.string(),
+  usable: z.boolean(),
+  looked: z.string(),
+  mend: z.string(),
+  tells_cost: z.boolean().optional().meta({ description: 'false: no budget can bound it.' }),
+});
 
 /** One field of the hash `presence`: what an instance last told with its beat. */
 export const presence = z.object({
