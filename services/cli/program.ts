@@ -20,6 +20,7 @@ import { addDown } from './verbs/down.ts';
 import { addDrain, addPause, addResume } from './verbs/hold.ts';
 import { addLogs } from './verbs/logs.ts';
 import { addMemory } from './verbs/memory.ts';
+import { addPlan } from './verbs/plan.ts';
 import { addRetry } from './verbs/retry.ts';
 import { addRun } from './verbs/run.ts';
 import { addStatus } from './verbs/status.ts';
@@ -38,6 +39,7 @@ const { version } = JSON.parse(readFileSync(new URL('./package.json', import.met
 
 const verbs = [
   addRun,
+  addPlan,
   addUp,
   addDown,
   addStatus,

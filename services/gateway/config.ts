@@ -48,6 +48,9 @@ export const gatewayConfig = defineConfig({
     'Read access to private repositories, to look before a task is taken: https://user:token@host, one a line.',
     { secret: true },
   ),
+  planWait: setting('NEXUS_PLAN_WAIT', is.duration, 'How long `POST /api/plan` waits for the orchestrator’s plan.', {
+    default: '5m',
+  }),
   probeTimeoutMs: setting(
     'NEXUS_PROBE_TIMEOUT',
     is.duration,

@@ -30,6 +30,7 @@ import { eventRoutes } from './routes/events.ts';
 import { evidenceRoutes } from './routes/evidence.ts';
 import { memoryRoutes } from './routes/memory.ts';
 import { systemRoutes } from './routes/system.ts';
+import { planRoutes } from './routes/plan.ts';
 import { taskRoutes } from './routes/tasks.ts';
 
 /** Composes the server; it does not listen yet. Its `close()` ends what is under way. */
@@ -68,6 +69,7 @@ export const composeServer = async (fleet: Fleet): Promise<Api> => {
   await describeApi(app, fleet.version);
   for (const addRoutes of [
     taskRoutes,
+    planRoutes,
     evidenceRoutes,
     agentRoutes,
     memoryRoutes,

@@ -81,7 +81,7 @@ const packed = ({ bus }: Fleet, taskId: string, request: TaskRequest) => {
 
 // --- the checks --------------------------------------------------------------------------------
 
-const checkDeadline = ({ deadline }: TaskRequest): void => {
+export const checkDeadline = ({ deadline }: TaskRequest): void => {
   const now = new Date();
   if (deadline !== undefined && Date.parse(deadline) <= now.getTime()) {
     throw fail('DEADLINE_PASSED', { deadline, now: now.toISOString() });
@@ -173,7 +173,7 @@ const checkCommand = ({ agent_command }: TaskRequest, workers: readonly Presence
 const unique = (texts: string[]): string[] => [...new Set(texts)].filter((text) => text !== '');
 
 /** Looks at the repository before anything is promised; returns what may surprise. */
-const checkRepository = async ({ config, bus }: Fleet, { repository, base }: TaskRequest): Promise<string[]> => {
+export const checkRepository = async ({ config, bus }: Fleet, { repository, base }: TaskRequest): Promise<string[]> => {
   if (repository === undefined) {
     if (base === undefined) return [];
     throw invalid([{ field: 'base', says: 'names a place in a repository, but no repository is given' }]);

@@ -17,6 +17,7 @@ import { onDeletionRequested } from './on-deletion-requested.ts';
 import { onEscalationRaised } from './on-escalation-raised.ts';
 import { onPatienceEnded } from './on-patience-ended.ts';
 import { onPersonAnswered } from './on-person-answered.ts';
+import { onPlanRequested } from './on-plan-requested.ts';
 import { onReleaseFinished } from './on-release-finished.ts';
 import { onRepositoryPrepared } from './on-repository-prepared.ts';
 import { onRetentionDue } from './on-retention-due.ts';
@@ -47,6 +48,7 @@ export const service = defineService({
   open,
   handlers: {
     'task.submitted': onTaskSubmitted,
+    'plan.requested': onPlanRequested,
     'repository.prepared': onRepositoryPrepared,
     'board.completed': onBoardCompleted,
     'release.finished': onReleaseFinished,

@@ -179,7 +179,7 @@ const readScenario = (file: string): string => {
 };
 
 const collect = (value: string, before: string[] = []): string[] => [...before, value];
-const list = (value: string): string[] =>
+export const list = (value: string): string[] =>
   value
     .split(',')
     .map((part) => part.trim())
@@ -190,7 +190,7 @@ const timeout = (value: string): number => {
   throw new InvalidArgumentError('Expected a time such as 90s, 10m or 2h, and 2h at most.');
 };
 const checkTimeoutMsMax = 7_200_000;
-const onOff = (value: string): boolean => {
+export const onOff = (value: string): boolean => {
   if (value === 'on') return true;
   if (value === 'off') return false;
   throw new InvalidArgumentError('Expected on or off.');

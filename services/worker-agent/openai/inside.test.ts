@@ -98,8 +98,13 @@ describe('outside the clone', () => {
         await rename(here, kept);
         await symlink('../outside', here).catch(() => undefined);
         // A write in between may have made a folder of that name.
-        await rm(here, { recursive: true, force: true });
-        await rename(kept, here).catch(() => rm(here, { recursive: true }).then(() => rename(kept, here)));
+        for (let back = false; !back; ) {
+          await rm(here, { recursive: true, force: true }).catch(() => undefined);
+          back = await rename(kept, here).then(
+            () => true,
+            () => false,
+          );
+        }
       }
     };
     const swapping = swap();

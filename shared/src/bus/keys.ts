@@ -77,6 +77,8 @@ const ofLedger = (prefix: string) => ({
   sessions: `${prefix}:sessions`,
   /** Hash, written by the finalizer: revision, markdown, json. */
   report: (id: string) => `${prefix}:report:${id}`,
+  /** A plan that somebody wanted to see, for ten minutes. */
+  preview: (id: string) => `${prefix}:preview:${id}`,
   /** Hash, written by the gateway alone: revision, and of each agent that the fleet has been given a:<id>, r:<id>. */
   agents: `${prefix}:agents`,
   /** Hash of counters, kept for ever by the project manager: agent:<id>:<kind>:ok, role:<role>:<kind>:failed, … */

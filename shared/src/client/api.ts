@@ -54,6 +54,7 @@ export {
   workerShown,
 } from './agents-api.ts';
 export { budgetRaise, budgetRaised, costQuery, costTable, taskCost } from './cost-api.ts';
+export { type PlanShown, planShown } from './plan-api.ts';
 export {
   deadLetterDetail,
   deadLetterList,

@@ -34,6 +34,7 @@ import type {
   MemoryKept,
   MemoryList,
   MemoryShown,
+  PlanShown,
   Problem,
   ShownStatus,
   SubtaskDetail,
@@ -89,6 +90,8 @@ type Page = { limit?: number; offset?: number };
 type Calling = { signal?: AbortSignal | undefined };
 
 export type Client = {
+  /** How a request would be planned; nothing is run. */
+  plan(request: TaskRequest, options?: Calling): Promise<PlanShown>;
   submit(request: TaskRequest, options?: Calling & { idempotencyKey?: string }): Promise<TaskAccepted>;
   tasks(filter?: Page & { status?: ShownStatus; waiting?: boolean }): Promise<TaskList>;
   task(id: string): Promise<TaskDetail>;
@@ -157,6 +160,7 @@ export const openClient = (options: ClientOptions): Client => {
   const send = <T>(method: string, path: string, body?: unknown, more: Sending = {}): Promise<T> =>
     call(method, path, { ...more, body }).then(json<T>);
   return {
+    plan: (request, { signal } = {}) => send('POST', '/api/plan', request, { signal, endless: true }),
     submit: (request, { idempotencyKey, signal } = {}) =>
       send('POST', '/api/tasks', request, {
         signal,

@@ -768,6 +768,12 @@ export const registry = {
     says: 'The model {model} gave no {name} that holds in {tries} tries: {problems}',
     operator: 'A larger model keeps to forms better (NEXUS_MODEL). More tries: NEXUS_MODEL_ANSWERS.',
   },
+  PLAN_LATE: {
+    outcome: 'retry',
+    http: 504,
+    says: 'No plan came within {seconds} s.',
+    operator: 'Look whether an orchestrator runs (`nexus status`); a slow model needs a longer NEXUS_PLAN_WAIT.',
+  },
   MODEL_TIMEOUT: {
     outcome: 'retry',
     http: 504,

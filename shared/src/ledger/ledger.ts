@@ -230,6 +230,21 @@ export const readStats = async (store: Store, keys: Keys, day: string): Promise<
 export const historyField = (of: 'agent' | 'role', id: string, kind: SubtaskKind, outcome: 'ok' | 'failed'): string =>
   `${of}:${id}:${kind}:${outcome}`;
 
+/** A plan that somebody wanted to see, or why there is none. */
+export type Preview = z.infer<typeof previewShape>;
+const previewShape = z.object({
+  plan: plan.nullable(),
+  failure: z
+    .object({ code: z.string(), message: z.string(), details: z.record(z.string(), z.union([z.string(), z.number()])) })
+    .nullable(),
+});
+
+/** The plan that was asked for under an id; null while it is being made. */
+export const readPreview = async (store: Store, keys: Keys, id: string): Promise<Preview | null> => {
+  const [text] = await store.readFields(keys.preview(id), ['preview']);
+  return isAbsent(text) ? null : previewShape.parse(JSON.parse(text));
+};
+
 /** How agents and roles have done so far, by `historyField`. */
 export const readHistory = async (store: Store, keys: Keys): Promise<Map<string, number>> =>
   countersOf(keys.history, await store.readHash(keys.history));

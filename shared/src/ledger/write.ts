@@ -16,7 +16,7 @@ import type {
   TaskResult,
 } from '@nexus/shared/messages/domain';
 import { endedTask } from '@nexus/shared/messages/domain';
-import { type Checkpoint, type RunningClaim, subtaskField } from './ledger.ts';
+import { type Checkpoint, type Preview, type RunningClaim, subtaskField } from './ledger.ts';
 
 export { removeSession, writeSession } from './sessions.ts';
 
@@ -29,9 +29,12 @@ export const writers = {
   load: { service: 'project-manager', builders: ['countLoad'] },
   stats: { service: 'project-manager', builders: ['countStat'] },
   history: { service: 'project-manager', builders: ['countHistory'] },
+  preview: { service: 'orchestrator', builders: ['writePreview'] },
   report: { service: 'finalizer', builders: ['writeReport', 'removeReport'] },
 } as const satisfies Record<string, { service: ServiceName; builders: readonly string[] }>;
 
+/** Long enough for whoever asked to read it. */
+const previewSeconds = 600;
 /** How long the counters of a day are kept. */
 const statsSeconds = 35 * 24 * 3600;
 
@@ -137,6 +140,12 @@ export const countLoad = (keys: Keys, task: string, by: number): LedgerWrite[] =
 /** Counts something that happened on a day (`YYYY-MM-DD`, UTC), such as `agent:<id>:completed`. */
 export const countStat = (keys: Keys, day: string, field: string, by: number): LedgerWrite[] =>
   by === 0 ? [] : [{ op: 'count', key: keys.stats(day), field, by, seconds: statsSeconds }];
+
+/** Keeps a plan that somebody wanted to see, or why there is none, for whoever asked. */
+export const writePreview = (keys: Keys, id: string, preview: Preview): LedgerWrite[] => [
+  { op: 'patch', key: keys.preview(id), revision: 0, set: { preview: JSON.stringify(preview) } },
+  { op: 'count', key: keys.preview(id), field: 'kept', by: 1, seconds: previewSeconds },
+];
 
 /** Counts how an attempt did, for ever: `historyField` spells the field. */
 export const countHistory = (keys: Keys, field: string): LedgerWrite[] => [

@@ -130,6 +130,15 @@ export const catalog = {
       { error: (issue) => (issue.code === 'unrecognized_keys' ? misplaced(issue.keys as string[]) : undefined) },
     ),
   }),
+  'plan.requested': define({
+    ...ledger,
+    retries: 1,
+    // A model may be asked for the plan.
+    timeoutMs: 600_000,
+    to: 'orchestrator',
+    says: 'A person wants to see how a request would be planned. Nothing is run; the plan lies under its id for a while.',
+    payload: z.object({ preview_id: taskId, request: taskRequest, warnings: z.array(z.string().max(500)).max(20) }),
+  }),
   'repository.prepared': define({
     ...ledger,
     // A model may be asked for the plan.
