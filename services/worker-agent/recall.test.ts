@@ -39,7 +39,7 @@ const open = (stored: Memory[], config: Partial<RecallTools['config']> = {}) => 
   return { tools: { memories, config: settings, log: silentLog() }, asked, used };
 };
 
-test('an attempt is reminded by its agent, its project and all, of what its title, goal and files are about', async () => {
+test('an attempt is told what its agent, its project and all know of its title, goal and files', async () => {
   const { tools, asked, used } = open([memory('one')]);
   const recalled = await recallFor(order, agent, { ...request, repository: '/repos/shop' }, tools);
   expect(recalled).toEqual([

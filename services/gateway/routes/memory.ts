@@ -92,8 +92,8 @@ const addKeeping = (app: Api, open: Open): void => {
         operationId: 'addMemory',
         tags: ['memory'],
         summary: 'Let agents know something from now on',
-        description: `It comes into the prompts that it fits: of an agent, of a project, or, left out whose it is, of all.
-Secrets in it are taken out.`,
+        description: `It comes into the prompts that it fits: of an agent, of a project, or, where neither is named, of
+all. Secrets in it are taken out.`,
         body: memoryGiven,
         response: { 201: memoryKept },
       },

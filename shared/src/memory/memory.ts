@@ -1,5 +1,5 @@
 /**
- * Memories: what agents have learned, per agent, per project and for all; kept in Redis and found by what they are about.
+ * Memories: what agents have learned, per agent, per project and for all; kept in Redis, found by what they are about.
  *
  *   const memories = openMemory({ side: bus.side, keys: bus.keys, settings, redact: redactor.text, log });
  *   await memories.remember({ scope: 'project:shop-1a2b3c4d', content: '…', key: 'task/subtask/1', source });
@@ -199,7 +199,7 @@ const recall = async (store: Store, question: Question): Promise<Ranked[]> => {
   const near = (await store.vectors?.near(scopes, `${about}\n${text}`.trim(), 4 * limit)) ?? new Map();
   const also = [...near].map(([id, { scope }]): [string, string] => [scope, id]);
   const tagged = tags.map((tag) => tag.toLowerCase());
-  const found = await ask(store, { scopes, words, limit: 4 * limit, tags: tagged, also });
+  const found = await ask(store, { scopes, words, limit: 3 * limit, tags: tagged, also });
   const fits = (one: Found): boolean => {
     if (tagged.length > 0 && !one.memory.tags.some((tag) => tagged.includes(tag))) return false;
     if (words.size === 0) return true;

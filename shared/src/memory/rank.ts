@@ -1,7 +1,7 @@
 /**
- * Which of the memories that were found come first: how well they fit, by words and by meaning, and what they are worth.
+ * Which of the memories that were found come first: how well they fit, by words and by meaning, and their worth.
  *
- * Two orders, by words and by vectors, are joined by their ranks (reciprocal rank fusion): their scores are of different
+ * Two orders, by words and by vectors, are joined by their ranks (reciprocal rank fusion): their scores are of two
  * kinds, their ranks are not. Importance and age then weigh, but never decide alone.
  */
 import type { Memory } from './shape.ts';

@@ -36,7 +36,7 @@ export const memoryConfig = defineConfig({
     'NEXUS_MEMORY_READ_MAX',
     is.count(100, 100_000),
     'How many entries of the index one question may read in a scope; rare words come first.',
-    { default: '2000' },
+    { default: '1000' },
   ),
 });
 

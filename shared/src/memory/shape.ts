@@ -76,8 +76,8 @@ const letters = 'abcdefghijklmnopqrstuvwxyz234567';
 export const agentScope = (agent: string): MemoryScope => `agent:${agentId.parse(agent)}`;
 
 /**
- * The scope of a repository, by its address: the same with or without credentials, `.git` and a slash at the end. People
- * read its name in it; the digest tells two of one name apart.
+ * The scope of a repository, by its address: the same with or without credentials, `.git` and a slash at the end.
+ * People read its name in it; the digest tells two of one name apart.
  */
 export const projectScope = (repository: string): MemoryScope => {
   const address = repository

@@ -9,7 +9,7 @@
  */
 import { createHash } from 'node:crypto';
 
-/** Word → how often it stands in a text; what stands in the first line counts twice, since that names what it is about. */
+/** Word → how often it stands in a text; in the first line it counts twice, since that says what it is about. */
 export type Words = Map<string, number>;
 
 /** BM25: how fast repetition saturates, how much length damps, and the length that is neither long nor short. */
@@ -96,9 +96,10 @@ const isWord = (word: string): boolean =>
 
 const stopWords = new Set(
   (
-    'the and for that this with from are was were been have has had not but they them their then than there here when ' +
-    'what which who will would can could should may might must shall into onto over under about after before between ' +
-    'out off its it is as at be by do does did done if in no of on or so to up us we you your our he she his her an a ' +
-    'i me my all any each more most other some such only own same too very just also how why where because while'
+    'the and for that this with from are was were been have has had not but they them their then than there here ' +
+    'when what which who will would can could should may might must shall into onto over under about after before ' +
+    'between out off its it is as at be by do does did done if in no of on or so to up us we you your our he she ' +
+    'his her an a i me my all any each more most other some such only own same too very just also how why where ' +
+    'because while'
   ).split(' '),
 );

@@ -1,4 +1,4 @@
-/** What holds of memories on any server: kept once, found by what they are about, and gone with all that led to them. */
+/** What holds of memories on any server: kept once, found by what they are about, gone with all that led to them. */
 import { type Memories, type MemoryDraft, type MemoryOptions, openMemory, projectScope } from '@nexus/shared/memory';
 import { silentLog } from '@nexus/shared/telemetry';
 import { expect, test } from 'vitest';
@@ -57,7 +57,7 @@ export const conform = (url?: string): void => {
 };
 
 const keeps = (url?: string): void => {
-  test('what is remembered is found by what it is about, the best first, and only in the scopes that are asked', async () => {
+  test('what is remembered is found by what it is about, the best first, in the scopes that are asked', async () => {
     const { memories } = await openOn(url);
     await memories.remember(note('The CSV export must quote fields that hold a comma'));
     await memories.remember(note('The login page needs a rate limit'));

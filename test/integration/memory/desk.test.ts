@@ -26,7 +26,7 @@ const problem = (failed: Promise<unknown>): Promise<ClientProblem> =>
     (error) => error,
   );
 
-test('what people add is kept for whom they say, once, without its secrets, and found by what it is about', async () => {
+test('what people add is kept for whom they say, once, without secrets, and found by what it is about', async () => {
   const { client } = await open();
   const given = {
     content: 'Money is in cents; password = "hunter2-hunter2"',

@@ -1,4 +1,4 @@
-/** What the project manager keeps of attempts and verdicts, on a real fabric: where it goes, and that it is kept once. */
+/** What the project manager keeps of attempts and verdicts, on a real fabric: where it goes, and that it goes once. */
 
 import type { HandlerTools } from '@nexus/shared/bus';
 import { done, type Message } from '@nexus/shared/bus';

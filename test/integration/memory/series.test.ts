@@ -28,7 +28,8 @@ const line = /must begin with the line "([^"]+)"/.exec(prompt)?.[1];
 fs.mkdirSync('src', { recursive: true });
 fs.writeFileSync('src/' + process.env.NEXUS_TASK + '.txt', (line ? line + '\\n' : '') + 'A page\\n');
 fs.mkdirSync('.nexus', { recursive: true });
-fs.writeFileSync('.nexus/report.json', JSON.stringify({ summary: line ? 'Wrote the page with its owner.' : 'Wrote the page.' }));
+const summary = line ? 'Wrote the page with its owner.' : 'Wrote the page.';
+fs.writeFileSync('.nexus/report.json', JSON.stringify({ summary }));
 console.log(prompt.includes('learned before') ? 'It was told what was learned before.' : 'It was told nothing.');
 `;
 

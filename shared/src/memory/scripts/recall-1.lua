@@ -21,8 +21,8 @@ local scopes, tags, also = list(1), list(1), list(2)
 local words, weights = {}, {}
 for n = at, #ARGV, 2 do words[#words + 1], weights[#weights + 1] = ARGV[n], tonumber(ARGV[n + 1]) end
 
--- In a small scope every word is in most memories, and says nothing of how common it is: so many memories that hold none
--- of the words are thought of beside those that there are.
+-- In a small scope every word is in most memories, which says nothing of how common it is: so many memories that hold
+-- none of the words are thought of beside those that there are.
 local background = 50
 
 -- How rare each word is in a scope, the weightiest first; and the weight of the whole question.
@@ -46,7 +46,7 @@ local function read(term, scores, countMax)
   return #rows / 2
 end
 
-local candidatesMax = math.max(64, 2 * most)
+local candidatesMax = math.max(48, 2 * most)
 
 local function candidates(scope, terms, wanted)
   local scores, left = {}, budget
@@ -55,7 +55,8 @@ local function candidates(scope, terms, wanted)
     -- Who bears one of the tags, and nobody else.
     local bearing = {}
     for _, tag in ipairs(tags) do
-      for _, id in ipairs(call('ZRANGE', key('word', scope .. ':#' .. tag), 0, budget - 1, 'REV')) do bearing[id] = 0 end
+      local tagged = call('ZRANGE', key('word', scope .. ':#' .. tag), 0, budget - 1, 'REV')
+      for _, id in ipairs(tagged) do bearing[id] = 0 end
     end
     scores = bearing
   end
@@ -71,13 +72,39 @@ local function candidates(scope, terms, wanted)
   return ids, scores
 end
 
+-- The best of the ids, in order. A heap of those that are best so far, the worst of them at its top: to sort all would
+-- take longer than all else.
 local function best(ids, scores, countMax)
-  table.sort(ids, function(one, other)
-    if scores[one] ~= scores[other] then return scores[one] > scores[other] end
-    return one < other
-  end)
-  for n = #ids, countMax + 1, -1 do ids[n] = nil end
-  return ids
+  local heap, size = {}, 0
+  local function worse(one, other)
+    local a, b = scores[one], scores[other]
+    return a < b or (a == b and one > other)
+  end
+  for n = 1, #ids do
+    local id = ids[n]
+    if size < countMax then
+      size = size + 1
+      local at = size
+      while at > 1 do
+        local up = math.floor(at / 2)
+        if not worse(id, heap[up]) then break end
+        heap[at], at = heap[up], up
+      end
+      heap[at] = id
+    elseif size > 0 and worse(heap[1], id) then
+      local at = 1
+      while true do
+        local down = 2 * at
+        if down > size then break end
+        if down < size and worse(heap[down + 1], heap[down]) then down = down + 1 end
+        if not worse(heap[down], id) then break end
+        heap[at], at = heap[down], down
+      end
+      heap[at] = id
+    end
+  end
+  table.sort(heap, function(one, other) return worse(other, one) end)
+  return heap
 end
 
 -- The scores of the candidates from every list, also from what was not read of it.
