@@ -25,7 +25,7 @@ import { hostname } from 'node:os';
 import type { FabricConfig } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { type Kind, type KindsTo, kindsTo } from '@nexus/shared/messages';
-import type { Presence, ServiceName } from '@nexus/shared/messages/domain';
+import { type Presence, type ServiceName, serviceName } from '@nexus/shared/messages/domain';
 import type { Log, Meters } from '@nexus/shared/telemetry';
 import { type Alarms, openAlarms, type Schedule } from './alarms.ts';
 import type { AnyHandler, AttemptContext } from './attempt.ts';
@@ -111,7 +111,7 @@ export type Bus = {
   schedule(schedules: readonly Schedule[]): void;
   /** Slots in use now. */
   busy(): number;
-  /** Whether the claim of this service that a token names still stands, dead or alive its holder. */
+  /** Whether the claim that a token names still stands, of whichever service, dead or alive its holder. */
   isClaimed(token: string): Promise<boolean>;
   /** Follows the journal until the signal aborts. */
   follow(options: { after?: string | undefined; signal: AbortSignal }): AsyncGenerator<JournalEntry>;
@@ -289,7 +289,7 @@ const openOn = async (ground: Ground, options: BusOptions, keys: Keys, instanceI
     },
     schedule: (schedules) => alarmsOf().schedule(service, schedules),
     busy: () => consumer?.busy ?? 0,
-    isClaimed: (token) => isClaimed(redis, inboxes, service, token),
+    isClaimed: (token) => claimStands(redis, keys, token),
     follow: (asked) => follow(openQuietly(connection), keys, asked),
     presences: () => readPresences(redis, keys, silentMs),
     present: (told) => {
@@ -335,6 +335,20 @@ const openQuietly = (connection: RedisOptions): Redis => {
   const redis = openRedis(connection);
   redis.on('error', () => undefined);
   return redis;
+};
+
+/** An instance is named after its service, and so is the group in whose inboxes its claims are. */
+const claimStands = async (redis: Redis, keys: Keys, token: string): Promise<boolean> => {
+  const group = serviceName.options.find((name) => token.startsWith(`${name}-`));
+  if (group === undefined) return false;
+  const inboxes = prioritiesInOrder.map((priority) => keys.inbox(group, priority));
+  try {
+    return await isClaimed(redis, inboxes, group, token);
+  } catch (error) {
+    // Where nobody ever read, nobody holds anything.
+    if (error instanceof Error && error.message.startsWith('NOGROUP')) return false;
+    throw error;
+  }
 };
 
 /** Looked for first: at maxmemory what stands can still be read. */

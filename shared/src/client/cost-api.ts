@@ -35,7 +35,7 @@ export const costTable = z
   .object({
     by: z.enum(costKinds),
     days: z.int(),
-    rows: z.array(z.object({ name: z.string(), ...spent })),
+    rows: z.array(z.object({ name: z.string(), ...spent, attempts: z.int() })),
     total: costSum,
     today: budgetShown.meta({ description: 'The budget of the whole fleet for today.' }),
   })

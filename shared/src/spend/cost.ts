@@ -56,7 +56,10 @@ export const costKinds = ['task', 'agent', 'model', 'role', 'day'] as const;
 export type CostKind = (typeof costKinds)[number];
 
 /** A row of a table of costs; `name` is a task, an agent, a model, a role or a day. */
-export type CostRow = Pick<CostLine, 'usd' | 'notional_usd' | 'unpriced_calls' | 'calls' | 'tokens'> & { name: string };
+export type CostRow = Pick<CostLine, 'usd' | 'notional_usd' | 'unpriced_calls' | 'calls' | 'tokens'> & {
+  name: string;
+  attempts: number;
+};
 
 export type CostBook = {
   /** Books what was used. Returns the budgets that have just come near their end, or to it. */
@@ -69,6 +72,7 @@ export type CostBook = {
 const dayMs = 86_400_000;
 const measures = ['usd', 'notional', 'unpriced', 'calls', 'tokens'] as const;
 type Measures = Record<(typeof measures)[number], number>;
+type Sums = Measures & { attempts: number };
 
 export const makeCostBook = (parts: {
   bus: Pick<Bus, 'side' | 'keys'>;
@@ -92,7 +96,8 @@ export const makeCostBook = (parts: {
       const sums = sumsOf(spent, measured);
       const { budgetWarnPercent, costRetention } = config;
       const booked = [spent.id, measured.usd, measured.tokens, budgetWarnPercent, costRetention];
-      const values = [...booked, nameOf(spent), JSON.stringify(line), sums.length, ...sums.flat()];
+      const counted = rowsOf(spent).map((row) => `${row}|attempts`);
+      const values = [...booked, nameOf(spent), JSON.stringify(line), sums.length, ...sums.flat(), ...counted];
       return toldIn((await side.run('spend/settle', names, values)) as (string | number)[]);
     },
     linesOf: async (taskId) => {
@@ -105,7 +110,7 @@ export const makeCostBook = (parts: {
     rowsBy: async (kind, days) => {
       const dates = Array.from({ length: days }, (_, ago) => dayOf(now() - ago * dayMs));
       const read = dates.map(async (date) => recordOf(await side.command('HGETALL', keys.costOfDay(date))));
-      const sums = new Map<string, Measures>();
+      const sums = new Map<string, Sums>();
       for (const [at, fields] of (await Promise.all(read)).entries()) addDay(sums, kind, dates[at] ?? '', fields);
       const rows = [...sums].map(([name, sum]) => rowOf(name, sum));
       return kind === 'day'
@@ -144,33 +149,40 @@ const lineOf = ({ place, by, model, usage }: Spent, sums: Measures, at: string):
   ended_at: at,
 });
 
-const sumsOf = ({ place, by, model }: Spent, sums: Measures): [string, number][] => {
-  const rows = ['all', `task:${place.taskId}`, `agent:${by.agentId}`, `model:${model ?? 'unknown'}`, `role:${by.role}`];
-  return rows.flatMap((row) =>
+const rowsOf = ({ place, by, model }: Spent): string[] => [
+  'all',
+  `task:${place.taskId}`,
+  `agent:${by.agentId}`,
+  `model:${model ?? 'unknown'}`,
+  `role:${by.role}`,
+];
+
+const sumsOf = (spent: Spent, sums: Measures): [string, number][] =>
+  rowsOf(spent).flatMap((row) =>
     measures.filter((one) => sums[one] !== 0).map((one): [string, number] => [`${row}|${one}`, sums[one]]),
   );
-};
 
 /** Adds the sums of a day to those that are there. */
-const addDay = (sums: Map<string, Measures>, kind: CostKind, date: string, fields: Record<string, string>): void => {
+const addDay = (sums: Map<string, Sums>, kind: CostKind, date: string, fields: Record<string, string>): void => {
   for (const [field, value] of Object.entries(fields)) {
     const cut = field.lastIndexOf('|');
-    const [row, unit] = [field.slice(0, cut), field.slice(cut + 1) as keyof Measures];
+    const [row, unit] = [field.slice(0, cut), field.slice(cut + 1) as keyof Sums];
     const name =
       kind === 'day' ? (row === 'all' ? date : null) : row.startsWith(`${kind}:`) ? row.slice(kind.length + 1) : null;
     if (name === null) continue;
-    const sum = sums.get(name) ?? { usd: 0, notional: 0, unpriced: 0, calls: 0, tokens: 0 };
+    const sum = sums.get(name) ?? { usd: 0, notional: 0, unpriced: 0, calls: 0, tokens: 0, attempts: 0 };
     sums.set(name, { ...sum, [unit]: sum[unit] + Number(value) });
   }
 };
 
-const rowOf = (name: string, sum: Measures): CostRow => ({
+const rowOf = (name: string, sum: Sums): CostRow => ({
   name,
   usd: usdOf(sum.usd),
   notional_usd: usdOf(sum.notional),
   unpriced_calls: sum.unpriced,
   calls: sum.calls,
   tokens: sum.tokens,
+  attempts: sum.attempts,
 });
 
 const toldIn = ([, ...parts]: (string | number)[]): Told[] => {

@@ -5,7 +5,7 @@
 --   7 cost of the day, 8 mark of this settlement.
 -- ARGV: reservation, USD that count (in millionths), tokens, percent from which it is told, milliseconds that is kept
 --   what was spent, name of the line, the line as JSON (its amounts are added to what the line has), number of sums,
---   then for each sum its field and what is added.
+--   then for each sum its field and what is added; then the fields to which a new line adds 1.
 -- Returns: {'ok', then for each budget that has just come to its warning or its end: budget 1 to 4, unit, 'near' or
 --   'spent', limit, used}, or {'again'} if this was settled before.
 -- Atomic: the end of the reservation with what was used, so that nothing counts twice or not at all.
@@ -39,17 +39,18 @@ for n = 1, 4 do
   call('PEXPIRE', key, ARGV[5])
 end
 
-local sums = { 'usd', 'notional_usd', 'unpriced_calls', 'calls', 'tokens', 'input_tokens', 'output_tokens',
+local amounts = { 'usd', 'notional_usd', 'unpriced_calls', 'calls', 'tokens', 'input_tokens', 'output_tokens',
   'cache_read_tokens', 'cache_write_tokens' }
 local line = cjson.decode(ARGV[7])
 local before = call('HGET', KEYS[6], ARGV[6])
 if before then
   before = cjson.decode(before)
-  for _, name in ipairs(sums) do line[name] = line[name] + before[name] end
+  for _, name in ipairs(amounts) do line[name] = line[name] + before[name] end
   line.began_at = before.began_at
 end
 call('HSET', KEYS[6], ARGV[6], cjson.encode(line))
 call('PEXPIRE', KEYS[6], ARGV[5])
 for n = 0, tonumber(ARGV[8]) - 1 do call('HINCRBY', KEYS[7], ARGV[9 + 2 * n], ARGV[10 + 2 * n]) end
+for n = 9 + 2 * tonumber(ARGV[8]), before and 0 or #ARGV do call('HINCRBY', KEYS[7], ARGV[n], 1) end
 call('PEXPIRE', KEYS[7], ARGV[5])
 return reply
