@@ -9,15 +9,15 @@
  *
  * Exit code 1 if the 95th percentile of a recall is above 10 ms.
  */
-import { parseArgs } from 'node:util';
 import { type Bus, describeServer, openBus } from '@nexus/shared/bus';
 import { fabricConfig, loadConfig } from '@nexus/shared/config';
 import { type Memories, memoryConfig, openMemory } from '@nexus/shared/memory';
 import { openMeters, silentLog } from '@nexus/shared/telemetry';
 import { quantile, shown } from './bench/figures.ts';
 import { openServer, type Server } from './bench/server.ts';
+import { readOptions } from './options.ts';
 
-const { values: asked } = parseArgs({
+const { values: asked } = readOptions(import.meta.filename, {
   options: {
     memories: { type: 'string', default: '100000' },
     questions: { type: 'string', default: '400' },

@@ -87,3 +87,9 @@ test('an attempt goes on without memories where there are none to be had', async
   expect(await recallFor(order, agent, request, failing('Connection is closed.'))).toEqual([]);
   await expect(recallFor(order, agent, request, failing('WRONGTYPE'))).rejects.toThrow('WRONGTYPE');
 });
+
+test('what was found is told also where its use cannot be booked, as at the memory limit of Redis', async () => {
+  const { tools } = open([memory('one')]);
+  const full = { ...tools.memories, used: () => Promise.reject(new Error('OOM command not allowed')) };
+  expect(await recallFor(order, agent, request, { ...tools, memories: full })).toMatchObject([{ id: 'one' }]);
+});

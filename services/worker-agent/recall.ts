@@ -52,13 +52,18 @@ export const recallFor = async (
       found.map(({ memory }) => memory),
       config.memoryPromptChars,
     );
-    await memories.used(recalled.map(({ id }) => id));
+    await memories.used(recalled.map(({ id }) => id)).catch(unlessAway);
     return recalled.map((memory) => ({ id: memory.id, text: memory.content, sources: memory.sources.map(named) }));
   } catch (thrown) {
-    if (!isConnectionError(thrown)) throw thrown;
+    unlessAway(thrown);
     log.debug({ err: thrown }, 'Nothing was recalled');
     return [];
   }
+};
+
+/** Redis is away, or at its memory limit: what was found is told all the same. */
+const unlessAway = (thrown: unknown): void => {
+  if (!isConnectionError(thrown)) throw thrown;
 };
 
 const headOf = (request: string): string => request.trim().split('\n', 1).join('').slice(0, headMax);

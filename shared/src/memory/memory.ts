@@ -110,7 +110,8 @@ const forgottenAtOnce = 200;
 export const openMemory = (options: MemoryOptions): Memories => {
   const { side, keys, settings, redact, log, embed = null, now = Date.now } = options;
   side.register('memory', new URL('./scripts/', import.meta.url));
-  const vectors = embed === null ? null : openVectors({ side, keys, embed, log });
+  const likenessMin = settings.memoryLikeness;
+  const vectors = embed === null ? null : openVectors({ side, keys, embed, likenessMin, log });
   const store: Store = {
     side,
     keys,

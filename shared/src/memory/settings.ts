@@ -32,6 +32,12 @@ export const memoryConfig = defineConfig({
     'In one scope a word leads to so many memories at most, those in which it weighs most.',
     { default: '4096' },
   ),
+  memoryLikeness: setting(
+    'NEXUS_MEMORY_LIKENESS',
+    share,
+    'How alike in meaning a memory must be to be found so, 0.5 (nothing in common) to 1; it depends on the model.',
+    { default: '0.75' },
+  ),
   memoryReadMax: setting(
     'NEXUS_MEMORY_READ_MAX',
     is.count(100, 100_000),

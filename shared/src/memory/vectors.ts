@@ -20,12 +20,16 @@ export type Vectors = {
 };
 export type Near = { scope: string; likeness: number };
 
-/** Less than that is no likeness: unrelated texts have some, too. VSIM gives (1 + cosine) / 2. */
-const likenessMin = 0.75;
+type Parts = {
+  side: Side;
+  keys: Keys;
+  embed: Embed;
+  /** Less than that is no likeness: unrelated texts have some, too. VSIM gives (1 + cosine) / 2. */
+  likenessMin: number;
+  log: Log;
+};
 
-type Parts = { side: Side; keys: Keys; embed: Embed; log: Log };
-
-export const openVectors = ({ side, keys, embed, log }: Parts): Vectors => {
+export const openVectors = ({ side, keys, embed, likenessMin, log }: Parts): Vectors => {
   let absent = false;
   let failing = false;
   const isAbsent = (): void => {
