@@ -210,14 +210,18 @@ const send = async (options: SettlerOptions, all: Waiting[], life: { over: boole
 /** Entries that have inbox, epoch and delivery count in common; of them those that only end, and the others. */
 type EntrySet = { of: Settlement; plain: Waiting[]; others: Waiting[] };
 
-/** What entries have in common is said once: nearly always all of them have. */
+/**
+ * What entries have in common is said once: nearly always all of them have. That does not keep their order, so where
+ * an entry comes twice each is a set of its own: of two outcomes of one entry the first counts.
+ */
 const setsOf = (batch: readonly Waiting[]): EntrySet[] => {
   const sets: EntrySet[] = [];
+  const inOrder = new Set(batch.map(({ settlement }) => settlement.entryId)).size < batch.length;
   let own: EntrySet | undefined;
   for (const one of batch) {
     const { settlement } = one;
-    if (own === undefined || !isAlike(own.of, settlement)) {
-      own = sets.find(({ of }) => isAlike(of, settlement));
+    if (own === undefined || inOrder || !isAlike(own.of, settlement)) {
+      own = inOrder ? undefined : sets.find(({ of }) => isAlike(of, settlement));
       if (own === undefined) {
         own = { of: settlement, plain: [], others: [] };
         sets.push(own);

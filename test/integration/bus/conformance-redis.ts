@@ -107,7 +107,7 @@ export const openRealFabric = async (url: string): Promise<FabricPort & { close(
         batch.map(({ inbox, write: writes, publish, ...rest }) =>
           settler.settle({
             ...rest,
-            ...{ inbox: inboxOf(inbox), line: '', write: writes.map(write), publish: publish.map(outgoing) },
+            ...{ inbox: inboxOf(inbox), line: '{}', write: writes.map(write), publish: publish.map(outgoing) },
           } as RealSettlement),
         ),
       );

@@ -68,6 +68,37 @@ test('rule 9: in one batch each entry is all or nothing, and a bad one leaves no
   redis.disconnect();
 });
 
+test('rule 9: of messages that only end, those that may not are told from the others, and the journal keeps silent', async () => {
+  const { bus, inbox, redis, settler, settlement } = await holding(5);
+  const line = (n: number) => ({ line: JSON.stringify({ n }) });
+  const results = await Promise.all([
+    settler.settle(settlement(0, line(0))),
+    settler.settle(settlement(1, { ...line(1), epoch: null })),
+    settler.settle(settlement(2, { ...line(2), epoch: 7 })),
+    settler.settle(settlement(3, { ...line(3), entryId: '1-1' })),
+    settler.settle(settlement(4, line(4))),
+  ]);
+  expect(results).toEqual(['ok', 'ok', 'epoch', 'lost', 'ok']);
+  const [[, fields]] = (await redis.xrevrange(bus.keys.journal, '+', '-', 'COUNT', 1)) as [[string, string[]]];
+  expect(fields.toSorted()).toEqual(['s', 's', 's', '{"n":0}', '{"n":1}', '{"n":4}']);
+  expect(await redis.xlen(inbox)).toBe(2);
+  redis.disconnect();
+});
+
+test('rule 9: of two outcomes of one entry the first counts, whatever stands between them', async () => {
+  const { bus, redis, settler, settlement } = await holding(2);
+  const head = { op: 'patch' as const, key: bus.keys.task('a'), revision: 0, set: { status: 'planning' } };
+  const results = await Promise.all([
+    settler.settle(settlement(0, { epoch: null, line: '{}' })),
+    settler.settle(settlement(1, { write: [head] })),
+    settler.settle(settlement(1, { epoch: null, line: '{}' })),
+    settler.settle(settlement(0, { line: '{}' })),
+  ]);
+  expect(results).toEqual(['ok', 'ok', 'twice', 'twice']);
+  expect(await bus.store.readHash(bus.keys.task('a'))).toEqual({ revision: '1', status: 'planning' });
+  redis.disconnect();
+});
+
 test('rule 9: two entries of a batch may write one document, each on the revision that the other leaves', async () => {
   const { bus, redis, settler, settlement } = await holding(2);
   const patch = (revision: number) => ({
