@@ -108,7 +108,7 @@ const purseOf = (
       await spend.settle({ usd: result.cost.usd, usage, model, notional });
     }
     await holdAccount(spending, payer, attempt, result);
-    return judged(attempt, spend, result);
+    return judged(attempt, spend, { ...result, cost: (await bookedFor(attempt, spending)) ?? result.cost });
   };
   return {
     runtime: {
@@ -117,6 +117,23 @@ const purseOf = (
       resume: async (session, request) => settled(await runtime.resume(session, bound(request))),
     },
     close: spend.end,
+  };
+};
+
+/** What the whole attempt has cost so far, by the ledger: runs that were put aside or cut off told nobody. */
+const bookedFor = async ({ order }: Attempt, { book }: Spending): Promise<RunResult['cost'] | null> => {
+  const own = (await book.linesOf(order.task_id)).filter(
+    (line) => line.subtask_id === order.subtask_id && line.attempt === order.attempt,
+  );
+  if (own.length === 0) return null;
+  const priced = own.filter(({ calls, unpriced_calls }) => unpriced_calls < calls);
+  const usd = priced.reduce((sum, line) => sum + line.usd + line.notional_usd, 0);
+  return {
+    usd: priced.length === 0 ? null : Math.max(0, Math.round(usd * 1e6) / 1e6),
+    tokens: Math.max(
+      0,
+      own.reduce((sum, line) => sum + line.tokens, 0),
+    ),
   };
 };
 

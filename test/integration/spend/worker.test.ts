@@ -101,6 +101,8 @@ test('a CLI that spends its budget is ended, its work kept, and the overshoot of
   expect(finished).toMatchObject({ outcome: 'failed', code: 'BUDGET_SPENT' });
   expect(finished.says).toMatch(/The budget of the task a-task is spent: 0.8 of 0.5 USD/);
   expect(rig.git('show', `${finished.wip}:work.txt`)).toBe('work');
+  // It was ended, so it told of no total; what was heard of it counts.
+  expect(finished.cost).toEqual({ usd: 0.8, tokens: 120_000 });
   expect(await worker.budget()).toMatchObject({ usd_max: 0.5, usd_used: 0.8, usd_reserved: 0, tokens_reserved: 0 });
 });
 
@@ -174,6 +176,8 @@ test('the budget of the day puts attempts aside, uncounted and saved, and a rais
   });
   const last = finishedOf((await worker.handle(order)).outcome);
   expect(last).toMatchObject({ outcome: 'finished', attempt: 1, files: ['work.txt'] });
+  // The deliveries before are part of what the attempt has cost.
+  expect(last.cost.usd).toBe(0.41);
 });
 
 test('what others have reserved is waited for, uncounted', async () => {
