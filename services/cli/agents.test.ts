@@ -83,3 +83,20 @@ test('agents import gives the fleet what a profile makes, and replaces what is t
     'PUT /api/agents/gamma',
   ]);
 });
+
+test('answer hands over what a person says, and what was asked is listed where tasks wait', async () => {
+  const home = openHome();
+  const asked = { id: 'q1', subtask_id: 'build', attempt: 1, agent_id: 'builder', text: 'Which format?' };
+  const question = { ...asked, asked_at: '2027-01-01T12:30:00Z', waits: false, answer: null };
+  const task = { task_id: 'shop-a1', title: 'Shop', status: 'in_progress', created_at: '2027-01-01T12:00:00Z' };
+  const { url, calls } = await answering({
+    'POST /api/tasks/shop-a1/answer': { task_id: 'shop-a1', status: 'answered', questions: ['q1'] },
+    'GET /api/tasks': { tasks: [{ ...task, waiting: [], questions: [question] }], next_offset: null },
+  });
+  const said = await runNexus(home, ['answer', 'shop-a1', 'JSON', '--question', 'q1'], url);
+  expect(said).toMatchObject({ code: 0, out: expect.stringContaining('Answered: q1 of shop-a1') });
+  expect(calls[0]?.body).toEqual({ answer: 'JSON', question_id: 'q1' });
+  const { out } = await runNexus(home, ['tasks', '--waiting'], url);
+  expect(out).toContain('shop-a1: builder asks in build (q1, 2027-01-01 12:30 UTC; its work goes on):');
+  expect(out).toContain('answer shop-a1 --question q1 "…"');
+});

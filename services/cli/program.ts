@@ -12,6 +12,7 @@ import { type CommandFailure, type Exit, exitCodes, toFailure } from './exit-cod
 import { openOutput, painter, type Sink } from './output.ts';
 import { type Ask, openTools, type Tools } from './tools.ts';
 import { addAgents } from './verbs/agents.ts';
+import { addAnswer } from './verbs/answer.ts';
 import { addCancel } from './verbs/cancel.ts';
 import { addCost } from './verbs/cost.ts';
 import { addDlq } from './verbs/dlq.ts';
@@ -23,6 +24,7 @@ import { addMemory } from './verbs/memory.ts';
 import { addPlan } from './verbs/plan.ts';
 import { addRetry } from './verbs/retry.ts';
 import { addRun } from './verbs/run.ts';
+import { addSessions } from './verbs/sessions.ts';
 import { addStatus } from './verbs/status.ts';
 import { addStop } from './verbs/stop.ts';
 import { addTask } from './verbs/task.ts';
@@ -52,10 +54,12 @@ const verbs = [
   addDrain,
   addResume,
   addRetry,
+  addAnswer,
   addCancel,
   addCost,
   addDlq,
   addMemory,
+  addSessions,
   addToken,
   addDoctor,
 ];

@@ -29,8 +29,10 @@ import { deadLetterRoutes } from './routes/dead-letters.ts';
 import { eventRoutes } from './routes/events.ts';
 import { evidenceRoutes } from './routes/evidence.ts';
 import { memoryRoutes } from './routes/memory.ts';
-import { systemRoutes } from './routes/system.ts';
 import { planRoutes } from './routes/plan.ts';
+import { questionRoutes } from './routes/questions.ts';
+import { sessionRoutes } from './routes/sessions.ts';
+import { systemRoutes } from './routes/system.ts';
 import { taskRoutes } from './routes/tasks.ts';
 
 /** Composes the server; it does not listen yet. Its `close()` ends what is under way. */
@@ -69,11 +71,13 @@ export const composeServer = async (fleet: Fleet): Promise<Api> => {
   await describeApi(app, fleet.version);
   for (const addRoutes of [
     taskRoutes,
+    questionRoutes,
     planRoutes,
     evidenceRoutes,
     agentRoutes,
     memoryRoutes,
     costRoutes,
+    sessionRoutes,
     deadLetterRoutes,
     controlRoutes,
     eventRoutes,

@@ -29,6 +29,7 @@ export const showShort = (head: TaskHead, board: BoardHead | null, held: Held): 
   priority: head.priority,
   progress_percentage: progressOf(head, board),
   waiting: waitingOf(head),
+  ...questionsOf(head),
   created_at: head.created_at,
   updated_at: head.updated_at,
   ended_at: head.ended_at,
@@ -125,6 +126,14 @@ export const waitingOf = ({ status, waiting }: Pick<TaskHead, 'status' | 'waitin
   const { others, ...first } = waiting;
   return [first, ...others].map(({ subtask_id, since, until, reason }) => ({ subtask_id, since, until, reason }));
 };
+
+/** What agents of a task asked, if anything. */
+export const questionsOf = ({ questions = [] }: Pick<TaskHead, 'questions'>): Pick<TaskShort, 'questions'> =>
+  questions.length === 0 ? {} : { questions: questions.map((one) => ({ ...one, waits: one.waits !== null })) };
+
+/** What a person can still answer. */
+export const openQuestionsOf = ({ status, questions = [] }: Pick<TaskHead, 'status' | 'questions'>) =>
+  endedTask(status) ? [] : questions.filter(({ answer }) => answer === null);
 
 export const trackingUrl = (taskId: string): string => `/api/tasks/${taskId}`;
 

@@ -18,6 +18,8 @@ import { onEscalationRaised } from './on-escalation-raised.ts';
 import { onPatienceEnded } from './on-patience-ended.ts';
 import { onPersonAnswered } from './on-person-answered.ts';
 import { onPlanRequested } from './on-plan-requested.ts';
+import { onQuestionAnswered } from './on-question-answered.ts';
+import { onQuestionsAsked } from './on-questions-asked.ts';
 import { onReleaseFinished } from './on-release-finished.ts';
 import { onRepositoryPrepared } from './on-repository-prepared.ts';
 import { onRetentionDue } from './on-retention-due.ts';
@@ -58,6 +60,8 @@ export const service = defineService({
     'escalation.raised': onEscalationRaised,
     'patience.ended': onPatienceEnded,
     'person.answered': onPersonAnswered,
+    'questions.asked': onQuestionsAsked,
+    'question.answered': onQuestionAnswered,
     'retention.due': onRetentionDue,
   },
 });

@@ -5,6 +5,7 @@
  *   escalation.raised ─ a new plan may help, and its bound is not reached → a planner is put before the subtask
  *                     └ else → waiting_for_person, until
  *                          ├ person.answered → once more, from the first rung; in_progress if nobody else waits
+ *                          ├ question.answered, the last that it waits for (`questions.ts`) → the same
  *                          └ patience.ended  → failed
  *
  * The other subtasks of the task go on meanwhile. An escalation counts once: the head remembers the
@@ -14,8 +15,9 @@ import { followUp } from '@nexus/shared/bus';
 import { fail } from '@nexus/shared/errors';
 import type { TaskView } from '@nexus/shared/ledger';
 import type { PayloadOf } from '@nexus/shared/messages';
-import type { PlannedSubtask, TaskHead, WaitingSubtask } from '@nexus/shared/messages/domain';
+import type { AgentQuestion, PlannedSubtask, TaskHead, WaitingSubtask } from '@nexus/shared/messages/domain';
 import { type Decision, ended, moved, nothing, sentenceOf } from './moves.ts';
+import { dialogueOf, openQuestions, type PrimeAnswers, prime, withAnswer, withQuestions } from './questions.ts';
 
 /** How far the orchestrator goes before it asks a person, and how long it waits for one. */
 export type Patience = { plansMax: number; personTimeoutMs: number };
@@ -37,13 +39,26 @@ export const decideEscalated = (
   planner: PlannedSubtask | null,
   patience: Patience,
   now: number,
+  answers: PrimeAnswers = [],
 ): Decision => {
   if (view === null || !isAtWork(view.head)) return nothing;
-  const { task_id, subtask_id, number, plans, may_plan, reason } = payload;
+  const { task_id, subtask_id, number, plans, may_plan, reason, questions = [] } = payload;
   const { priority, escalated = {} } = view.head;
   if ((escalated[subtask_id] ?? 0) >= number) return nothing;
   const head = { ...view.head, escalated: { ...escalated, [subtask_id]: number } };
   const answered = { task_id, subtask_id, number };
+  const asked = { subtask_id, attempt: payload.attempt ?? 1, agent_id: payload.agent_id ?? 'unknown', questions };
+  const told = withQuestions(head, asked, answers, number, now);
+  if (questions.length > 0 && answers.length >= questions.length && answers.every((one) => one !== null)) {
+    const says = dialogueOf(
+      (told.questions ?? []).filter((one) => one.subtask_id === subtask_id && one.waits === number),
+    );
+    const answer = { ...answered, answer: 'retry' as const, subtasks: [], says: says.slice(0, 4000), by: prime };
+    return {
+      change: { head: told },
+      publish: [followUp('escalation.answered', answer, { key: subtask_id, priority })],
+    };
+  }
   if (may_plan && plans < patience.plansMax && planner !== null) {
     const answer = { ...answered, answer: 'plan' as const, subtasks: [planner], says: reason };
     return {
@@ -56,7 +71,7 @@ export const decideEscalated = (
   const answer = { ...answered, answer: 'person' as const, subtasks: [], says: reason };
   const alarm = { key: subtask_id, priority, delayMs: patience.personTimeoutMs };
   return {
-    change: { head: waitingFor(head, [...waitsOf(head), wait], now) },
+    change: { head: waitingFor(told, [...waitsOf(told), wait], now) },
     publish: [
       followUp('escalation.answered', answer, { key: subtask_id, priority }),
       followUp('patience.ended', { task_id, subtask_id, until }, alarm),
@@ -69,6 +84,7 @@ export const decidePersonAnswered = (
   view: TaskView | null,
   payload: PayloadOf<'person.answered'>,
   now: number,
+  by = 'a person',
 ): Decision => {
   if (view === null) return nothing;
   const { task_id, subtask_id, note } = payload;
@@ -77,11 +93,53 @@ export const decidePersonAnswered = (
   if (meant.length === 0) return nothing;
   const others = waits.filter((wait) => !meant.includes(wait));
   const { priority } = view.head;
+  const asked = openQuestions(view.head).filter((one) => meant.some((wait) => isOf(one, wait)));
+  const ids = asked.map(({ id }) => id);
+  const head = ids.length === 0 ? view.head : withAnswer(view.head, ids, note || 'Go on as you think best.', by, now);
   return {
-    change: { head: waitingFor(view.head, others, now) },
+    change: { head: waitingFor(head, others, now) },
     publish: meant.map(({ subtask_id: id, number }) => {
       const answer = { task_id, subtask_id: id, number, answer: 'retry' as const, subtasks: [], says: note };
       return followUp('escalation.answered', answer, { key: id, priority });
+    }),
+  };
+};
+
+const isOf = (question: AgentQuestion, { subtask_id, number }: WaitingSubtask): boolean =>
+  question.subtask_id === subtask_id && question.waits === number;
+
+/** A person has answered questions. A subtask that waited for the last of its own goes on. */
+export const decideQuestionAnswered = (
+  view: TaskView | null,
+  payload: PayloadOf<'question.answered'>,
+  now: number,
+): Decision => {
+  if (view === null || view.head.ended_at !== null) return nothing;
+  const { task_id, question_ids, answer, by } = payload;
+  const meant = openQuestions(view.head).filter(({ id }) => question_ids.includes(id));
+  if (meant.length === 0) return nothing;
+  const head = withAnswer(
+    view.head,
+    meant.map(({ id }) => id),
+    answer,
+    by,
+    now,
+  );
+  const waits = waitsOf(head);
+  const open = openQuestions(head);
+  const isAnswered = (wait: WaitingSubtask): boolean =>
+    meant.some((one) => isOf(one, wait)) && !open.some((one) => isOf(one, wait));
+  const over = waits.filter(isAnswered);
+  if (over.length === 0) return { change: { head }, publish: [] };
+  const others = waits.filter((wait) => !over.includes(wait));
+  const { priority } = head;
+  return {
+    change: { head: waitingFor(head, others, now) },
+    publish: over.map((wait) => {
+      const says = dialogueOf((head.questions ?? []).filter((one) => isOf(one, wait))).slice(0, 4000);
+      const { subtask_id, number } = wait;
+      const told = { task_id, subtask_id, number, answer: 'retry' as const, subtasks: [], says };
+      return followUp('escalation.answered', told, { key: subtask_id, priority });
     }),
   };
 };

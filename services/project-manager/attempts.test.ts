@@ -77,3 +77,30 @@ test('an attempt whose budget is spent counts nothing and asks a person at once,
     hand_over: { why: 'stopped', commit: commitOf('wip') },
   });
 });
+
+const asking = (...additional_questions: string[]) => ({
+  ...{ summary: 'I do not know.', confidence_score: null, deliverables: [], recommendations: [], next_steps: [] },
+  ...{ files: [], agent_feedback: { clarity_rating: null, complexity_rating: null, additional_questions } },
+});
+
+test('questions of an attempt that went on are passed on, and hold nothing up', () => {
+  const game = play([{ id: 'build' }, { id: 'look', kind: 'report' }]);
+  game.finish('build', { report: asking('Which format?', ' ') });
+  expect(game.last('questions.asked')).toMatchObject({ subtask_id: 'build', attempt: 1, questions: ['Which format?'] });
+  expect(game.state('build')).toBe('checking');
+  game.fail('look', { report: asking('Which folder?') });
+  expect(game.said('questions.asked')).toEqual(['build-1', 'look-1']);
+  expect(game.part('look')).toMatchObject({ attempt: 2, step: 'retry' });
+  game.finish('look');
+  expect(game.said('questions.asked')).toHaveLength(2);
+});
+
+test('an agent that changed nothing but asks is not tried again before it is answered', () => {
+  const game = play([{ id: 'build' }]);
+  game.finish('build', { commit: null, report: asking('Which format?') });
+  expect(game.last('escalation.raised')).toMatchObject({ questions: ['Which format?'], attempt: 1, may_plan: false });
+  expect(game.part('build')).toMatchObject({ state: 'parked', resume_at: null, step: 'first' });
+  game.answer('build', 'retry', { says: 'You asked: Which format?\nThe answer: JSON', by: 'NEXUS Prime' });
+  const next = game.last('subtask.dispatched', 'build');
+  expect(next.hand_over?.says).toMatch(/^NEXUS Prime says: You asked: Which format\?\nThe answer: JSON/);
+});

@@ -70,6 +70,7 @@ const idle = (payload: Finished): Finished => ({
 });
 
 const finished = (draft: Draft, part: Subtask, payload: Finished): void => {
+  passOn(draft, part, payload);
   if (part.grows && payload.plan && !takePlan(draft, part, payload.plan, payload.commit)) return;
   const { commit, report } = payload;
   if (part.kind === 'report' || commit === null) {
@@ -89,7 +90,30 @@ const failed = (draft: Draft, part: Subtask, payload: Finished): void => {
   const failures = part.failures + 1;
   const says = payload.says || payload.code || payload.outcome;
   const handOver = handedOn(part, payload, payload.outcome === 'lost' ? 'worker_lost' : 'agent_failed');
-  climb(draft, draft.change(part.id, { failures }), { code: payload.code, says, handOver });
+  const booked = draft.change(part.id, { failures });
+  const questions = questionsIn(payload);
+  if (questions.length > 0 && couldNotGoOn.has(payload.code ?? '')) {
+    const reason = `${says} The agent asks: ${questions.join(' ')}`;
+    escalate(draft, booked, { code: payload.code, says: reason, handOver }, false, questions);
+    return;
+  }
+  passOn(draft, part, payload);
+  climb(draft, booked, { code: payload.code, says, handOver });
+};
+
+/** Nothing was changed: where questions were left instead, no further try helps before they are answered. */
+const couldNotGoOn: ReadonlySet<string> = new Set<ErrorCode>(['AGENT_IDLE']);
+
+const questionsIn = ({ report }: Finished): string[] =>
+  (report?.agent_feedback.additional_questions ?? []).map((text) => text.trim()).filter((text) => text !== '');
+
+/** Questions that nobody waits for; the work goes on by what the agent assumed. */
+const passOn = (draft: Draft, part: Subtask, payload: Finished): void => {
+  const questions = questionsIn(payload);
+  if (questions.length === 0) return;
+  const { task_id, subtask_id, attempt, agent_id } = payload;
+  const asked = { task_id, subtask_id, attempt, agent_id, questions };
+  draft.publish('questions.asked', asked, { key: `${part.id}-${attempt}` });
 };
 
 /** No other agent or runtime has more: only a person can say whether it is worth it. */

@@ -24,7 +24,7 @@ type Answered = PayloadOf<'escalation.answered'>;
 export const escalationAnswered = (draft: Draft, payload: Answered): void => {
   const part = draft.find(payload.subtask_id);
   if (!part || part.escalations !== payload.number || !isAsking(part)) return;
-  if (payload.answer === 'retry') tryAgain(draft, part, payload.says);
+  if (payload.answer === 'retry') tryAgain(draft, part, payload.says, payload.by);
   else if (part.state === 'waiting_for_person') return;
   else if (payload.answer === 'plan') planBefore(draft, part, payload.subtasks);
   else draft.change(part.id, { state: 'waiting_for_person', reason: short(payload.says, 2000) });
@@ -35,7 +35,7 @@ const isAsking = ({ state, resume_at }: Subtask): boolean =>
   state === 'waiting_for_person' || (state === 'parked' && resume_at === null);
 
 /** A person wants it tried again: from the first rung, by the agent that the plan names. */
-const tryAgain = (draft: Draft, part: Subtask, note: string): void => {
+const tryAgain = (draft: Draft, part: Subtask, note: string, by = 'A person'): void => {
   const anew = {
     ...nothingClimbed,
     agent_id: homeOf(draft, part),
@@ -49,13 +49,13 @@ const tryAgain = (draft: Draft, part: Subtask, note: string): void => {
     draft.change(part.id, { ...anew, state: 'checking' });
     enqueue(draft, part.id);
   } else {
-    makeReady(draft, part.id, { ...anew, hand_over: withNote(part, note) }, true);
+    makeReady(draft, part.id, { ...anew, hand_over: withNote(part, note, by) }, true);
   }
 };
 
-const withNote = ({ hand_over: before, commit }: Subtask, note: string): HandOver | null => {
+const withNote = ({ hand_over: before, commit }: Subtask, note: string, by: string): HandOver | null => {
   if (note.trim() === '') return before;
-  const says = `A person says: ${note.trim()}`;
+  const says = `${by} says: ${note.trim()}`;
   if (before === null) return { why: 'agent_failed', says, commit, log_tail: '', files: [] };
   return { ...before, says: short(`${says}\nBefore that: ${before.says}`, 4000) };
 };

@@ -71,7 +71,13 @@ export const climbHigher = (draft: Draft, part: Subtask, failure: Failure): void
 };
 
 /** Asks the orchestrator; the subtask holds nothing until the answer comes. */
-export const escalate = (draft: Draft, part: Subtask, failure: Failure, mayPlan: boolean): void => {
+export const escalate = (
+  draft: Draft,
+  part: Subtask,
+  failure: Failure,
+  mayPlan: boolean,
+  questions: string[] = [],
+): void => {
   const { code, says } = failure;
   const reason = short(code ? `${code}: ${says}` : says, 2000);
   const escalations = part.escalations + 1;
@@ -88,6 +94,7 @@ export const escalate = (draft: Draft, part: Subtask, failure: Failure, mayPlan:
       title: part.title,
       goal: part.goal,
       reason,
+      ...(questions.length === 0 ? {} : { questions, attempt: part.attempt, agent_id: part.agent_id }),
     },
     { key: `${part.id}-${escalations}` },
   );

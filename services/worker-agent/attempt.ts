@@ -17,7 +17,7 @@ import { type Author, hubLocation } from '@nexus/shared/git';
 import { readTask } from '@nexus/shared/ledger';
 import type { Memories } from '@nexus/shared/memory';
 import type { PayloadOf } from '@nexus/shared/messages';
-import type { TaskRequest } from '@nexus/shared/messages/domain';
+import type { AgentQuestion, TaskRequest } from '@nexus/shared/messages/domain';
 import type { Spending } from '@nexus/shared/spend';
 import type { Redactor } from '@nexus/shared/telemetry';
 import { type Checkpoints, openCheckpoints } from './checkpoint.ts';
@@ -73,6 +73,8 @@ export type Attempt = {
   tools: HandlerTools & WorkerTools;
   record: AttemptRecord;
   request: TaskRequest;
+  /** What agents of this task have asked, with the answers that there are. */
+  questions: readonly AgentQuestion[];
   agent: AgentDefinition;
   author: Author;
   /** The message of its commits. */
@@ -145,6 +147,7 @@ const openAttempt = async (
     record,
     progress,
     request: task.request,
+    questions: task.head.questions ?? [],
     agent,
     author: authorOf(agent),
     message: commitMessage(order, agent),

@@ -78,7 +78,7 @@ export const prepare = async (attempt: Attempt, workspace: Workspace): Promise<P
     : [];
   if (mendable) attempt.note(`set-up failed with the work so far; the agent is told: ${failure.says}`);
   const documents = await readDocuments(attempt);
-  const { order, agent, request } = attempt;
+  const { order, agent, request, questions } = attempt;
   const memories = await recallFor(order, agent, request, tools);
   const guests = order.grows ? await guestsOf(attempt, workspace) : [];
   const roles = order.grows ? rolesOf(attempt, guests) : [];
@@ -90,7 +90,10 @@ export const prepare = async (attempt: Attempt, workspace: Workspace): Promise<P
     failure: mendable ? null : failure,
     before: await readLeft(workspace.folder),
     ignored: await ignoredFiles(workspace.folder),
-    prompt: buildPrompt({ agent, order, request, now: tools.now(), documents, brought, notes, memories, roles }),
+    prompt: buildPrompt({
+      ...{ agent, order, request, questions, now: tools.now() },
+      ...{ documents, brought, notes, memories, roles },
+    }),
   };
 };
 

@@ -12,7 +12,7 @@
 import { createHash } from 'node:crypto';
 import type { AgentDefinition } from '@nexus/shared/catalog';
 import type { PayloadOf } from '@nexus/shared/messages';
-import type { TaskRequest } from '@nexus/shared/messages/domain';
+import type { AgentQuestion, TaskRequest } from '@nexus/shared/messages/domain';
 import { personaBlock, recipientOf, stressBlock, styleBlock, urgencyOf } from './prompt-style.ts';
 
 /** An earlier run that never told its end: when it was saved last, what it did then, what could not be saved. */
@@ -28,6 +28,8 @@ export type PromptParts = {
   brought: { commits: string[]; conflicts: string[]; interrupted?: Interrupted | null };
   /** What the agent has to know of its workspace, a sentence each. */
   notes: { says: string; data?: string }[];
+  /** What agents of this task have asked; those that were answered stand in the prompt. */
+  questions?: readonly AgentQuestion[];
   /** What is remembered that fits, each with where it comes from. */
   memories?: readonly { text: string; sources: readonly string[] }[];
   /** When it is written, for how near a deadline is; left out: none is. */
@@ -46,6 +48,7 @@ export const buildPrompt = (parts: PromptParts): string =>
     styleBlock(parts.agent, recipientOf(parts.order), urgencyOf(parts.request, parts.now ?? 0)),
     contractBlock(parts),
     stressBlock(parts.agent, parts.order.failures ?? 0),
+    ...answersOf(parts),
     ...inputsOf(parts),
     ...memoriesOf(parts),
     ...handOverOf(parts),
@@ -67,7 +70,9 @@ export const asData = (name: string, text: string): string => {
 const rulesOf = ({ order }: Pick<PromptParts, 'order'>): string =>
   `# How you work
 
-- You work alone and nobody can answer you. Where something is open, decide, and say so in your report.
+- You work alone, and nobody can answer you meanwhile. Where something is open, decide, say what you assumed, and put
+  the question into \`additional_questions\` of your report: its answer reaches whoever goes on. Where nothing sensible
+  can be done without the answer, leave the files as they are, and only the question.
 - The current folder is a private copy of the repository, yours alone. Work in it and nowhere else. You need not
   commit; everything you leave in it is committed for you. Do not push, and do not change the configuration of git.
 - ${kindRules[order.kind]}
@@ -108,6 +113,20 @@ const inputsOf = ({ order, documents }: PromptParts): string[] =>
           return `\`${input.subtask_id}\` reported:\n\n${asData(input.subtask_id, clip(text, documentMax))}`;
         }),
       ];
+
+/** The newest answers; one that is about this very subtask is the first thing to be acted on. */
+const answersOf = ({ order, questions = [] }: PromptParts): string[] => {
+  const answered = questions.filter(({ answer }) => answer !== null).slice(-answersMax);
+  if (answered.length === 0) return [];
+  const lines = answered.map(({ subtask_id, text, answer, answered_by }) => {
+    const where = subtask_id === order.subtask_id ? 'here' : `in \`${subtask_id}\``;
+    const by = answered_by === 'NEXUS Prime' ? answered_by : 'a person';
+    return `Asked ${where}:\n\n${asData('question', text)}\n\nAnswered by ${by}:\n\n${asData('answer', answer ?? '')}`;
+  });
+  return [`# Questions that were answered\n\nWork by these answers, as by the request itself.`, ...lines];
+};
+
+const answersMax = 20;
 
 const memoriesOf = ({ memories = [] }: PromptParts): string[] =>
   memories.length === 0

@@ -4,7 +4,7 @@ import { listWaiting, readTask } from '@nexus/shared/ledger';
 import { z } from 'zod';
 import type { Api, Fleet } from '../fleet.ts';
 import { makeFleetMeters } from '../fleet-meters.ts';
-import { waitingOf } from '../show-task.ts';
+import { openQuestionsOf, questionsOf, waitingOf } from '../show-task.ts';
 
 export const systemRoutes = (app: Api, fleet: Fleet): void => {
   addHealth(app, fleet);
@@ -147,9 +147,9 @@ const readWaiting = async ({ store, keys }: Fleet['bus']): Promise<System['waiti
   const listed = await listWaiting(store, keys, { limit: waitingMax });
   const tasks = await Promise.all(listed.map(({ task_id }) => readTask(store, keys, task_id)));
   return tasks.flatMap((task) => {
-    const waiting = task === null ? [] : waitingOf(task.head);
-    return task === null || waiting.length === 0
-      ? []
-      : [{ task_id: task.head.task_id, title: task.head.title, waiting }];
+    if (task === null) return [];
+    const { task_id, title } = task.head;
+    const [waiting, questions] = [waitingOf(task.head), openQuestionsOf(task.head)];
+    return waiting.length + questions.length === 0 ? [] : [{ task_id, title, waiting, ...questionsOf({ questions }) }];
   });
 };

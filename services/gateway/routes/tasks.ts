@@ -230,6 +230,10 @@ export const knownStatus = async ({ bus }: Fleet, id: string): Promise<TaskStatu
   throw fail('TASK_UNKNOWN', { task: id });
 };
 
+/** It waits for a person, or somebody has a question that nobody has answered. */
+const asksPerson = ({ waiting, questions = [] }: TaskShort): boolean =>
+  waiting.length > 0 || questions.some(({ answer }) => answer === null);
+
 const readDetail = async (fleet: Fleet, id: string): Promise<TaskDetail> => {
   const { bus, config } = fleet;
   const { store, keys } = bus;
@@ -285,7 +289,7 @@ const readTasks = async ({ bus }: Fleet, { limit, offset, status, waiting = fals
     for (const task of await Promise.all(read)) {
       if (tasks.length === limit) break;
       at += 1;
-      if (task === null || (waiting && task.waiting.length === 0)) continue;
+      if (task === null || (waiting && !asksPerson(task))) continue;
       if (status === undefined || task.status === status) tasks.push(task);
     }
     if (page.length < Math.min(100, limit)) return { tasks, next_offset: null };

@@ -37,6 +37,7 @@ import {
   type lettersDecision,
   timestamp,
 } from './letters.ts';
+import { questionShown, waitingShown, waitingTask } from './questions-api.ts';
 
 export {
   type AgentChecked,
@@ -54,7 +55,6 @@ export {
   workerShown,
 } from './agents-api.ts';
 export { budgetRaise, budgetRaised, costQuery, costTable, taskCost } from './cost-api.ts';
-export { type PlanShown, planShown } from './plan-api.ts';
 export {
   deadLetterDetail,
   deadLetterList,
@@ -81,6 +81,25 @@ export {
   memoryShown,
   ofMemory,
 } from './memory-api.ts';
+export { type PlanShown, planShown } from './plan-api.ts';
+export {
+  type QuestionAnswer,
+  type QuestionAnswered,
+  type QuestionShown,
+  questionAnswer,
+  questionAnswered,
+  questionShown,
+} from './questions-api.ts';
+export {
+  type SessionDetail,
+  type SessionEnded,
+  type SessionList,
+  type SessionShown,
+  sessionDetail,
+  sessionEnded,
+  sessionList,
+  sessionQuery,
+} from './sessions-api.ts';
 
 // --- problems ----------------------------------------------------------------------------------
 
@@ -121,16 +140,6 @@ export const taskAccepted = z
   })
   .meta({ id: 'TaskAccepted' });
 
-/** What a task waits for a person about. `nexus retry`, `nexus cancel`, or their routes, answer it. */
-export const waitingShown = z
-  .object({
-    subtask_id: subtaskId,
-    since: timestamp,
-    until: timestamp.meta({ description: 'Without an answer by then the task fails.' }),
-    reason: z.string(),
-  })
-  .meta({ id: 'Waiting' });
-
 export const taskShort = z
   .object({
     task_id: taskId,
@@ -142,6 +151,7 @@ export const taskShort = z
     waiting: z.array(waitingShown).meta({
       description: 'What it waits for a person about; answered by POST …/retry or POST …/cancel.',
     }),
+    questions: z.array(questionShown).optional().meta({ description: 'What agents asked; POST …/answer answers it.' }),
     created_at: timestamp,
     updated_at: timestamp,
     ended_at: timestamp.nullable(),
@@ -325,8 +335,8 @@ export const system = z
     instances: z.array(presence),
     open_tasks: z.int(),
     waiting: z
-      .array(z.object({ task_id: taskId, title: z.string(), waiting: z.array(waitingShown) }))
-      .meta({ description: 'Tasks that wait for a person.' }),
+      .array(waitingTask)
+      .meta({ description: 'Tasks that wait for a person, or whose agents have asked something.' }),
     parked: z
       .array(
         z.object({

@@ -36,6 +36,8 @@ import type {
   MemoryShown,
   PlanShown,
   Problem,
+  QuestionAnswer,
+  QuestionAnswered,
   ShownStatus,
   SubtaskDetail,
   System,
@@ -47,6 +49,7 @@ import type {
   TaskRetried,
 } from './api.ts';
 import type { BudgetRaise, BudgetRaised, CostQuery, CostTable, TaskCost } from './cost-api.ts';
+import type { SessionDetail, SessionEnded, SessionList } from './sessions-api.ts';
 import { readEvents } from './sse.ts';
 
 export type * from './api.ts';
@@ -105,6 +108,8 @@ export type Client = {
   cancel(id: string, reason?: string): Promise<TaskEnding>;
   /** Lets a task that waits for a person go on: one of its subtasks, or all that wait. */
   retry(id: string, asked?: { subtask_id?: string; note?: string }): Promise<TaskRetried>;
+  /** Answers what an agent asked; without `question_id` the only question that is open. */
+  answer(id: string, answer: QuestionAnswer): Promise<QuestionAnswered>;
   remove(id: string): Promise<TaskEnding>;
   /** What was spent in the last days, by task unless asked otherwise. */
   costs(query?: CostQuery): Promise<CostTable>;
@@ -138,6 +143,12 @@ export type Client = {
   forget(id: string): Promise<MemoryForgotten>;
   /** What a task has left, or all of an owner. */
   forgetAll(which: MemoriesOf): Promise<MemoryForgotten>;
+  /** The conversations of agents, those in which something happened last first. */
+  sessions(filter?: Page & { task?: string }): Promise<SessionList>;
+  /** One of them, with its transcript. */
+  session(id: string): Promise<SessionDetail>;
+  /** Lets nobody go on with it. Throws `SESSION_HELD` while an agent is in it. */
+  endSession(id: string): Promise<SessionEnded>;
   control(): Promise<ControlState>;
   command(word: ControlWord, scope?: ControlScope): Promise<ControlState>;
   /**
@@ -177,6 +188,7 @@ export const openClient = (options: ClientOptions): Client => {
       ),
     cancel: (id, reason) => send('POST', `/api/tasks/${part(id)}/cancel`, reason === undefined ? {} : { reason }),
     retry: (id, asked = {}) => send('POST', `/api/tasks/${part(id)}/retry`, asked),
+    answer: (id, answer) => send('POST', `/api/tasks/${part(id)}/answer`, answer),
     remove: (id) => send('DELETE', `/api/tasks/${part(id)}`),
     costs: (asked = {}) => get(`/api/cost${query({ by: asked.by, days: asked.days as number | undefined })}`),
     cost: (id) => get(`/api/tasks/${part(id)}/cost`),
@@ -197,6 +209,9 @@ export const openClient = (options: ClientOptions): Client => {
     dropAll: (decision) => send('POST', '/api/dead-letters/drop', decision),
     memories: (filter = {}) => get(`/api/memory${query(filter as Page)}`),
     memory: (id) => get(`/api/memory/${part(id)}`),
+    sessions: (filter = {}) => get(`/api/sessions${query(filter)}`),
+    session: (id) => get(`/api/sessions/${part(id)}`),
+    endSession: (id) => send('POST', `/api/sessions/${part(id)}/end`),
     remember: (given) => send('POST', '/api/memory', given),
     forget: (id) => send('DELETE', `/api/memory/${part(id)}`),
     forgetAll: (which) => send('DELETE', `/api/memory${query(which)}`),

@@ -338,6 +338,18 @@ export const registry = {
     says: 'Task {task} waits for nobody, so there is nothing to retry: {state}.',
     operator: '`nexus tasks --waiting` lists those that do; a task that has ended is submitted again.',
   },
+  QUESTION_UNKNOWN: {
+    outcome: 'dead',
+    http: 409,
+    says: 'Task {task} has no open question {question}; open: {open}.',
+    operator: '`nexus tasks --waiting` lists what agents have asked and nobody has answered.',
+  },
+  QUESTION_UNCLEAR: {
+    outcome: 'dead',
+    http: 409,
+    says: 'Task {task} has several open questions: {open}. Which one is answered?',
+    operator: 'Name one: `nexus answer ID --question q1 "…"`.',
+  },
   TASK_RUNNING: {
     outcome: 'dead',
     http: 409,

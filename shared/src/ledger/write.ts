@@ -152,6 +152,13 @@ export const countHistory = (keys: Keys, field: string): LedgerWrite[] => [
   { op: 'count', key: keys.history, field, by: 1 },
 ];
 
+/** Since when a person is asked for something: to let it go on, or to answer a question; null: nobody is. */
+const askedSince = ({ waiting, questions = [] }: TaskHead): number | null => {
+  const asked = questions.filter(({ answer }) => answer === null).map(({ asked_at }) => Date.parse(asked_at));
+  const since = waiting ? [Date.parse(waiting.since), ...asked] : asked;
+  return since.length === 0 ? null : Math.min(...since);
+};
+
 const indexTask = (keys: Keys, id: string, head: TaskHead): LedgerWrite[] => {
   const score = Date.parse(head.created_at);
   const index = (key: string, at: number | null): LedgerWrite =>
@@ -160,7 +167,7 @@ const indexTask = (keys: Keys, id: string, head: TaskHead): LedgerWrite[] => {
   return [
     index(keys.tasks, score),
     index(keys.openTasks, ended ? null : score),
-    index(keys.waitingTasks, head.waiting ? Date.parse(head.waiting.since) : null),
+    index(keys.waitingTasks, ended ? null : askedSince(head)),
     ...(ended ? [index(keys.endedTasks, Date.parse(head.ended_at ?? head.updated_at))] : []),
   ];
 };

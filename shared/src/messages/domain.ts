@@ -511,6 +511,20 @@ export const waitingSubtask = z.object({
   reason: z.string().max(2000),
 });
 
+/** What an agent wants to know, and what it was told. */
+export const agentQuestion = z.object({
+  id: z.string().regex(/^q\d+$/),
+  subtask_id: subtaskId,
+  attempt: z.int().positive(),
+  agent_id: agentId,
+  text: z.string().max(1000),
+  asked_at: timestamp,
+  waits: z.int().positive().nullable().meta({ description: 'The escalation that waits for it; null: work goes on.' }),
+  answer: z.string().max(2000).nullable(),
+  answered_by: z.string().max(200).nullable(),
+  answered_at: timestamp.nullable(),
+});
+
 /** The field `head` of the task hash; `status` lies beside it as a plain field, which scripts read. */
 export const taskHead = z.object({
   task_id: taskId,
@@ -532,6 +546,11 @@ export const taskHead = z.object({
     .extend({ others: z.array(waitingSubtask).max(500).default([]) })
     .nullish()
     .meta({ description: 'What it waits for a person about: what has waited longest, and the `others`.' }),
+  questions: z
+    .array(agentQuestion)
+    .max(50)
+    .optional()
+    .meta({ description: 'What agents asked; what is answered reaches whoever works at it from then on.' }),
   escalated: z
     .record(subtaskId, z.int())
     .optional()
@@ -619,6 +638,7 @@ export type CheckState = z.infer<typeof checkState>;
 export type Mode = z.infer<typeof mode>;
 export type TimeBoxLevel = z.infer<typeof timeBoxLevel>;
 export type TemporaryAgent = z.infer<typeof temporaryAgent>;
+export type AgentQuestion = z.infer<typeof agentQuestion>;
 export type CheckRequest = z.infer<typeof checkRequest>;
 export type TaskRequest = z.infer<typeof taskRequest>;
 export type PlannedSubtask = z.infer<typeof plannedSubtask>;

@@ -207,8 +207,34 @@ export const catalog = {
       title: z.string(),
       goal: z.string().max(8000),
       reason: z.string().max(2000),
+      attempt: z.int().positive().optional(),
+      agent_id: agentId.optional(),
+      questions: z.array(z.string().max(1000)).max(20).optional().meta({
+        description: 'What its agent has to know before it can go on.',
+      }),
     }),
     died: boardFailed,
+  }),
+  'questions.asked': define({
+    ...ledger,
+    to: 'orchestrator',
+    says: 'An agent has left questions, and its work goes on meanwhile.',
+    payload: z.object({
+      ...ofSubtask,
+      agent_id: agentId,
+      questions: z.array(z.string().max(1000)).max(20),
+    }),
+  }),
+  'question.answered': define({
+    ...ledger,
+    to: 'orchestrator',
+    says: 'A person has answered what agents asked. A question that is answered already keeps its answer.',
+    payload: z.object({
+      ...ofTask,
+      question_ids: z.array(z.string().max(16)).max(50),
+      answer: z.string().min(1).max(2000),
+      by: z.string().max(200),
+    }),
   }),
   'patience.ended': define({
     ...ledger,
@@ -332,6 +358,7 @@ export const catalog = {
       answer: z.enum(['plan', 'person', 'retry']),
       subtasks: z.array(plannedSubtask).max(32).meta({ description: 'plan: what is to be done before it.' }),
       says: z.string().max(4000),
+      by: z.string().max(200).optional().meta({ description: 'Who answers; left out: a person.' }),
     }),
     died: boardFailed,
   }),
@@ -377,6 +404,12 @@ export const catalog = {
   }),
 
   // --- worker-agent ---
+  'session.dismissed': define({
+    ...ledger,
+    to: 'worker-agent',
+    says: 'Nobody is to go on with this conversation of an agent: its next attempt begins a new one.',
+    payload: z.object({ ...ofTask, session_id: z.string().max(100), by: z.string().max(200) }),
+  }),
   'subtask.dispatched': define({
     ...work,
     living: true,
