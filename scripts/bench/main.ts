@@ -14,7 +14,7 @@
  * a figure is short of its bar.
  */
 import { loadavg } from 'node:os';
-import { parseArgs } from 'node:util';
+import { readOptions } from '../options.ts';
 import { endFleets } from './bench-fleet.ts';
 import { board } from './board.ts';
 import { chainInFive, chainInOne } from './chain.ts';
@@ -30,7 +30,7 @@ const fabric: Record<string, Part> = { hop, chain: chainInOne, chain5: chainInFi
 const fleet: Record<string, Part> = { start, idle, agents, rehearsal, crowd };
 const groups: Record<string, Record<string, Part>> = { fabric, fleet };
 
-const { values: options, positionals } = parseArgs({
+const { values: options, positionals } = readOptions(import.meta.filename, {
   allowPositionals: true,
   options: {
     rounds: { type: 'string', default: '3' },

@@ -12,7 +12,7 @@
  * bar.
  */
 import { loadavg } from 'node:os';
-import { parseArgs } from 'node:util';
+import { readOptions } from '../options.ts';
 import { type Figure, figureLines, meetsBar } from './figures.ts';
 import { restart, takeover, waiting } from './reliability-fabric.ts';
 import type { ReliabilityPart } from './reliability-part.ts';
@@ -23,7 +23,7 @@ import { killed, lost } from './reliability-workers.ts';
 
 const parts: Record<string, ReliabilityPart> = { killed, lost, starved, stop, restart, takeover, waiting, memory };
 
-const { values: options, positionals } = parseArgs({
+const { values: options, positionals } = readOptions(import.meta.filename, {
   allowPositionals: true,
   options: {
     full: { type: 'boolean', default: false },
