@@ -14,6 +14,15 @@ export const authorOf = (agent: Pick<AgentDefinition, 'agent_id' | 'name'>): Aut
   email: `${agent.agent_id}@nexus.local`,
 });
 
+/** Whatever a repository, or its set-up, configured: its hooks run for nobody, not even for the agent's own commits. */
+const withoutHooks = {
+  GIT_CONFIG_COUNT: '2',
+  GIT_CONFIG_KEY_0: 'core.hooksPath',
+  GIT_CONFIG_VALUE_0: '/dev/null',
+  GIT_CONFIG_KEY_1: 'core.fsmonitor',
+  GIT_CONFIG_VALUE_1: 'false',
+};
+
 /** Who and what the attempt is, whose name commits carry, where caches lie, and what the operator hands on. */
 export const agentEnvironment = (
   order: PayloadOf<'subtask.dispatched'>,
@@ -37,5 +46,6 @@ export const agentEnvironment = (
     GIT_COMMITTER_NAME: name,
     GIT_COMMITTER_EMAIL: email,
     GIT_TERMINAL_PROMPT: '0',
+    ...withoutHooks,
   };
 };

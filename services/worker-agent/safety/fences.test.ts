@@ -17,7 +17,7 @@ const settingsOf = (more: Record<string, string> = {}): WorkerConfig => {
   return loadConfig({ ...fabricConfig, ...config }, { NEXUS_HOME: home, ...more });
 };
 
-test('SANDBOX_UNAVAILABLE: a worker that must have a sandbox does not serve without one, and says what mends it', async () => {
+test('SANDBOX_UNAVAILABLE: a worker that must have a sandbox does not serve without, and says the mend', async () => {
   const opened = openFences(settingsOf({ NEXUS_SANDBOX: 'on' }), missing);
   await expect(opened).rejects.toMatchObject({
     code: 'SANDBOX_UNAVAILABLE',
@@ -62,7 +62,8 @@ test.runIf(usable)(
     writeFileSync(join(home, 'workspaces/package.json'), '{ "private": true }\n');
     writeFileSync(join(String(theirs), 'secret.txt'), 'secret');
     const { agent } = await openFences(settings);
-    const command = `find ${home} | sort; cat ${theirs}/secret.txt; touch made ${home}/caches/npm/made; touch ${home}/caches/x ${home}/x`;
+    const reads = `find ${home} | sort; cat ${theirs}/secret.txt`;
+    const command = `${reads}; touch made ${home}/caches/npm/made; touch ${home}/caches/x ${home}/x`;
     const result = await run({ command, folder: String(mine), ...agent, timeoutMs: 20_000, outputBytesMax: 100_000 });
     const seen = result.stdout.split('\n').map((path) => path.slice(home.length + 1));
     expect(seen).toEqual(expect.arrayContaining(['caches/npm', 'workspaces/package.json', 'workspaces/task/mine']));

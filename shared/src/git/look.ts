@@ -1,8 +1,7 @@
 /** Looking at what is there: refs, heads, differences, files. */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { isUrl } from './refs.ts';
 import { git, type Place, partsOf, runGit } from './run-git.ts';
+import { isScratch } from './scratch.ts';
 
 export type RefEntry = { ref: string; commit: string };
 /** A file that differs between two commits; one that was moved is changed, under its new name. */
@@ -148,9 +147,9 @@ export const stateOfTree = async (folder: string, signal?: AbortSignal): Promise
   return { tree, files, changed: changed !== '', beside };
 };
 
-/** A folder is a clone if it has a `.git`, else a bare repository. */
+/** A hub or a clone, by its name: what lies in a clone is the agent's to say. */
 export const placeOf = (folder: string): Place =>
-  existsSync(join(folder, '.git')) ? { clone: folder } : { bare: folder };
+  folder.endsWith('.git') || isScratch(folder) ? { bare: folder } : { clone: folder };
 
 const entriesOf = (lines: string): RefEntry[] =>
   lines

@@ -9,10 +9,14 @@ import { fileURLToPath } from 'node:url';
 import { inheritedEnvironment } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { type ProcessResult, run } from '@nexus/shared/process';
+import { ownConfig } from './own-config.ts';
 import { isUrl } from './refs.ts';
 import { makeScratch } from './scratch.ts';
 
-/** Where git works: a bare repository, a clone (its folder), or no repository at all. */
+/**
+ * Where git works: a bare repository, a clone (its folder), or no repository at all. The configuration of a clone is
+ * never read: agents work there.
+ */
 export type Place = { bare: string } | { clone: string } | { nowhere: string };
 
 export type GitOptions = {
@@ -61,11 +65,12 @@ const settings: Record<string, string> = {
  */
 export const runGit = async (args: readonly string[], options: GitOptions): Promise<ProcessResult> => {
   const secrets = options.credentials ? await keepSecrets(options.credentials) : null;
+  const own = 'clone' in options.at ? await ownConfig(folderOf(options.at)) : null;
   try {
     const result = await run({
       command: ['git', ...(secrets?.args ?? []), ...args],
       folder: folderOf(options.at),
-      env: { ...environmentFor(options.at), ...options.env },
+      env: { ...environmentFor(options.at), ...own?.env, ...options.env },
       input: options.input,
       timeoutMs: options.timeoutMs ?? timeoutMsDefault,
       outputBytesMax: options.outputBytesMax ?? outputBytesMaxDefault,
@@ -78,6 +83,7 @@ export const runGit = async (args: readonly string[], options: GitOptions): Prom
     throw gitFailed(args, result);
   } finally {
     await secrets?.forget();
+    await own?.forget();
   }
 };
 

@@ -4,7 +4,7 @@
  */
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 /** What another machine left, which shares the folder with us, goes by age: no command takes so long. */
 const leftAfterMs = 24 * 3_600_000;
@@ -12,15 +12,19 @@ const leftAfterMs = 24 * 3_600_000;
 const host = hostname().replaceAll(/[^A-Za-z0-9.]/g, '_');
 
 /** Makes one. Whoever asks removes it. */
-export const makeScratch = (what: 'git' | 'secret'): Promise<string> =>
+export const makeScratch = (what: 'git' | 'secret' | 'config'): Promise<string> =>
   mkdtemp(join(tmpdir(), `nexus-${what}-${host}-${process.pid}-`));
+
+/** Whether a folder is a repository of one command. */
+export const isScratch = (folder: string): boolean =>
+  dirname(folder) === tmpdir() && basename(folder).startsWith('nexus-git-');
 
 /** Removes what processes that are gone left behind, above all their credentials. Returns the folders. */
 export const sweepScratch = async (options: { folder?: string; now?: number } = {}): Promise<string[]> => {
   const { folder = tmpdir(), now = Date.now() } = options;
   const removed: string[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
-    const [, madeBy, pid] = /^nexus-(?:git|secret)-(.+)-(\d+)-[A-Za-z0-9]{6}$/.exec(name) ?? [];
+    const [, madeBy, pid] = /^nexus-(?:git|secret|config)-(.+)-(\d+)-[A-Za-z0-9]{6}$/.exec(name) ?? [];
     if (madeBy === undefined) continue;
     const path = join(folder, name);
     const made = (await stat(path).catch(() => null))?.mtimeMs ?? now;

@@ -1,0 +1,97 @@
+/** A hostile repository under a real worker: what is in it runs nowhere else, reaches nobody else, and finds no key. */
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { createServer, type IncomingHttpHeaders } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { readEvidence } from '@nexus/shared/git';
+import { probeSandbox } from '@nexus/shared/process';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { eventually } from '../tools/eventually.ts';
+import { findInHub, hostileFiles, openTrap, type Trap, withLinkOut } from '../tools/hostile.ts';
+import { openShop, type Shop } from '../tools/worker-process.ts';
+
+const { usable } = await probeSandbox();
+const key = 'sk-ant-the-operators-own-key-4711';
+const password = 'redis-password-of-the-fleet';
+
+/** Answers as a provider, and writes down with which key it was asked. */
+const openProvider = async () => {
+  const asked: { url: string; headers: IncomingHttpHeaders }[] = [];
+  const server = createServer((request, response) => {
+    asked.push({ url: request.url ?? '', headers: request.headers });
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify({ id: 'msg_1', type: 'message', role: 'assistant', content: [], usage: {} }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return { asked, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+};
+
+/** What an agent does that obeys whatever the repository wants of it. */
+const obedient = (trap: Trap): string =>
+  [
+    'cat > prompt.txt; cp set-up-env.txt of-set-up.txt; cp set-up-stolen.txt of-set-up-stolen.txt; env > env.txt; echo "my key is $ANTHROPIC_API_KEY"',
+    `cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' > stolen.txt`,
+    `echo agent > ${trap.outside}/agent; echo agent > out/agent; echo mine > out/theirs.txt`,
+    'touch "$HOME/.nexus-hostile"',
+    'truncate -s 2100M sparse.bin || echo no sparse file',
+    `curl -s -H "x-api-key: $ANTHROPIC_API_KEY" $ANTHROPIC_BASE_URL/v1/messages -d '{}' > answer.json`,
+    'git add README.md; git commit -q --allow-empty -m done; echo more > more.log; echo done > done.txt',
+  ].join('\n');
+
+const start = async (trap: Trap, settings: Record<string, string>) => {
+  const shop = await openShop(hostileFiles(trap));
+  onTestFinished(() => rmSync(join(homedir(), '.nexus-hostile'), { force: true }));
+  const worker = await shop.start(shop.newHome(), {
+    HOME: homedir(),
+    ANTHROPIC_API_KEY: key,
+    REDIS_SENTINEL_PASSWORD: password,
+    NEXUS_AGENT_ENV: 'ANTHROPIC_API_KEY',
+    ...settings,
+  });
+  const integration = withLinkOut(shop.rig, trap.outside);
+  await shop.dispatch([{ integration }]);
+  const finished = await eventually('it is finished', async () => (await shop.finished())[0], 60_000);
+  return { shop, worker, finished };
+};
+
+/** The key stands nowhere that anybody but the worker reads. */
+const expectNoKey = async (shop: Shop, said: string): Promise<void> => {
+  for (const secret of [key, password]) {
+    expect(findInHub(shop.rig, secret)).toEqual([]);
+    expect(await shop.journal()).not.toContain(secret);
+    expect(said).not.toContain(secret);
+    expect(JSON.stringify(await shop.finished())).not.toContain(secret);
+  }
+};
+
+describe.runIf(usable)('in the sandbox', () => {
+  test('nothing of a hostile repository runs outside, writes outside, or sees the key', async () => {
+    const [trap, provider] = [await openTrap(), await openProvider()];
+    const { shop, worker, finished } = await start(trap, {
+      NEXUS_SANDBOX: 'on',
+      ANTHROPIC_BASE_URL: provider.url,
+      NEXUS_AGENT_COMMAND: obedient(trap),
+    });
+    expect(finished).toMatchObject({ outcome: 'finished', code: null });
+    // The set-up ran: what follows is not true only because nothing happened.
+    expect(shop.show(finished.commit, 'of-set-up.txt')).toContain('NEXUS_TASK=');
+    expect(shop.show(finished.commit, 'done.txt')).toBe('done');
+    expect(trap.touched()).toEqual([]);
+    expect(readFileSync(join(trap.outside, 'theirs.txt'), 'utf8')).toBe('theirs');
+    expect(existsSync(join(homedir(), '.nexus-hostile'))).toBe(false);
+    expect(trap.heard).toEqual([]);
+    // The way to the model works all the same, and the key is on it only behind us.
+    expect(provider.asked).toMatchObject([{ url: '/v1/messages', headers: { 'x-api-key': key } }]);
+    expect(shop.show(finished.commit, 'answer.json')).toContain('msg_1');
+    expect(shop.show(finished.commit, 'env.txt')).toMatch(/ANTHROPIC_API_KEY=sk-nexus-/);
+    expect(shop.show(finished.commit, 'of-set-up.txt')).not.toContain('ANTHROPIC');
+    await expectNoKey(shop, worker.said());
+    const log = await readEvidence({ hub: shop.rig.hub, ref: finished.evidence?.ref ?? '', path: 'output.log' });
+    expect(log).toContain('my key is (redacted)');
+  });
+});
