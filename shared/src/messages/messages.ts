@@ -232,7 +232,7 @@ export const catalog = {
     payload: z.object({
       ...ofTask,
       question_ids: z.array(z.string().max(16)).max(50),
-      answer: z.string().min(1).max(2000),
+      answer: z.string().max(2000),
       by: z.string().max(200),
     }),
   }),
