@@ -10,6 +10,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { taskIdFor, validateRequest } from '@nexus/shared/catalog';
 import type { TaskAccepted } from '@nexus/shared/client/api';
 import { fail, isFailure } from '@nexus/shared/errors';
@@ -23,7 +24,8 @@ import { trackingUrl } from './show-task.ts';
 export type Asking = { actor: string; idempotencyKey: string | undefined };
 
 /** Checks a request and publishes it. Throws what is wrong with it, or with the fleet, as an AppError. */
-export const submit = async (fleet: Fleet, request: TaskRequest, asking: Asking): Promise<TaskAccepted> => {
+export const submit = async (fleet: Fleet, asked: TaskRequest, asking: Asking): Promise<TaskAccepted> => {
+  const request = withPath(asked);
   const key = asking.idempotencyKey === undefined ? undefined : `${asking.actor}:${asking.idempotencyKey}`;
   const digest = createHash('sha256').update(JSON.stringify(request)).digest('hex');
   // Asked again, the answer is the same even if by now a check would refuse it.
@@ -77,6 +79,17 @@ const packed = ({ bus }: Fleet, taskId: string, request: TaskRequest) => {
   if (Buffer.byteLength(text) <= inlineBytesMax) return { payload: { task_id: taskId, request } };
   const key = bus.keys.request(taskId);
   return { payload: { task_id: taskId, request_key: key }, attach: [{ key, text }] };
+};
+
+/** A file URL is a path, and is looked at as one: what this fleet may see holds for both. Throws `REQUEST_INVALID`. */
+const withPath = (request: TaskRequest): TaskRequest => {
+  const { repository } = request;
+  if (repository === undefined || !/^file:/i.test(repository)) return request;
+  try {
+    return { ...request, repository: fileURLToPath(repository) };
+  } catch {
+    throw invalid([{ field: 'repository', says: 'is no file URL of this machine; file:///srv/shop.git would be one' }]);
+  }
 };
 
 // --- the checks --------------------------------------------------------------------------------

@@ -122,6 +122,9 @@ test('a repository is looked at before anything is promised', async () => {
     'REPOSITORY_UNSEEN',
     expect.stringContaining('NEXUS_REPOSITORIES_ROOT'),
   ]);
+  // As a URL it is the same folder, and no way around that.
+  expect(await refusal(ask('file:///etc'))).toMatchObject({ code: 'REPOSITORY_UNSEEN' });
+  expect(await refusal(ask('file://elsewhere/etc'))).toMatchObject({ code: 'REQUEST_INVALID' });
 });
 
 test('a task is listed by its status, page by page', async () => {
