@@ -9,6 +9,7 @@ const processes = [
   'services/worker-agent/runtimes/claude-code/look.test.ts',
   'services/worker-agent/runtimes/claude-code/runs.test.ts',
   'services/worker-agent/runtimes/claude-code/sessions.test.ts',
+  'services/worker-agent/openai/attempt.test.ts',
   'services/worker-agent/runtimes/conformance.test.ts',
   'services/worker-agent/supervise.test.ts',
   'shared/src/process/limits.test.ts',

@@ -17,20 +17,39 @@ export type Conversation = {
   tokens(): number;
 };
 
+const goesOn =
+  'You go on with what you began. The run before this one was ended in the middle: look at the files before you take ' +
+  'anything for done. This is your task, as it stands now:';
+
 const beginning = 2;
 /** The last messages are what the model is at work on. */
 const fresh = 6;
 const shortBytes = 400;
 
-export const openConversation = (rules: string, task: string): Conversation => {
-  let messages: ChatMessage[] = [
-    { role: 'system', content: rules },
-    { role: 'user', content: task },
-  ];
+/**
+ * A new conversation, or one that goes on after `before`: then the task comes once more, as it stands now. `keep` is
+ * told each message as it is said, before anything is cut.
+ */
+export const openConversation = (
+  rules: string,
+  task: string,
+  before: readonly ChatMessage[] = [],
+  keep: (messages: readonly ChatMessage[]) => void = () => undefined,
+): Conversation => {
+  const begins: ChatMessage[] =
+    before.length > 0
+      ? [{ role: 'user', content: `${goesOn}\n\n${task}` }]
+      : [
+          { role: 'system', content: rules },
+          { role: 'user', content: task },
+        ];
+  let messages = [...before, ...begins];
+  keep(begins);
   const tokens = () => messages.reduce((sum, message) => sum + sizeOf(message), 0);
   return {
     messages: () => messages,
     add: (...more) => {
+      keep(more);
       messages = [...messages, ...more];
     },
     tokens,

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { AgentDefinition } from '@nexus/shared/catalog';
 import { loadConfig } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
@@ -38,6 +38,14 @@ const agent = {
 
 type More = { request?: Partial<RunRequest>; settings?: Record<string, string>; api?: ApiOptions };
 let marks = 0;
+const settingsOf = ({ NEXUS_HOME: home, ...environment }: Record<string, string>) => ({
+  ...loadConfig(openaiConfig, environment),
+  ...(home === undefined ? {} : { home }),
+});
+const contextOf = (environment: Record<string, string>) => ({
+  ...{ agentCommand: null, rehearsal: false, task: null },
+  settings: settingsOf(environment),
+});
 
 /** Runs an agent whose model answers so. */
 const play = async (script: Script, { request = {}, settings = {}, api: options }: More = {}) => {
@@ -61,7 +69,7 @@ const play = async (script: Script, { request = {}, settings = {}, api: options 
       output += chunk;
     },
     onEvent: (event) => events.push(event),
-    context: { agentCommand: null, rehearsal: false, task: null, settings: loadConfig(openaiConfig, environment) },
+    context: contextOf(environment),
     ...request,
   } as RunRequest);
   return { result, requests: api.requests, asked: api.asked(), events, output, key: api.key };
@@ -305,4 +313,64 @@ test('what was used is counted over all calls, cached tokens apart', async () =>
     cache_write_tokens: 0,
   });
   expect(result.cost.tokens).toBe(2100);
+});
+
+describe('a conversation that goes on', () => {
+  const home = () => join(folder, '..', `${basename(folder)}-home`);
+  const settings = () => ({ NEXUS_HOME: home() });
+  afterEach(() => rm(home(), { recursive: true, force: true }));
+  /** A run that is ended in the middle of a command; the id of its conversation. */
+  const interrupted = async (): Promise<string> => {
+    const abort = new AbortController();
+    let id = '';
+    const { result } = await play([{ text: 'I begin.', ...call('run', { command: 'echo begun; sleep 60' }) }], {
+      settings: settings(),
+      request: {
+        signal: abort.signal,
+        onSession: (given) => {
+          id = given;
+        },
+        onOutput: (chunk) => chunk.includes('begun\n') && abort.abort(fail('STOPPED', { epoch: 2 })),
+      },
+    });
+    expect(result).toMatchObject({ ok: false, code: 'STOPPED', sessionId: id });
+    return id;
+  };
+
+  test('has all that was said before, is told what nobody knows, and gets its task once more', async () => {
+    const session = await interrupted();
+    const request = { session, prompt: 'The task, once more.' };
+    const { result, requests } = await play([finish], { settings: settings(), request });
+    expect(result).toMatchObject({ ok: true, sessionId: session });
+    const [first] = requests;
+    expect(first?.messages.map(({ role }) => role)).toEqual(['system', 'user', 'assistant', 'tool', 'user']);
+    expect(said(first, 1)).toBe('The task.');
+    expect(said(first, 2)).toBe('I begin.');
+    expect(said(first, 3)).toContain('nobody knows whether this happened');
+    expect(said(first, 4)).toContain('The task, once more.');
+  });
+
+  test('goes on elsewhere from its transcript, as a copy where somebody may still be in it', async () => {
+    const session = await interrupted();
+    const found = await runtime.transcriptOf?.(session, contextOf(settings()));
+    const transcript = join(folder, 'brought.jsonl');
+    await writeFile(transcript, `${await readFile(found ?? '', 'utf8')}{"role":"assist`);
+    expect(await runtime.forget?.(session, contextOf(settings()))).toBe(true);
+    expect(await runtime.transcriptOf?.(session, contextOf(settings()))).toBe(null);
+    const conversation = { transcript, fork: true, usdBefore: 0 };
+    const { result, requests } = await play([finish], { settings: settings(), request: { session, conversation } });
+    expect(result.ok).toBe(true);
+    expect(result.sessionId).not.toBe(session);
+    expect(said(requests[0], 2)).toBe('I begin.');
+  });
+
+  test('of which nothing is left begins anew, and says so', async () => {
+    const notices: string[] = [];
+    const session = '00000000-0000-4000-8000-000000000000';
+    const request = { session, onNotice: (says: string) => notices.push(says) };
+    const { result, requests } = await play([finish], { settings: settings(), request });
+    expect(result.ok).toBe(true);
+    expect(said(requests[0])).toBe('The task.');
+    expect(notices[0]).toContain('nothing left of 00000000');
+  });
 });

@@ -18,6 +18,7 @@ import { type Conversation, openConversation } from './conversation.ts';
 import type { Finish } from './finish.ts';
 import { doCalls, jsonOf, toolsOf } from './hand.ts';
 import { openInside } from './inside.ts';
+import type { Memoir } from './memoir.ts';
 import { openOutput } from './output.ts';
 import type { OpenaiConfig } from './settings.ts';
 import type { Hands, Tool } from './tool.ts';
@@ -28,6 +29,7 @@ export type LoopOptions = {
   config: OpenaiConfig;
   account: string;
   priceOf: (model: string, usage: Usage) => number | null;
+  memoir: Memoir;
   /** What the agent is to be told before its model is asked the next time. */
   told: () => string[];
 };
@@ -101,7 +103,7 @@ const begin = (request: RunRequest, options: LoopOptions, signal: AbortSignal, s
   };
   const state: State = {
     ...{ request, options, tools, hands, signal, say, model },
-    conversation: openConversation(rules, request.prompt),
+    conversation: openConversation(rules, request.prompt, options.memoir.before, options.memoir.keep),
     ...{ turns: 0, toolCalls: 0, leftBehind: 0, usage: noUsage, usd: 0, cuts: 0, declined: 0, reminded: false },
   };
   return state;
@@ -255,7 +257,7 @@ const resultOf = (state: State, outputTail: string, error?: { code: ErrorCode; m
   signal: null,
   outputTail,
   leftBehind: state.leftBehind,
-  sessionId: null,
+  sessionId: state.options.memoir.id,
   cost: { usd: state.usd, tokens: tokensIn(state.usage) },
   usage: state.usage,
   model: state.model,

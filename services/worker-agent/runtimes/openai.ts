@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import { isFailure, toAppError } from '@nexus/shared/errors';
 import { openPrices } from '@nexus/shared/spend';
 import { runLoop } from '../openai/loop.ts';
+import { forgetMemoir, memoirOf, openMemoir } from '../openai/memoir.ts';
 import type { OpenaiConfig } from '../openai/settings.ts';
 import { openServers, whichModel } from '../openai/which-model.ts';
 import { failed } from '../run-program.ts';
@@ -22,7 +23,7 @@ const configOf = ({ settings }: RuntimeContext): OpenaiConfig | null =>
 
 export const runtime = defineRuntime({
   name: 'openai',
-  capabilities: { resume: false, cost: true, nudge: true },
+  capabilities: { resume: true, cost: true, nudge: true },
   usable: async (context) => {
     const config = configOf(context);
     const looked = config === null ? null : await servers.look(config);
@@ -63,7 +64,9 @@ export const runtime = defineRuntime({
       told.delete(request.folder);
     }
   },
-  resume: (_session, request) => runtime.run(request),
+  resume: (session, request) => runtime.run({ ...request, session }),
+  transcriptOf: (session, { settings }) => memoirOf(settings?.home, session),
+  forget: (session, { settings }) => forgetMemoir(settings?.home, session),
   nudge: async (folder, text) => {
     told.get(folder)?.push(text);
   },
@@ -76,16 +79,24 @@ const runHere = async (request: RunRequest): Promise<RunResult> => {
   if ('failure' in looked) throw looked.failure;
   const { server } = looked;
   const model = whichModel([request.model, request.agent.model], config, server);
+  const memoir = await openMemoir(request.context.settings?.home, request.session, request.conversation ?? null);
+  if (request.session !== null && memoir.before.length === 0) {
+    request.onNotice?.(`begins a new conversation: there is nothing left of ${request.session}`);
+  }
+  request.onSession?.(memoir.id);
   const news: string[] = [];
   told.set(request.folder, news);
-  return runLoop(request, {
+  const result = await runLoop(request, {
     chat: server.chat,
     model,
     config,
     account: accountOf(server.chat.endpoint.key),
     priceOf: openPrices(request.context.settings?.prices).costOf,
     told: () => news.splice(0),
+    memoir,
   });
+  await memoir.close().catch((error: Error) => request.onNotice?.(`its conversation was not kept: ${error.message}`));
+  return result;
 };
 
 /** Who pays, under a name from which nobody finds the key. */
