@@ -94,6 +94,7 @@ const keeps = (url?: string): void => {
     const draft = lesson('Tests need a clean folder');
     const said = await Promise.all([memories.remember(draft), memories.remember(draft), memories.remember(draft)]);
     expect(said.map(({ how }) => how).sort()).toEqual(['kept', 'known', 'known']);
+    expect((await memories.remember({ ...draft, content: 'In other words altogether' })).how).toBe('known');
     expect((await memories.list({ limit: 9, offset: 0 })).memories).toMatchObject([{ times: 1 }]);
   });
 };
