@@ -7,7 +7,7 @@ import { spendConfig } from '@nexus/shared/spend';
 export const config = defineConfig({
   ...catalogConfig,
   ...askConfig,
-  prices: spendConfig.prices,
+  ...spendConfig,
   retries: setting(
     'NEXUS_RETRIES',
     is.count(0, 100),

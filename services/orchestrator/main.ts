@@ -8,7 +8,7 @@
 import { foldersOf, openLiveCatalog } from '@nexus/shared/catalog';
 import { openModel } from '@nexus/shared/model';
 import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
-import { openPrices } from '@nexus/shared/spend';
+import { openSpending } from '@nexus/shared/spend';
 import { config } from './config.ts';
 import { onBoardCompleted } from './on-board-completed.ts';
 import { onCancellationRequested } from './on-cancellation-requested.ts';
@@ -27,17 +27,18 @@ import { onTaskSubmitted } from './on-task-submitted.ts';
 import type { Tools } from './settle-task.ts';
 
 const open = async (context: ServiceContext<typeof config>): Promise<Tools> => {
-  const { config: settings, bus, log } = context;
+  const { config: settings, bus, log, meters } = context;
   const catalog = await openLiveCatalog({ folders: foldersOf(settings), bus, log, everyMs: settings.catalogEvery });
   const { plansMax, personTimeout: personTimeoutMs, retention: retentionMs } = settings;
-  const { costOf: priceOf } = openPrices(settings.prices);
+  const spending = openSpending({ bus, config: settings, log, meters });
+  const { costOf: priceOf } = spending.prices;
   const model = openModel(settings, { priceOf, account: 'orchestrator' });
   log.info(
     { model: model?.says ?? null },
     model === null ? 'Plans are made from templates' : 'Plans are made by a model',
   );
   const { retries, otherAgentsMax: otherAgents } = settings;
-  const planning = { model, timeoutMs: settings.askTimeout, tries: { retries, otherAgents } };
+  const planning = { model, timeoutMs: settings.askTimeout, tries: { retries, otherAgents }, costs: spending.book };
   return { catalog, patience: { plansMax, personTimeoutMs }, planning, retentionMs, close: catalog.close };
 };
 

@@ -8,8 +8,10 @@ import { AppError } from '@nexus/shared/errors';
 import { readHistory } from '@nexus/shared/ledger';
 import type { Plan, TaskRequest } from '@nexus/shared/messages/domain';
 import type { Answer, Model } from '@nexus/shared/model';
+import type { CostBook } from '@nexus/shared/spend';
 import { type JudgementAnswer, judge, stepsOf } from './judge.ts';
 import { outlookOf, type Tries } from './outlook.ts';
+import { costDays, withPrice } from './price.ts';
 import { planRequest } from './strategy.ts';
 
 /** Who plans, and what a plan is weighed by. */
@@ -18,6 +20,8 @@ export type Planning = {
   model: Model | null;
   timeoutMs: number;
   tries: Tries;
+  /** What was spent before, by role; left out, prices are what the model says. */
+  costs?: Pick<CostBook, 'rowsBy'>;
 };
 
 type Given = { catalog: Catalog; planning?: Planning | undefined };
@@ -34,7 +38,8 @@ export const planTask = async (
   if (tools.planning === undefined) return plan;
   const history = await readHistory(tools.store, tools.keys);
   const outlook = outlookOf(plan, history, tools.planning.tries);
-  return { ...plan, probability: outlook.probability, outlook };
+  const costs = (await tools.planning.costs?.rowsBy('role', costDays)) ?? [];
+  return withPrice({ ...plan, probability: outlook.probability, outlook }, costs, request);
 };
 
 const judged = async (

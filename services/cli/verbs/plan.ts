@@ -73,7 +73,7 @@ export const planLines = (shown: PlanShown, { paint, stdout }: Pick<Output, 'pai
   ];
 };
 
-const factsOf = ({ workflow, judgement, outlook, probability, price_usd, subtasks }: PlanShown): string[] => {
+const factsOf = ({ workflow, judgement, outlook, probability, subtasks, ...rest }: PlanShown): string[] => {
   const facts: [string, string | null][] = [
     ['workflow', `${workflow}, ${subtasks.length} step(s)`],
     ['complexity', judgement && `${judgement.complexity}: ${oneLine(judgement.why)}`],
@@ -81,13 +81,19 @@ const factsOf = ({ workflow, judgement, outlook, probability, price_usd, subtask
     ['probability', probability === null ? null : `${percent(probability)}${outlook ? basisOf(outlook) : ''}`],
     ['attempts', outlook && `${outlook.attempts} on average, retries included`],
     ['limits', judgement && limitsOf(judgement.limits)],
-    ['price', price_usd === null ? 'unknown: nobody can say' : `${price_usd} USD, as the model judges`],
+    ['price', priceOf(rest)],
     [
       'planned by',
       judgement ? `${judgement.by}${costOf(judgement)}` : 'a template; no model is configured, or it gave no plan',
     ],
   ];
   return facts.flatMap(([name, says]) => (says ? [`  ${name.padEnd(12)}${says}`] : []));
+};
+
+const priceOf = ({ price_usd, price_by }: Pick<PlanShown, 'price_usd' | 'price_by'>): string => {
+  if (price_usd === null) return 'unknown: nobody can say';
+  const why = price_by === 'history' ? 'by what attempts of these roles have cost' : 'as the model judges';
+  return `${price_usd} USD, ${why}`;
 };
 
 const basisOf = ({ assumed, steps }: NonNullable<PlanShown['outlook']>): string => {

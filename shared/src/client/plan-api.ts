@@ -11,6 +11,7 @@ export const planShown = z
     risks: z.array(z.string()),
     probability: z.number().nullable().meta({ description: 'That all of it comes to its end; `outlook` says why.' }),
     price_usd: z.number().nullable().meta({ description: 'null: nobody can say.' }),
+    price_by: z.enum(['model', 'history']).optional(),
     judgement: judgement.nullable().meta({ description: 'null: no model is configured, or it gave no plan.' }),
     outlook: outlook.nullable(),
     warnings: z.array(z.string()),

@@ -322,6 +322,10 @@ export const plan = z.object({
   risks: z.array(z.string().max(1000)).max(32),
   probability: z.number().min(0).max(1).nullable(),
   price_usd: z.number().nonnegative().nullable(),
+  price_by: z
+    .enum(['model', 'history'])
+    .optional()
+    .meta({ description: 'Whether a model judged the price, or attempts of these roles have cost so much before.' }),
   judgement: judgement.optional().meta({ description: 'Left out where no model is configured.' }),
   outlook: outlook.optional(),
 });
