@@ -41,8 +41,12 @@ const keyVariables: Record<string, Provider> = { ANTHROPIC_API_KEY: 'anthropic',
 /** The providers whose keys the operator wants agents to use, by the names in NEXUS_AGENT_ENV. */
 export const providersIn = (names: readonly string[]): Provider[] => names.flatMap((name) => keyVariables[name] ?? []);
 
-/** The names in NEXUS_AGENT_ENV but those of keys. */
-export const withoutKeys = (names: readonly string[]): string[] => names.filter((name) => !(name in keyVariables));
+/** Of the fleet alone: whoever has these can push, command it, or read all that it keeps. */
+const ofTheFleet = /^(?:NEXUS_GIT_CREDENTIALS|NEXUS_TOKEN\w*|REDIS_\w+)(?:_FILE)?$/;
+
+/** The names in NEXUS_AGENT_ENV that are handed on as they are: none of a provider's key, none of the fleet's secrets. */
+export const withoutKeys = (names: readonly string[]): string[] =>
+  names.filter((name) => !(name.replace(/_FILE$/, '') in keyVariables) && !ofTheFleet.test(name));
 
 /** Opens what the settings ask for. */
 export const openSafety = async (settings: WorkerConfig): Promise<Safety> => {

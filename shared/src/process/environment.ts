@@ -3,9 +3,15 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inheritedEnvironment } from '@nexus/shared/config';
 
+/** By name: people send all sorts of things under LC_*, which ssh passes on. */
+const languages =
+  'ALL COLLATE CTYPE MESSAGES MONETARY NUMERIC TIME ADDRESS IDENTIFICATION MEASUREMENT NAME PAPER TELEPHONE'
+    .split(' ')
+    .map((part) => `LC_${part}`);
+
 /** Nothing here may hold a secret of ours; what is not on the list does not exist for agents and checks. */
 const allowed = [
-  ...['PATH', 'HOME', 'LANG', 'LANGUAGE', 'LC_*', 'TZ', 'TMPDIR', 'USER', 'LOGNAME', 'SHELL', 'TERM'],
+  ...['PATH', 'HOME', 'LANG', 'LANGUAGE', ...languages, 'TZ', 'TMPDIR', 'USER', 'LOGNAME', 'SHELL', 'TERM'],
   ...['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy'],
   // Paths of certificates, without which nothing can be fetched behind a company's proxy.
   ...['SSL_CERT_FILE', 'SSL_CERT_DIR', 'NODE_EXTRA_CA_CERTS', 'GIT_SSL_CAINFO', 'CURL_CA_BUNDLE', 'REQUESTS_CA_BUNDLE'],
