@@ -19,7 +19,8 @@ export const withPrice = (plan: Plan, rows: readonly CostRow[], { budget }: Pick
       : { ...plan, price_usd: before, price_by: 'history' };
   const max = budget?.usd;
   if (max === undefined || priced.price_usd === null || priced.price_usd <= max) return priced;
-  const risk = `It will probably cost about ${priced.price_usd} USD, more than its budget of ${max}: then it waits for more.`;
+  const about = `It will probably cost about ${priced.price_usd} USD`;
+  const risk = `${about}, more than its budget of ${max}: then it waits for more.`;
   return { ...priced, risks: [...priced.risks.slice(0, 31), risk] };
 };
 
