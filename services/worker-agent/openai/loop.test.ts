@@ -6,6 +6,7 @@ import { basename, join } from 'node:path';
 import type { AgentDefinition } from '@nexus/shared/catalog';
 import { loadConfig } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
+import { listMarked } from '@nexus/shared/process';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   type ApiOptions,
@@ -373,4 +374,32 @@ describe('a conversation that goes on', () => {
     expect(said(requests[0])).toBe('The task.');
     expect(notices[0]).toContain('nothing left of 00000000');
   });
+});
+
+test.each([
+  ['while the model thinks', { hangs: true }, 'asked'],
+  ['while the model speaks', { text: 'hanging', hangs: true }, 'hanging'],
+  [
+    'in a command that ignores TERM',
+    call('run', { command: "trap '' TERM; echo hanging; while :; do sleep 1; done" }),
+    'hanging\n',
+  ],
+])('an abort is over within a second: %s', async (_when, reply: Reply, sign) => {
+  const abort = new AbortController();
+  let aborted = 0;
+  const stop = () => {
+    aborted ||= performance.now();
+    abort.abort(fail('STOPPED', { epoch: 2 }));
+  };
+  const script: Script = () => {
+    if (sign === 'asked') setTimeout(stop, 50);
+    return reply;
+  };
+  const { result } = await play(script, {
+    request: { signal: abort.signal, onOutput: (chunk) => chunk.includes(sign) && stop() },
+  });
+  const took = performance.now() - aborted;
+  expect(result).toMatchObject({ ok: false, code: 'STOPPED' });
+  expect(took).toBeLessThan(1000);
+  expect(listMarked().filter(({ mark }) => mark.startsWith(`loop-${process.pid}-`))).toEqual([]);
 });
