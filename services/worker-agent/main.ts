@@ -15,7 +15,7 @@ import { taskId } from '@nexus/shared/messages/domain';
 import { openEmbed } from '@nexus/shared/model';
 import { listMarked } from '@nexus/shared/process';
 import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
-import { openSpending } from '@nexus/shared/spend';
+import { openSpending, type Spending } from '@nexus/shared/spend';
 import { openRedactor } from '@nexus/shared/telemetry';
 import { type Admission, openAdmission, readMachine } from './admission.ts';
 import type { WorkerTools } from './attempt.ts';
@@ -51,9 +51,10 @@ const open = async (context: Context): Promise<WorkerTools> => {
   const admission = await admit(context);
   const look = async () => bus.present({ runtimes: await lookAtRuntimes(runtimes, asked) });
   await look();
+  const spending = openSpending({ bus, config: settings, log, meters });
   const timers = [
     setInterval(() => void look(), lookEveryMs),
-    ...keepClean(context, runtimes, asked),
+    ...keepClean(context, runtimes, asked, spending),
     tellRefusals(context, admission),
   ];
   timers.push(keepRoom(settings, bus.isClaimed, log));
@@ -61,7 +62,6 @@ const open = async (context: Context): Promise<WorkerTools> => {
   const embed = openEmbed(settings);
   const memories = openMemory({ side: bus.side, keys: bus.keys, settings, redact: redactor.text, embed, log });
   const running = openRunning(bus.present);
-  const spending = openSpending({ bus, config: settings, log, meters });
   const safety = await openSafety(settings);
   bus.present({ sandbox: safety.sandbox });
   const attempts = meters.counter('nexus_attempts_total', 'Attempts that ended, by outcome.', ['outcome']);
@@ -112,7 +112,12 @@ const tellRefusals = ({ bus, log }: Context, admission: Admission): NodeJS.Timeo
 };
 
 /** Removes what is old and ends what is nobody's, at once and every so often. */
-const keepClean = (context: Context, runtimes: Map<string, Runtime>, asked: RuntimeContext): NodeJS.Timeout[] => {
+const keepClean = (
+  context: Context,
+  runtimes: Map<string, Runtime>,
+  asked: RuntimeContext,
+  { budgets }: Spending,
+): NodeJS.Timeout[] => {
   const { config: settings, bus, log } = context;
   const { home, keepFailed: keepMs, checkpointFileMax: fileBytesMax } = settings;
   const { isClaimed } = bus;
@@ -135,6 +140,10 @@ const keepClean = (context: Context, runtimes: Map<string, Runtime>, asked: Runt
     const { ended, survivors } = await endOrphans({ home, prefix: bus.keys.prefix, isClaimed });
     if (ended.length > 0) log.warn({ ended, survivors }, 'agents of an earlier life were ended');
   };
+  const release = async () => {
+    const freed = await budgets.freeLost();
+    if (freed > 0) log.info({ freed }, 'what the dead had reserved was given back to its budgets');
+  };
   const every = (work: () => Promise<void>, ms: number, what: string): NodeJS.Timeout => {
     // An outage of Redis is told once, by whoever looks after the connections.
     const level = (thrown: unknown) => (isConnectionError(thrown) ? 'debug' : 'warn');
@@ -146,6 +155,7 @@ const keepClean = (context: Context, runtimes: Map<string, Runtime>, asked: Runt
     every(sweep, settings.cleanEvery, 'a sweep of workspaces'),
     every(forget, settings.cleanEvery, 'a sweep of sessions'),
     every(reap, settings.orphansEvery, 'a search for orphans'),
+    every(release, settings.orphansEvery, 'a search for lost reservations'),
   ];
 };
 

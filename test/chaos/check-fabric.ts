@@ -3,21 +3,23 @@ import type { Redis } from 'ioredis';
 import { checkMemory } from './check-memory.ts';
 import { type Counts, explains } from './explained.ts';
 
-type Known = 'fixed' | 'task' | 'expires' | 'bullmq' | 'memory';
+type Known = 'fixed' | 'task' | 'expires' | 'bullmq' | 'memory' | 'claims';
 
 /**
  * Every key that may be there, behind the prefix: of a fixed name, of a task that is listed (its id is the first
- * group), with an expiry, BullMQ's own, or of a memory, which outlives its task.
+ * group), with an expiry, BullMQ's own, of a memory, which outlives its task, or of the claims, of which none is left.
  */
 const owners: [RegExp, Known][] = [
   [/^inbox:[a-z-]+:(CRITICAL|HIGH|NORMAL|LOW)$/, 'fixed'],
   [
-    /^(journal|parked|due|dead|dead:order|control|control:said|tasks|tasks:(open|waiting|ended)|once:[a-z-]+)$/,
+    /^(journal|parked|due|dead|dead:order|control|control:said|tasks|tasks:(open|waiting|ended)|once:[a-z-]+|history)$/,
     'fixed',
   ],
   [/^(task|board|report|request):([a-z0-9-]+)$/, 'task'],
   [/^attempt:([a-z0-9-]+):[a-z0-9-]+$/, 'task'],
   [/^(seen|stats|dead:decided|decided|once|control:heard):|^control:refused$/, 'expires'],
+  [/^spend:(budget|settled|cost|governor|flights):/, 'expires'],
+  [/^spend:reservations$/, 'claims'],
   [/^alarms:/, 'bullmq'],
   [/^memory:/, 'memory'],
 ];
@@ -93,6 +95,7 @@ const owned = async (redis: Redis, prefix: string, keys: readonly string[]): Pro
     const task = pattern?.exec(name)?.at(name.startsWith('attempt:') ? 1 : 2) ?? '';
     if (known === 'task' && !listed.has(task)) found.push(`key of a task that is not listed: ${key}`);
     if (known === 'expires' && (await redis.ttl(key)) < 0) found.push(`key without an expiry: ${key}`);
+    if (known === 'claims') found.push(`reserved by nobody who lives: ${key} ${await shown(redis, key)}`);
     if (known === undefined && (await redis.ttl(key)) < 0)
       found.push(`key without an owner: ${key} ${await shown(redis, key)}`);
   }

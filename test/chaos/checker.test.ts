@@ -120,6 +120,9 @@ const writeLedger = async (
   await redis.hset(key(`board:${task}`), { head, 's:first': JSON.stringify(subtaskOf(merged)) });
   await redis.hset(key(`report:${task}`), 'markdown', 'fine');
   await redis.set(key('seen:a'), 'x', 'EX', 60);
+  await redis.hset(key('history'), 'agent:code:code:ok', 1);
+  await redis.hset(key(`spend:budget:task:${task}`), 'usd_held', 0);
+  await redis.expire(key(`spend:budget:task:${task}`), 60);
   await redis.hset(key('control'), 'state', 'running');
   await redis.xgroup('CREATE', key('inbox:worker-agent:NORMAL'), 'worker-agent', '0', 'MKSTREAM');
 };
@@ -289,6 +292,16 @@ const fabric: [string, (ground: Ground) => unknown, RegExp][] = [
     /a task that is not listed/,
   ],
   ['a key without an expiry', ({ redis, key }) => redis.set(key('seen:b'), 'x'), /key without an expiry/],
+  [
+    'money that a dead process still has reserved',
+    ({ redis, key }) => redis.hset(key('spend:reservations'), 'worker.1-0.1/1', '{"usd":1}'),
+    /reserved by nobody who lives: .*worker.1-0.1/,
+  ],
+  [
+    'a budget that is kept for ever',
+    ({ redis, key }) => redis.hset(key('spend:budget:day:2026-01-01'), 'usd_used', 1),
+    /key without an expiry: .*:spend:budget/,
+  ],
   ['a job that nobody runs', ({ redis, key }) => redis.hset(key('alarms:77'), 'data', '{}'), /a job that nobody runs/],
   ['a task listed as open', ({ redis, key }) => redis.zadd(key('tasks:open'), 1, task), /listed as open/],
   [

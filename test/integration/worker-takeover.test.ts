@@ -270,3 +270,20 @@ test('rule 6: an agent that costs its worker its life each time runs alone at la
   expect(finished.says).toContain('3 processes');
   expect(shop.agents()).toEqual([]);
 });
+
+test('what a killed worker had reserved is given back by the others, though no budget asks for it', async () => {
+  const shop = await openShop();
+  const wait = 'echo started; sleep 300';
+  const env = { ...settings, NEXUS_AGENT_COMMAND: wait, NEXUS_ORPHANS_EVERY: '200ms' };
+  const killed = await shop.start(shop.rig.home, env);
+  await shop.dispatch([{}]);
+  const reserved = async (): Promise<string[]> =>
+    shop.fabric.redis.hkeys(`${shop.fabric.config.prefix}:spend:reservations`);
+  await eventually('something is reserved', async () => (await reserved()).length > 0);
+  const [before = ''] = await reserved();
+  await shop.start(shop.newHome(), env);
+  killed.child.kill('SIGKILL');
+  await eventually('it is nobody’s any more', async () => !(await reserved()).includes(before), 60_000);
+  const others = await reserved();
+  expect(others.every((one) => !one.startsWith(killed.instanceId))).toBe(true);
+});
