@@ -1,6 +1,7 @@
 /** The gateway's own settings. */
 import { catalogConfig } from '@nexus/shared/catalog';
 import { defineConfig, is, setting } from '@nexus/shared/config';
+import { sessionConfig } from '@nexus/shared/ledger';
 import { memoryConfig } from '@nexus/shared/memory';
 import { embedConfig } from '@nexus/shared/model';
 import { spendConfig } from '@nexus/shared/spend';
@@ -8,8 +9,9 @@ import { spendConfig } from '@nexus/shared/spend';
 export const gatewayConfig = defineConfig({
   ...catalogConfig,
   ...memoryConfig,
-  ...spendConfig,
+  ...sessionConfig,
   ...embedConfig,
+  ...spendConfig,
   port: setting('NEXUS_PORT', is.port, 'The port of the HTTP API; 0 takes any free one.', { default: '8080' }),
   host: setting('NEXUS_HOST', is.text, 'The address to listen on; 0.0.0.0 is every one.', { default: '127.0.0.1' }),
   hosts: setting(

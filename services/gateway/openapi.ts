@@ -100,6 +100,7 @@ const tags: [string, string][] = [
   ['tasks', 'What people ask for'],
   ['agents', 'Who does it'],
   ['memory', 'What agents have learned'],
+  ['sessions', 'The conversations of agents'],
   ['cost', 'What was spent, and what may be'],
   ['control', 'Stop, pause, resume'],
   ['dead letters', 'Messages that nobody could handle'],
@@ -155,6 +156,8 @@ const addRefusals = (paths: Record<string, Record<string, Operation>>): void => 
   }
 };
 
+const heldExample = { session: '4fe9794f-985d-413d-a303-872935aa65c6', instance: 'worker-agent-a-1' };
+
 const refused = (status: string, path: string): AppError | null => {
   const task = 'create-a-simple-hello-k3x7qa';
   switch (status) {
@@ -165,11 +168,13 @@ const refused = (status: string, path: string): AppError | null => {
     case '403':
       return fail('HOST_FOREIGN', { header: 'Host', value: 'evil.example', setting: 'NEXUS_HOSTS' });
     case '404':
+      if (path.includes('/sessions')) return fail('SESSION_UNKNOWN', { session: heldExample.session });
       if (path.includes('/memory')) return fail('MEMORY_UNKNOWN', { id: 'mk3x7qa2bcde4' });
       return path.includes('dead-letters')
         ? fail('LETTER_UNKNOWN', { id: '0198c1d2' })
         : fail('TASK_UNKNOWN', { task });
     case '409':
+      if (path.includes('/sessions')) return fail('SESSION_HELD', heldExample);
       return path.includes('dead-letters')
         ? fail('LETTER_LATE', { id: '0198c1d2', state: `task ${task} is completed` })
         : fail('TASK_ENDED', { task, status: 'completed' });

@@ -1,6 +1,7 @@
 /** The settings of a worker. */
 import { catalogConfig } from '@nexus/shared/catalog';
 import { type ConfigOf, defineConfig, type FabricConfig, is, setting } from '@nexus/shared/config';
+import { sessionConfig } from '@nexus/shared/ledger';
 import { memoryConfig, recallConfig } from '@nexus/shared/memory';
 import { embedConfig } from '@nexus/shared/model';
 import { projectConfig } from '@nexus/shared/project';
@@ -15,6 +16,7 @@ export const config = defineConfig({
   ...recallConfig,
   ...embedConfig,
   ...projectConfig,
+  ...sessionConfig,
   ...spendConfig,
   ...openaiConfig,
   ...safetyConfig,
@@ -127,12 +129,6 @@ export const config = defineConfig({
     is.duration,
     'How often a worker looks for agents of an earlier life, whose claim is lost, and ends them.',
     { default: '30s' },
-  ),
-  sessionKeep: setting(
-    'NEXUS_SESSION_KEEP',
-    is.duration,
-    'The conversation of an agent can be gone on with for so long after its attempt ended, then it is removed.',
-    { default: '24h' },
   ),
   keepFailed: setting(
     'NEXUS_KEEP_FAILED',

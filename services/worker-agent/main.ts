@@ -20,6 +20,7 @@ import { openRedactor } from '@nexus/shared/telemetry';
 import { type Admission, openAdmission, readMachine } from './admission.ts';
 import type { WorkerTools } from './attempt.ts';
 import { config } from './config.ts';
+import { onSessionDismissed } from './on-session-dismissed.ts';
 import { onSubtaskDispatched } from './on-subtask-dispatched.ts';
 import { endOrphans, marksOf } from './orphans.ts';
 import { keepRoom } from './relief.ts';
@@ -165,7 +166,7 @@ export const service = defineService({
   mode: 'take',
   slots: (settings) => settings.slots,
   open,
-  handlers: { 'subtask.dispatched': onSubtaskDispatched },
+  handlers: { 'subtask.dispatched': onSubtaskDispatched, 'session.dismissed': onSessionDismissed },
 });
 
 if (import.meta.main) await serve(service);

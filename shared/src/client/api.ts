@@ -345,6 +345,7 @@ export const system = z
           task_id: z.string().nullable(),
           subtask_id: z.string().nullable(),
           until: timestamp,
+          waits_for: z.string().nullable().optional().meta({ description: 'What an attempt was put aside for.' }),
         }),
       )
       .meta({ description: 'Messages that wait for their time, the next first; at most 20.' }),

@@ -478,8 +478,7 @@ export const registry = {
   REPOSITORY_READONLY: {
     outcome: 'dead',
     http: 422,
-    says:
-      'The fleet runs as user {uid}, who may not write {folder}: no result could be pushed. {mend}; or give a clone.',
+    says: 'The fleet runs as user {uid}, who may not write {folder}: no result could be pushed. {mend}; or give a clone.',
     operator: 'It is looked at before anything is done. In containers every service runs as user 1000.',
   },
   REPOSITORY_LOCKED: {
@@ -680,6 +679,12 @@ export const registry = {
     http: 500,
     says: 'The context of the conversation is over {percent} % full, however often a new one was begun.',
     operator: 'Cut the subtask smaller, or take a model with a larger context.',
+  },
+  SESSION_HELD: {
+    outcome: 'dead',
+    http: 409,
+    says: 'An agent is in the session {session} just now, on {instance}.',
+    operator: 'Cancel its task, or stop it (`nexus stop --task`), and end the session then.',
   },
   SESSION_UNKNOWN: {
     outcome: 'dead',

@@ -35,7 +35,14 @@ import {
 } from '@nexus/shared/messages/domain';
 import { z } from 'zod';
 
-export { listSessions, readSession, type Session, type SessionView, sessionStatus, statusNow } from './sessions.ts';
+export {
+  listSessions,
+  readSession,
+  type Session,
+  type SessionView,
+  sessionConfig,
+  statusNow,
+} from './sessions.ts';
 
 export type TaskView = {
   revision: number;
@@ -141,6 +148,8 @@ const checkpoint = z.object({
   left: z.array(z.string()),
   /** The conversation that a runtime can go on with. */
   session: z.string().nullable(),
+  /** What it was put aside for; left out while it runs. */
+  waits: z.string().optional(),
 });
 
 /** Who runs an attempt, and how often it is to be saved. */

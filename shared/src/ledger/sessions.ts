@@ -6,12 +6,19 @@
  * `active` is what its holder last wrote; whether the holder still lives is told by its claim, not by this.
  */
 import type { Keys, LedgerWrite, Store } from '@nexus/shared/bus';
+import { defineConfig, is, setting } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
-import { agentId, cost, evidenceRef, subtaskId, taskId } from '@nexus/shared/messages/domain';
+import { agentId, cost, evidenceRef, sessionStatus, subtaskId, taskId } from '@nexus/shared/messages/domain';
 import { z } from 'zod';
 
-/** active: an agent is in it · idle: it can go on · expired, ended: it cannot · lost: its transcript is gone. */
-export const sessionStatus = z.enum(['active', 'idle', 'expired', 'lost', 'ended']);
+export const sessionConfig = defineConfig({
+  sessionKeep: setting(
+    'NEXUS_SESSION_KEEP',
+    is.duration,
+    'The conversation of an agent can be gone on with for so long after its attempt ended, then it is removed.',
+    { default: '24h' },
+  ),
+});
 
 export const session = z.object({
   session_id: z.string(),

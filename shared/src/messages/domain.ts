@@ -55,6 +55,8 @@ export const subtaskState = z.enum([
 ]);
 export const subtaskKind = z.enum(['code', 'tests_first', 'report']);
 export const attemptOutcome = z.enum(['finished', 'failed', 'timed_out', 'stuck', 'aborted', 'lost']);
+/** active: an agent is in it · idle: it can go on · expired, ended: it cannot · lost: its transcript is gone. */
+export const sessionStatus = z.enum(['active', 'idle', 'expired', 'lost', 'ended']);
 export const checkState = z.enum(['passed', 'failed', 'skipped', 'broken']);
 export const mode = z.enum(['parallel', 'sequential']);
 /** How far a time box goes: safe to 30 minutes, caution to 60, warning to 120, which has to be asked for by name. */

@@ -11,7 +11,9 @@ export type Ask = {
   tools: string[];
   /** The first message of a person, without what the CLI puts around it. */
   prompt: string;
-  /** The last one. */
+  /** All that people, and the CLI in their place, have said. */
+  said: string[];
+  /** The last of it. */
   lastPrompt: string;
   /** What the tools answered to the last calls. */
   results: { id: string; ok: boolean; text: string }[];
@@ -40,6 +42,7 @@ export const askOf = (headers: IncomingHttpHeaders, body: Body, nth: number): As
     model: body.model,
     tools: (body.tools ?? []).map(({ name }) => name),
     prompt: said[0] ?? '',
+    said,
     lastPrompt: said.at(-1) ?? '',
     results: (typeof last === 'string' ? [] : last)
       .filter(({ type }) => type === 'tool_result')
