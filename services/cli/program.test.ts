@@ -26,6 +26,7 @@ const ended = {
   reason: null,
   workflow: 'feature',
   repository: null,
+  cost: { usd: 0.5, tokens: 1200 },
   warnings: [],
   attempts: 3,
   sent_back: 1,

@@ -30,6 +30,13 @@ export const putAside = async (
   progress.step = step;
   await endMarked(mark, { graceMs: 500, folder: workspace.folder });
   const wip = await saveForGood(checkpoints, workspace);
+  const state = {
+    step,
+    session: progress.session,
+    spent_ms: progress.spentMs(),
+    left: checkpoints.left().slice(0, 20),
+  };
+  await attempt.record.save({ commit: wip, ...state, waits: `${code}: ${says}`.slice(0, 500) });
   await removeWorkspace(workspace);
   const at = until ?? tools.now() + untilMs;
   const kept = wip === null ? '' : `; its work so far is kept: ${wip}`;

@@ -20,7 +20,7 @@ type Tools = Pick<HandlerTools, 'store' | 'keys' | 'claim' | 'now' | 'checkpoint
   config: { checkpointInterval: number };
 };
 
-export type Saved = Pick<Checkpoint, 'commit' | 'step' | 'spent_ms' | 'left' | 'session'>;
+export type Saved = Pick<Checkpoint, 'commit' | 'step' | 'spent_ms' | 'left' | 'session' | 'waits'>;
 
 export type AttemptRecord = {
   /** What was saved last before this delivery, of this attempt or of one that never told its end. */
@@ -64,6 +64,10 @@ const whyUnwanted = async (order: Order, { store, keys }: Tools): Promise<string
 
 type Parts = Parameters<typeof writeAttempt>[4];
 
+/** It was put aside before any agent had begun, so there is nothing to go on from. */
+const neverRan = (checkpoint: Checkpoint | null): boolean =>
+  checkpoint?.waits !== undefined && checkpoint.commit === null && checkpoint.spent_ms === 0;
+
 const openRecord = async (order: Order, found: AttemptView, tools: Tools): Promise<AttemptRecord> => {
   const { keys, claim } = tools;
   const { attempt } = order;
@@ -89,7 +93,7 @@ const openRecord = async (order: Order, found: AttemptView, tools: Tools): Promi
   const at = () => new Date(tools.now()).toISOString();
   await keep({ running: { attempt, token: claim.token, since: at(), every_ms: tools.config.checkpointInterval } });
   return {
-    before: found.checkpoint,
+    before: neverRan(found.checkpoint) ? null : found.checkpoint,
     save: (saved) => {
       const checkpoint = { attempt, token: claim.token, at: at(), ...saved };
       // Only work that nobody had saved yet is progress; an attempt that was merely begun anew is not.

@@ -38,9 +38,16 @@ export const openPurse = async (
     if (!isFailure(thrown, 'BUDGET_SPENT', 'PRICE_UNKNOWN', 'BUDGET_RESERVED', 'PROVIDER_LIMITED')) throw thrown;
     const waits = waitOf(attempt, thrown.code, String(thrown.details.scope ?? ''), thrown.details.until);
     if (waits === null) return { ended: failedBefore(attempt, { code: thrown.code, says: thrown.message }, '') };
-    attempt.note(`is put aside, uncounted: ${thrown.message}`);
+    await waitFor(attempt, `${thrown.code}: ${thrown.message}`);
     return { ended: { later: thrown.message, until: waits } };
   }
+};
+
+/** Writes down what it waits for, beside what it had before: people look there. */
+const waitFor = async ({ record, note }: Attempt, waits: string): Promise<void> => {
+  note(`is put aside, uncounted: ${waits}`);
+  const { commit = null, step = 'waits', spent_ms = 0, left = [], session = null } = record.before ?? {};
+  await record.save({ commit, step, spent_ms, left, session, waits: waits.slice(0, 500) });
 };
 
 const begin = (

@@ -127,10 +127,10 @@ const section = (title: string, lines: string[]): string[] =>
   lines.length === 0 ? [] : ['', title, ...lines.map((line) => `  ${line}`)];
 
 const parkedLines = ({ parked, backlog }: System, now: number): string[] => {
-  const rows = parked.map(({ type, task_id, subtask_id, until }) => {
+  const rows = parked.map(({ type, task_id, subtask_id, until, waits_for }) => {
     const leftMs = Date.parse(until) - now;
     const left = leftMs <= 0 ? 'due' : `in ${duration(leftMs).replace(/\.\d/, '')}`;
-    return [type, task_id ?? '-', subtask_id ?? '-', `${until.slice(0, 19)}Z`, left];
+    return [type, task_id ?? '-', subtask_id ?? '-', `${until.slice(0, 19)}Z`, left, oneLine(waits_for ?? '')];
   });
   const more = backlog.parked - parked.length;
   return [...table(rows), ...(more > 0 ? [`… and ${more} more`] : [])];

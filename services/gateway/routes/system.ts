@@ -1,6 +1,6 @@
 /** Health, metrics, and the instances of the fleet. */
 import { type Health, health, type System, system } from '@nexus/shared/client/api';
-import { listWaiting, readTask } from '@nexus/shared/ledger';
+import { listWaiting, readAttempt, readTask } from '@nexus/shared/ledger';
 import { z } from 'zod';
 import type { Api, Fleet } from '../fleet.ts';
 import { makeFleetMeters } from '../fleet-meters.ts';
@@ -119,7 +119,7 @@ const readParked = async ({ store, keys }: Fleet['bus']): Promise<System['parked
   const due = await store.readIndex(keys.due, { limit: parkedMax });
   const ids = due.map(({ member }) => member);
   const texts = await store.readFields(keys.parked, ids);
-  return due.flatMap(({ member: id, score }, at) => {
+  const rows = due.flatMap(({ member: id, score }, at) => {
     const text = texts[at] ?? null;
     const read = parkedMessage.safeParse(text === null ? null : parsed(text.slice(text.indexOf(' ') + 1)));
     if (!read.success) return [];
@@ -127,6 +127,14 @@ const readParked = async ({ store, keys }: Fleet['bus']): Promise<System['parked
     const { task_id = conversation_thread || null, subtask_id = null } = payload;
     return [{ id, type, task_id, subtask_id, until: new Date(score).toISOString() }];
   });
+  return Promise.all(
+    rows.map(async (row) => {
+      const { type, task_id, subtask_id } = row;
+      if (type !== 'subtask.dispatched' || task_id === null || subtask_id === null) return row;
+      const { checkpoint } = await readAttempt(store, keys, task_id, subtask_id);
+      return { ...row, waits_for: checkpoint?.waits ?? null };
+    }),
+  );
 };
 const parkedMessage = z.object({
   type: z.string(),

@@ -78,6 +78,10 @@ const finishedOf = (outcome: Outcome): PayloadOf<'attempt.finished'> => {
   return outcome.publish.find(({ type }) => type === 'attempt.finished')?.payload as PayloadOf<'attempt.finished'>;
 };
 
+/** What the ledger says that the attempt waits for. */
+const waits = (): string | undefined =>
+  JSON.parse(rig.ledger.get(`{test}:attempt:${taskId}:storage`)?.checkpoint ?? '{}').waits;
+
 const works = (folder: string): void => writeFileSync(join(folder, 'work.txt'), 'work\n');
 const untilAborted = async ({ signal }: RunRequest): Promise<RunResult> => {
   await new Promise((resolve) => (signal.aborted ? resolve(null) : signal.addEventListener('abort', resolve)));
@@ -166,6 +170,7 @@ test('the budget of the day puts attempts aside, uncounted and saved, and a rais
   const first = await worker.handle(order);
   expect(first.outcome).toMatchObject({ is: 'postpone', why: expect.stringContaining('the fleet for today') });
   expect((first.outcome as { untilMs: number }).untilMs).toBeGreaterThanOrEqual(now + 7000);
+  expect(waits()).toMatch(/^BUDGET_SPENT: The budget of the fleet for today is spent/);
   expect(first.notes.join('\n')).toMatch(/is put aside until .*, uncounted .*BUDGET_SPENT.*its work so far is kept/);
   const second = await worker.handle(order);
   expect(second.outcome).toMatchObject({ is: 'postpone', why: expect.stringContaining('the fleet for today') });
@@ -187,9 +192,24 @@ test('what others have reserved is waited for, uncounted', async () => {
   const other = await worker.begin(worker.attempt({ place: { taskId, subtaskId: 'other', attempt: 1 }, limits }));
   const call = { provider: 'openai', account: 'key', model: 'gpt-5-mini', usdMax: 1, tokensMax: 10 };
   await other.gate.reserve(call);
-  const { outcome, notes } = await worker.handle(rig.order());
+  const order = rig.order();
+  const { outcome, notes } = await worker.handle(order);
   expect(outcome).toMatchObject({ is: 'postpone', why: expect.stringContaining('is reserved by work that goes on') });
   expect(notes.join('\n')).toContain('is put aside, uncounted');
+  expect(waits()).toMatch(/^BUDGET_RESERVED: What is left of the budget of the task a-task/);
+  // It never began, so the agent is told of no run before it.
+  await other.end();
+  let prompt = '';
+  rig.runtimes.set('paid', {
+    ...(rig.runtimes.get('paid') as NonNullable<ReturnType<typeof rig.runtimes.get>>),
+    run: async (request) => {
+      prompt = request.prompt;
+      works(request.folder);
+      return ended({});
+    },
+  });
+  expect(finishedOf((await worker.handle(order)).outcome)).toMatchObject({ outcome: 'finished', attempt: 1 });
+  expect(prompt).not.toContain('interrupted');
 });
 
 test('a window that is used up puts its attempt aside until it opens, and holds back all of that account', async () => {
