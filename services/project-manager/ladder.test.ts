@@ -115,7 +115,11 @@ test('what no retry can mend skips the retries, and another runtime comes before
   expect(game.last('escalation.raised')).toMatchObject({ may_plan: false, attempts: 3 });
 });
 
-test.each(['NO_RUNTIME', 'RUNTIME_UNKNOWN', 'AGENT_COMMAND_MISSING', 'COMMAND_MISSING', 'POISON'])(
+const commonToAll = ['NO_RUNTIME', 'RUNTIME_UNKNOWN', 'AGENT_COMMAND_MISSING', 'COMMAND_MISSING', 'POISON'].concat([
+  'MODEL_KEY_REFUSED',
+  'LOGIN_REFUSED',
+]);
+test.each(commonToAll)(
   '%s, which every agent would meet, is tried with another usable runtime, and else with nothing',
   (code) => {
     const game = failing({ runtimes: ['claude-code', 'command'], rules: { otherAgentsMax: 9 } });

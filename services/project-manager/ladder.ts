@@ -35,6 +35,9 @@ const mendedBy = new Map<string, 'another runtime' | 'a person'>([
   ['RUNTIME_UNKNOWN', 'another runtime'],
   ['AGENT_COMMAND_MISSING', 'another runtime'],
   ['COMMAND_MISSING', 'another runtime'],
+  // A key that is refused is refused to all that have it.
+  ['MODEL_KEY_REFUSED', 'another runtime'],
+  ['LOGIN_REFUSED', 'another runtime'],
   // Each try costs three workers their lives, and their other attempts with them.
   ['POISON', 'another runtime'],
   // It fails before there is an agent, and with every runtime.

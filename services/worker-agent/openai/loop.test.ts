@@ -233,6 +233,22 @@ describe('an answer that is no use', () => {
   });
 });
 
+test('a temperature that the model does not take is said once, and left out from then on', async () => {
+  const notices: string[] = [];
+  const warm = { ...agent, runtime: { temperature: 0.2 } } as AgentDefinition;
+  const script: Script = ({ temperature }, count) => {
+    if (temperature !== undefined)
+      return { status: 400, message: "Unsupported value: 'temperature' is not supported." };
+    return count < 3 ? call('list') : finish;
+  };
+  const { result, requests } = await play(script, {
+    request: { agent: warm, onNotice: (says) => notices.push(says) },
+  });
+  expect(result.ok).toBe(true);
+  expect(requests.map(({ temperature }) => temperature)).toEqual([0.2, undefined, undefined]);
+  expect(notices).toEqual(['the model test-model takes no temperature: 0.2 has no effect']);
+});
+
 describe('a long conversation', () => {
   const big = 'A line of a large file.\n'.repeat(400);
 

@@ -57,6 +57,8 @@ type State = {
   cuts: number;
   declined: number;
   reminded: boolean;
+  /** The model takes a temperature, as far as is known. */
+  coolable: boolean;
 };
 
 /** Runs an agent to its end; whatever becomes of it is a result. */
@@ -104,7 +106,17 @@ const begin = (request: RunRequest, options: LoopOptions, signal: AbortSignal, s
   const state: State = {
     ...{ request, options, tools, hands, signal, say, model },
     conversation: openConversation(rules, request.prompt, options.memoir.before, options.memoir.keep),
-    ...{ turns: 0, toolCalls: 0, leftBehind: 0, usage: noUsage, usd: 0, cuts: 0, declined: 0, reminded: false },
+    ...{
+      turns: 0,
+      toolCalls: 0,
+      leftBehind: 0,
+      usage: noUsage,
+      usd: 0,
+      cuts: 0,
+      declined: 0,
+      reminded: false,
+      coolable: true,
+    },
   };
   return state;
 };
@@ -143,7 +155,7 @@ const ask = async (state: State): Promise<ChatAnswer> => {
           messages: conversation.messages(),
           tools: tools.map(({ name, description, schema }) => ({ name, description, input: schema })),
           outputTokensMax: outputMax(state),
-          temperature: request.agent.runtime?.temperature,
+          temperature: state.coolable ? request.agent.runtime?.temperature : undefined,
           silentMs: config.modelSilent,
           signal,
           onText: state.say,
@@ -157,10 +169,21 @@ const ask = async (state: State): Promise<ChatAnswer> => {
       }
       return answer;
     } catch (thrown) {
+      if (isAboutTemperature(state, thrown)) continue;
       const fits = thrown instanceof CallFailed && thrown.failure.tooLong;
       if (!fits || shrinks >= 2 || conversation.trim(Math.floor(conversation.tokens() / 2)) === 0) throw thrown;
     }
   }
+};
+
+/** Models that reason take none; then it is said once, and left out. */
+const isAboutTemperature = (state: State, thrown: unknown): boolean => {
+  const { temperature } = state.request.agent.runtime ?? {};
+  const refused = thrown instanceof CallFailed && thrown.failure.error.code === 'MODEL_REQUEST_REFUSED';
+  if (!refused || !state.coolable || temperature === undefined || !/temperature/i.test(thrown.message)) return false;
+  state.coolable = false;
+  state.request.onNotice?.(`the model ${state.options.model} takes no temperature: ${temperature} has no effect`);
+  return true;
 };
 
 const callOptions = (state: State) => {
