@@ -100,6 +100,7 @@ test('an agent that changed nothing but asks is not tried again before it is ans
   game.finish('build', { commit: null, report: asking('Which format?') });
   expect(game.last('escalation.raised')).toMatchObject({ questions: ['Which format?'], attempt: 1, may_plan: false });
   expect(game.part('build')).toMatchObject({ state: 'parked', resume_at: null, step: 'first' });
+  expect(game.ledger.history.size).toBe(0);
   game.answer('build', 'retry', { says: 'You asked: Which format?\nThe answer: JSON', by: 'NEXUS Prime' });
   const next = game.last('subtask.dispatched', 'build');
   expect(next.hand_over?.says).toMatch(/^NEXUS Prime says: You asked: Which format\?\nThe answer: JSON/);

@@ -86,7 +86,6 @@ const finished = (draft: Draft, part: Subtask, payload: Finished): void => {
 
 const failed = (draft: Draft, part: Subtask, payload: Finished): void => {
   draft.stat(`agent:${payload.agent_id}:failed`);
-  book(draft, part, 'failed', payload.code);
   const failures = part.failures + 1;
   const says = payload.says || payload.code || payload.outcome;
   const handOver = handedOn(part, payload, payload.outcome === 'lost' ? 'worker_lost' : 'agent_failed');
@@ -97,6 +96,7 @@ const failed = (draft: Draft, part: Subtask, payload: Finished): void => {
     escalate(draft, booked, { code: payload.code, says: reason, handOver }, false, questions);
     return;
   }
+  book(draft, part, 'failed', payload.code);
   passOn(draft, part, payload);
   climb(draft, booked, { code: payload.code, says, handOver });
 };

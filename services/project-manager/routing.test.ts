@@ -143,6 +143,8 @@ test('an agent that a plan brings along works at its subtasks, is carried by the
     persona: 'You mend clocks.',
     tools: ['Read', 'Edit'],
   });
+  game.bringIn('mend');
+  expect([...game.ledger.history.keys()].filter((name) => name.includes('clockmaker'))).toEqual([]);
   game.tell({ type: 'board.discarded', payload: { task_id: 'task' } });
   expect(game.ledger.boards.size).toBe(0);
 });

@@ -90,7 +90,8 @@ const nobodysFault = new Set<string>([
 
 /** Books how an attempt did, for its agent and for its role: what routing and the completion probability go by. */
 export const book = (draft: Draft, part: Subtask, outcome: 'ok' | 'failed', code: string | null = null): void => {
-  if (nobodysFault.has(code ?? '')) return;
+  // What is known of a guest would lie there for ever, and nobody would ask for it again.
+  if (nobodysFault.has(code ?? '') || part.agent_source) return;
   draft.history(historyField('agent', part.agent_id, part.kind, outcome));
   draft.history(historyField('role', part.role, part.kind, outcome));
 };

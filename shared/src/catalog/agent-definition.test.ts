@@ -147,6 +147,7 @@ test('a tool that nobody knows is refused with its line and the one that was mea
   const error = refusal(withFront('name: a\ntools: Read, web_serch, Hammer\ndescription: b'));
   expect(error.message).toContain('line 3: tools: there is no tool "web_serch"; did you mean WebSearch?');
   expect(error.message).toContain('line 3: tools: there is no tool "Hammer"; ');
+  expect(refusal(withFront('name: a\ntools: Hammer')).message).toMatch(/description: is missing; line 3: tools: /);
   const theirs = 'name: a\ndescription: Says: "this" is: no YAML\ntools: Read, Hammer';
   expect(refusal(withFront(theirs)).message).toContain('line 4: tools: there is no tool "Hammer"');
 });

@@ -119,7 +119,7 @@ export const readAgent = (file: string, source: string): AgentDefinition | null 
   const problems = [
     ...(read.success ? [] : read.error.issues.map((issue) => problemOf(issue, parts.fields, at))),
     ...(read.success ? timeBoxProblems(read.data).map((says) => at('limits', says)) : []),
-    ...(read.success ? unknownTools(read.data).map(([field, says]) => at(field, says)) : []),
+    ...unknownTools(parts.fields).map(([field, says]) => at(field, says)),
     ...Object.keys(parts.fields).flatMap((key) => unknownKey(key).map((says) => at(key, says))),
     ...(parts.body === '' ? ['the body is empty: it is the prompt of the agent'] : []),
   ];
@@ -138,9 +138,9 @@ const problemOf = (issue: Issue, fields: object, at: (field: string, says: strin
   return at(field, says);
 };
 
-const unknownTools = (fields: FrontMatterFields): [string, string][] =>
+const unknownTools = (fields: Record<string, unknown>): [string, string][] =>
   (['tools', 'disallowedTools'] as const).flatMap((field) =>
-    resolveTools(fields[field]).unknown.map((name): [string, string] => {
+    resolveTools(list.safeParse(fields[field]).data ?? []).unknown.map((name): [string, string] => {
       const meant = nearestOf(name, allToolNames);
       const advice =
         meant === null ? 'those of Claude Code, mcp__server__tool and common names are' : `did you mean ${meant}?`;
