@@ -151,7 +151,7 @@ const remember = async (store: Store, given: MemoryDraft): Promise<Remembered> =
   const words = wordsOf(content);
   const impacts = [
     ...impactsOf(words, settings.memoryWordsMax),
-    ...tags.map((tag): [string, number] => [`#${tag}`, 1]),
+    ...tags.map((tag): [string, number] => [`#${tag}`, 100]),
   ];
   const like = source.kind === 'lesson' ? await likeOf(store, scope, id, words) : '';
   const task = source.task_id ?? '';
@@ -226,13 +226,14 @@ type Asked = {
 
 const ask = async (store: Store, { scopes, words, limit, tags, also }: Asked): Promise<Found[]> => {
   const { side, keys, settings, prefix } = store;
+  const asked = [...new Set(scopes)];
   const weights = [...words].sort(([, one], [, other]) => other - one).slice(0, questionWordsMax);
   const rows = (await side.run(
     'memory/recall',
     [keys.memoryScopes],
     [
       ...[prefix, limit, settings.memoryReadMax],
-      ...[scopes.length, ...scopes, tags.length, ...tags, also.length, ...also.flat()],
+      ...[asked.length, ...asked, tags.length, ...tags, also.length, ...also.flat()],
       ...weights.flatMap(([word, times]) => [word, Math.min(2, times)]),
     ],
   )) as [string, string, string, number, string[]][];

@@ -26,7 +26,7 @@ export const wordsOf = (text: string): Words => {
   return found;
 };
 
-/** The words that a text is found by, each with its impact, the weightiest first: at most so many. */
+/** The words that a text is found by, each with its impact in hundredths, the weightiest first: at most so many. */
 export const impactsOf = (words: Words, countMax: number): [word: string, impact: number][] => {
   let length = 0;
   for (const times of words.values()) length += times;
@@ -36,9 +36,6 @@ export const impactsOf = (words: Words, countMax: number): [word: string, impact
     .sort(([, one], [, other]) => other - one)
     .slice(0, countMax);
 };
-
-/** The most that any word can add. */
-export const impactMax = saturation + 1;
 
 /** Equal for texts that say the same in other numbers: ids, times and counts are left out, and so is the order. */
 export const fingerprintOf = (words: Words): string =>
@@ -59,7 +56,8 @@ export const likeness = (one: ReadonlySet<string>, other: ReadonlySet<string>): 
   return both / (one.size + other.size - both);
 };
 
-const round = (value: number): number => Math.round(value * 100) / 100;
+/** In hundredths, as whole numbers: Redis keeps and tells these in a fraction of the room and time of others. */
+const round = (value: number): number => Math.round(value * 100);
 
 const count = (found: Words, text: string, times: number): void => {
   const plain = text

@@ -25,6 +25,9 @@ for n = at, #ARGV, 2 do words[#words + 1], weights[#weights + 1] = ARGV[n], tonu
 -- none of the words are thought of beside those that there are.
 local background = 50
 
+-- What more words than that add is less than what the rare ones say.
+local termsMax = 24
+
 -- How rare each word is in a scope, the weightiest first; and the weight of the whole question.
 local function termsOf(scope, total)
   local terms, whole = {}, 0
@@ -32,18 +35,24 @@ local function termsOf(scope, total)
   for n = 1, #words do
     local held = tonumber(counts[n] or '0') or 0
     local rarity = math.log(1 + (background + total - held + 0.5) / (held + 0.5)) * weights[n]
-    whole = whole + rarity
-    if held > 0 then terms[#terms + 1] = { key = key('word', scope .. ':' .. words[n]), rarity = rarity } end
+    if held > 0 then
+      terms[#terms + 1] = { key = key('word', scope .. ':' .. words[n]), rarity = rarity }
+    else
+      whole = whole + rarity
+    end
   end
   table.sort(terms, function(one, other) return one.rarity > other.rarity end)
+  for n = #terms, termsMax + 1, -1 do terms[n] = nil end
+  for _, term in ipairs(terms) do whole = whole + term.rarity end
   return terms, whole
 end
 
--- Adds what the top of a list says to the scores; returns how many entries that took.
+-- Adds the top of a list to the scores; returns how many entries that took. At the top impacts are much alike: how
+-- rare the word is decides who is looked at, and `complete` reads the impacts of those alone.
 local function read(term, scores, countMax)
-  local rows = call('ZRANGE', term.key, 0, countMax - 1, 'REV', 'WITHSCORES')
-  for n = 1, #rows, 2 do scores[rows[n]] = (scores[rows[n]] or 0) + term.rarity * rows[n + 1] end
-  return #rows / 2
+  local ids = call('ZRANGE', term.key, 0, countMax - 1, 'REV')
+  for n = 1, #ids do scores[ids[n]] = (scores[ids[n]] or 0) + term.rarity end
+  return #ids
 end
 
 local candidatesMax = math.max(48, 2 * most)
@@ -118,7 +127,7 @@ local function complete(ids, terms)
       for n = from, upTo do
         local impact, id = impacts[n - from + 1], ids[n]
         if impact then
-          scores[id] = scores[id] + term.rarity * impact
+          scores[id] = scores[id] + term.rarity * impact / 100
           shared[id] = shared[id] + 1
           answered[id] = answered[id] + term.rarity
         end
