@@ -30,7 +30,7 @@ const priceOf = ({ subtasks, outlook }: Plan, rows: readonly CostRow[]): number 
   if (average === null) return null;
   const attempts = new Map(outlook?.steps.map((step) => [step.id, step.attempts]));
   const sum = subtasks.reduce((usd, { id, role }) => usd + (attempts.get(id) ?? 1) * (means.get(role) ?? average), 0);
-  return Math.round(sum * 100) / 100;
+  return Math.round(sum * 10_000) / 10_000;
 };
 
 /** What an attempt costs on average, by price list where a subscription paid; null where no call had a price. */

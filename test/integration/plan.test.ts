@@ -71,9 +71,9 @@ test('a plan by a model shows complexity, research, risks with mends, limits, pr
   expect(out).toContain('moderate: Two parts.');
   expect(out).toContain('something has to be found out first');
   expect(out).toContain('They may not fit. → Agree first.');
-  expect(out).toContain('60 min, 200000 tokens, 1.5 USD');
-  expect(out).toContain('1.5 USD, as the model judges');
-  expect(out).toContain('test-model (120 tokens, 0.0123 USD)');
+  expect(out).toContain('60 min, 200000 tokens, 1.50 USD');
+  expect(out).toContain('1.50 USD, as the model judges');
+  expect(out).toContain('test-model (120 tokens, 0.012 USD)');
 });
 
 test('a plan that is likely to fail says by what it goes, and what would raise it', async () => {

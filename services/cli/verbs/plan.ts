@@ -79,7 +79,7 @@ const factsOf = ({ workflow, judgement, outlook, probability, subtasks, ...rest 
     ['complexity', judgement && `${judgement.complexity}: ${oneLine(judgement.why)}`],
     ['research', judgement && (judgement.needs_research ? 'something has to be found out first' : 'not needed')],
     ['probability', probability === null ? null : `${percent(probability)}${outlook ? basisOf(outlook) : ''}`],
-    ['attempts', outlook && `${outlook.attempts} on average, retries included`],
+    ['attempts', outlook && `${outlook.attempts.toFixed(1)} on average, retries included`],
     ['limits', judgement && limitsOf(judgement.limits)],
     ['price', priceOf(rest)],
     [
@@ -93,7 +93,7 @@ const factsOf = ({ workflow, judgement, outlook, probability, subtasks, ...rest 
 const priceOf = ({ price_usd, price_by }: Pick<PlanShown, 'price_usd' | 'price_by'>): string => {
   if (price_usd === null) return 'unknown: nobody can say';
   const why = price_by === 'history' ? 'by what attempts of these roles have cost' : 'as the model judges';
-  return `${price_usd} USD, ${why}`;
+  return `${money(price_usd)} USD, ${why}`;
 };
 
 const basisOf = ({ assumed, steps }: NonNullable<PlanShown['outlook']>): string => {
@@ -108,13 +108,13 @@ const limitsOf = ({ minutes, tokens, usd }: Judgement['limits']): string =>
   [
     minutes === null ? null : `${minutes} min`,
     tokens === null ? null : `${tokens} tokens`,
-    usd === null ? null : `${usd} USD`,
+    usd === null ? null : `${money(usd)} USD`,
   ]
     .filter((part) => part !== null)
     .join(', ') || 'none named';
 
 const costOf = ({ cost, tries }: Judgement): string => {
-  const price = cost.usd === null ? 'price unknown' : `${cost.usd.toFixed(4)} USD${cost.notional ? ', notional' : ''}`;
+  const price = cost.usd === null ? 'price unknown' : `${money(cost.usd)} USD${cost.notional ? ', notional' : ''}`;
   return ` (${cost.tokens} tokens, ${price}${tries > 1 ? `, ${tries} tries` : ''})`;
 };
 
@@ -122,3 +122,6 @@ const section = (title: string, lines: readonly string[]): string[] =>
   lines.length === 0 ? [] : ['', `${title}:`, ...lines.map((line) => `  - ${oneLine(line)}`)];
 
 const percent = (probability: number): string => `${(probability * 100).toFixed(probability > 0.995 ? 1 : 0)} %`;
+
+/** Cents, and what is less with two figures of its own. */
+const money = (usd: number): string => (usd > 0 && usd < 0.1 ? String(Number(usd.toPrecision(2))) : usd.toFixed(2));
