@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { answering, openHome, runNexus } from '../../test/tools/cli.ts';
+import { lookAtAgents } from './doctor-agents.ts';
 
 const source = '---\nname: clockmaker\ndescription: Mends clocks.\n---\n\nYou mend clocks.\n';
 const detail = { agent_id: 'clockmaker', source, origin: 'fleet', revision: 1, notices: [] };
@@ -99,4 +100,15 @@ test('answer hands over what a person says, and what was asked is listed where t
   const { out } = await runNexus(home, ['tasks', '--waiting'], url);
   expect(out).toContain('shop-a1: builder asks in build (q1, 2027-01-01 12:30 UTC; its work goes on):');
   expect(out).toContain('answer shop-a1 --question q1 "…"');
+});
+
+test('doctor reads the agents of this machine, and names the file and the line that would stop a fleet', async () => {
+  expect(await lookAtAgents({})).toMatchObject({ name: 'agents', state: 'ok' });
+  const { home } = put('broken.md', source.replace('name:', 'nmae:'));
+  const found = await lookAtAgents({ NEXUS_AGENTS_FOLDER: home });
+  expect(found).toMatchObject({
+    state: 'fail',
+    says: expect.stringMatching(/broken\.md .*line 2: nmae: .*did you mean name\?/),
+  });
+  expect(await lookAtAgents({ NEXUS_AGENTS_FOLDER: join(home, 'none') })).toMatchObject({ state: 'fail' });
 });

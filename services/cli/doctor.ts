@@ -14,6 +14,7 @@ import { type FabricConfig, makeshiftWarning, modulesAbove } from '@nexus/shared
 import { type Presence, serviceName } from '@nexus/shared/messages/domain';
 import { run } from '@nexus/shared/process';
 import type { CliConfig } from './config.ts';
+import { lookAtAgents } from './doctor-agents.ts';
 import { lives, readFleet } from './fleet-state.ts';
 import { lastLines } from './log-lines.ts';
 import { ago } from './output.ts';
@@ -24,11 +25,12 @@ export type Finding = { name: string; state: 'ok' | 'warn' | 'fail'; says: strin
 /** All findings, in the order in which they matter. */
 export const examine = async (tools: Tools): Promise<Finding[]> => {
   const { config } = tools;
-  const [git, redis, docker, disk] = await Promise.all([
+  const [git, redis, docker, disk, agents] = await Promise.all([
     lookAtGit(),
     lookAtRedis(config),
     lookAtDocker(),
     lookAtDisk(config.home),
+    lookAtAgents(),
   ]);
   const fleet = await lookAtFleet(tools, redis.state !== 'fail');
   return [
@@ -38,6 +40,7 @@ export const examine = async (tools: Tools): Promise<Finding[]> => {
     homeFinding(config.home),
     disk,
     docker,
+    agents,
     ...diedHere(config),
     ...fleet,
   ];
@@ -242,7 +245,8 @@ const controlFindings = ({ state, scopes, said, by, at }: System['control'], now
 export const waitingFinding = ({ waiting }: Pick<System, 'waiting'>, now: number): Finding => {
   const [first] = waiting;
   if (first === undefined) return ok('waiting for a person', 'no task');
-  const oldest = first.waiting[0]?.since ?? null;
+  const asked = first.questions?.find(({ answer }) => answer === null)?.asked_at;
+  const oldest = first.waiting[0]?.since ?? asked ?? null;
   const others = waiting.length > 1 ? ` and ${waiting.length - 1} more` : '';
   return warn('waiting for a person', `${first.task_id}, since ${ago(oldest, now)}${others}`, 'nexus tasks --waiting');
 };

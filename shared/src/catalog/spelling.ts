@@ -1,14 +1,18 @@
 /** Which known word a misspelled one was meant to be. */
 
-/** The nearest of the words, or null where none is near: other case, other separators, or a letter or two off. */
+/** The nearest of the words, or null where none is near: other case, other separators, letters swapped, or one off. */
 export const nearestOf = (word: string, words: readonly string[]): string | null => {
   const plain = lettersOf(word);
   const near = words
-    .map((known) => ({ known, off: lettersOf(known) === plain ? 0 : distance(lettersOf(known), plain) }))
-    .filter(({ known, off }) => off === 0 || (known.length > 5 && off <= (known.length > 8 ? 2 : 1)))
+    .map((known) => ({ known, off: offBy(lettersOf(known), plain) }))
+    .filter(({ known, off }) => off < 1 || (known.length > 5 && off <= (known.length > 8 ? 2 : 1)))
     .toSorted((one, other) => one.off - other.off);
   return near[0]?.known ?? null;
 };
+
+/** The same letters in another order are a slip of the fingers, also in a short word. */
+const offBy = (known: string, word: string): number =>
+  known === word ? 0 : [...known].sort().join('') === [...word].sort().join('') ? 0.5 : distance(known, word);
 
 const lettersOf = (word: string): string => word.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
 
