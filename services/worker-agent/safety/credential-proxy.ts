@@ -13,15 +13,20 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
 import {
   createServer,
   Agent as HttpAgent,
   request as httpRequest,
   type IncomingMessage,
+  type RequestListener,
+  type Server,
   type ServerResponse,
 } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, ListenOptions } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { inheritedEnvironment } from '@nexus/shared/config';
 import { forward } from './forward.ts';
 import { noUsage, type TokenUse } from './usage-reader.ts';
@@ -52,10 +57,12 @@ export type Pass = {
   close(): void;
 };
 
-export type Proxy = {
+export type CredentialProxy = {
   /** The providers for which there is a key. */
   providers: Provider[];
   port: number;
+  /** The same door as a socket in the file system, for agents without network. */
+  socket: string;
   /** Lets an attempt use these providers, all if none is named; one without a key adds nothing to its environment. */
   admit(attempt: string, providers?: readonly Provider[]): Pass;
   close(): Promise<void>;
@@ -66,11 +73,14 @@ export type Visit = { account: Account; use: ProxyUse; signal: AbortSignal };
 type Holder = { attempt: string; account: Account; use: ProxyUse; open: Set<AbortController> };
 
 /** Opens the proxy on a free port of loopback. */
-export const openProxy = async (options: { accounts: readonly Account[]; limits: ProxyLimits }): Promise<Proxy> => {
+export const openProxy = async (options: {
+  accounts: readonly Account[];
+  limits: ProxyLimits;
+}): Promise<CredentialProxy> => {
   const { accounts, limits } = options;
   const holders = new Map<string, Holder>();
   const ways = openWays();
-  const server = createServer((request, response) => {
+  const serve: RequestListener = (request, response) => {
     const refuse = (status: number, says: string) => answer(response, status, says);
     const holder = holders.get(digestOf(passIn(request)));
     if (holder === undefined)
@@ -90,18 +100,15 @@ export const openProxy = async (options: { accounts: readonly Account[]; limits:
     });
     use.requests += 1;
     forward(request, response, { account, use, signal }, { limits, ways, refuse });
-  });
-  // A tunnel to anywhere is what this is not.
-  server.on('connect', (_request, socket) => socket.end('HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n'));
-  server.on('clientError', (_error, socket) => socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n'));
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  };
+  const folder = await mkdtemp(join(tmpdir(), 'nexus-proxy-'));
+  const socket = join(folder, 'socket');
+  const [server, beside] = [await listen(serve, { port: 0, host: '127.0.0.1' }), await listen(serve, { path: socket })];
   const { port } = server.address() as AddressInfo;
-  // Open connections of agents must not keep a worker alive that has nothing else to do.
-  server.unref();
   return {
     providers: [...new Set(accounts.map(({ provider }) => provider))],
     port,
+    socket,
     admit: (attempt, providers) =>
       admit({
         attempt,
@@ -112,13 +119,29 @@ export const openProxy = async (options: { accounts: readonly Account[]; limits:
     close: async () => {
       for (const holder of holders.values()) cutOff(holder);
       holders.clear();
-      const closed = once(server, 'close');
-      server.close();
-      server.closeAllConnections();
+      await Promise.all([server, beside].map(close));
       ways.close();
-      await closed;
+      await rm(folder, { recursive: true, force: true });
     },
   };
+};
+
+const listen = async (serve: RequestListener, where: ListenOptions): Promise<Server> => {
+  const server = createServer(serve);
+  // A tunnel to anywhere is what this is not.
+  server.on('connect', (_request, stream) => stream.end('HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n'));
+  server.on('clientError', (_error, stream) => stream.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n'));
+  server.listen(where);
+  await once(server, 'listening');
+  // Open connections of agents must not keep a worker alive that has nothing else to do.
+  return server.unref();
+};
+
+const close = async (server: Server): Promise<void> => {
+  const closed = once(server, 'close');
+  server.close();
+  server.closeAllConnections();
+  await closed;
 };
 
 const admit = (options: {

@@ -8,7 +8,14 @@
  */
 import { endpointOf } from '@nexus/shared/model';
 import type { WorkerConfig } from '../config.ts';
-import { type Account, openProxy, type Pass, type Provider, type ProxyUse } from './credential-proxy.ts';
+import {
+  type Account,
+  type CredentialProxy,
+  openProxy,
+  type Pass,
+  type Provider,
+  type ProxyUse,
+} from './credential-proxy.ts';
 import { type Fence, type Fences, openFences } from './fences.ts';
 
 /** What keeps one run of an agent in. */
@@ -44,7 +51,7 @@ export const providersIn = (names: readonly string[]): Provider[] => names.flatM
 /** Of the fleet alone: whoever has these can push, command it, or read all that it keeps. */
 const ofTheFleet = /^(?:NEXUS_GIT_CREDENTIALS|NEXUS_TOKEN\w*|REDIS_\w+)(?:_FILE)?$/;
 
-/** The names in NEXUS_AGENT_ENV that are handed on as they are: none of a provider's key, none of the fleet's secrets. */
+/** The names in NEXUS_AGENT_ENV that are handed on as they are: no provider's key, and no secret of the fleet. */
 export const withoutKeys = (names: readonly string[]): string[] =>
   names.filter((name) => !(name.replace(/_FILE$/, '') in keyVariables) && !ofTheFleet.test(name));
 
@@ -66,7 +73,7 @@ export const openSafety = async (settings: WorkerConfig): Promise<Safety> => {
     guard: (attempt) => {
       const passes: Pass[] = [];
       return {
-        fence: fences.agent,
+        fence: withWayOut(fences.agent, proxy),
         admit: (providers) => {
           const pass = proxy?.admit(attempt, providers);
           if (pass === undefined) return {};
@@ -82,6 +89,10 @@ export const openSafety = async (settings: WorkerConfig): Promise<Safety> => {
     close: async () => proxy?.close(),
   };
 };
+
+/** An agent without network still reaches the models whose keys it may use. */
+const withWayOut = (fence: Fence, proxy: CredentialProxy | null): Fence =>
+  fence.sandbox && proxy ? { ...fence, sandbox: { ...fence.sandbox, relay: proxy } } : fence;
 
 const accountsOf = (settings: WorkerConfig): Account[] => {
   const { anthropicKey, anthropicUrl } = settings;

@@ -102,6 +102,34 @@ test.runIf(usable)('without the network it reaches nobody; with it, it does', as
   }
 });
 
+test.runIf(usable)(
+  'without the network one port of its own leads to one socket of ours, and nothing else',
+  async () => {
+    const socket = join(root, 'way-out');
+    const server = createServer((request, response) => response.end(`reached ${request.url}`));
+    server.listen(socket);
+    await new Promise((resolve) => server.once('listening', resolve));
+    const { start, mark } = open({ network: false, relay: { port: 4711, socket } });
+    const ask = (port: number) =>
+      `fetch('http://127.0.0.1:${port}/here').then((r) => r.text()).then(console.log, console.log)`;
+    try {
+      const result = await start(
+        `'${process.execPath}' -e "${ask(4711)}"; '${process.execPath}' -e "${ask(4712)}"; exit 5`,
+      );
+      expect(result).toMatchObject({ exitCode: 5, leftBehind: 0 });
+      expect(result.stdout).toMatch(/^reached \/here\n.*fetch failed/s);
+      const abort = new AbortController();
+      const ended = await start('trap "exit 3" TERM; echo up; while true; do sleep 0.05; done', {
+        ...{ signal: abort.signal, onOutput: () => abort.abort() },
+      });
+      expect(ended).toMatchObject({ aborted: true, exitCode: 3 });
+      expect(marked(mark)).toEqual([]);
+    } finally {
+      server.close();
+    }
+  },
+);
+
 test.runIf(usable)('exit codes, input and output pass through', async () => {
   const { start } = open();
   expect(await start('cat; echo wrong >&2; exit 7', { input: 'Grüße' })).toMatchObject({

@@ -22,6 +22,8 @@ export type Sandbox = {
   readable?: readonly string[];
   /** False: no network but a loopback of its own. */
   network: boolean;
+  /** Without network: this port of its loopback leads to this socket of ours. */
+  relay?: { port: number; socket: string } | undefined;
 };
 
 export type SandboxLook = { usable: true; says: string } | { usable: false; says: string; mend: string };
@@ -34,6 +36,7 @@ export const inSandbox = (
   const here = realOf(folder);
   const hidden = sandbox.hidden.filter(existsSync).map(realOf);
   const folders = ['/run', ...hidden.filter(isFolder)];
+  const relay = sandbox.network ? undefined : sandbox.relay;
   return [
     'bwrap',
     ...['--unshare-user', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try'],
@@ -48,11 +51,18 @@ export const inSandbox = (
     ...(sandbox.readable ?? []).filter(existsSync).flatMap((path) => ['--ro-bind', realOf(path), realOf(path)]),
     ...sandbox.writable.filter(existsSync).flatMap((path) => ['--bind', realOf(path), realOf(path)]),
     ...['--bind', here, here, '--chdir', here],
+    ...(relay ? ['--ro-bind', relay.socket, relayed] : []),
     // A folder in memory that stands for a hidden one must not become a place to keep things.
     ...folders.flatMap((path) => ['--remount-ro', path]),
-    ...['--', 'env', '--default-signal=TERM,INT,HUP', ...command],
+    ...['--', 'env', '--default-signal=TERM,INT,HUP'],
+    ...(relay ? [process.execPath, relayFile, String(relay.port), relayed] : []),
+    ...command,
   ];
 };
+
+/** Where the socket of a relay is seen inside, and who serves it. */
+const relayed = '/run/nexus-relay';
+const relayFile = fileURLToPath(new URL('./relay.mjs', import.meta.url));
 
 /** Where names are looked up: on many systems a link into /run. */
 const names = realOrSame('/etc/resolv.conf');
