@@ -1,4 +1,4 @@
-/** What `nexus doctor` says of agents and workflows: those of this machine, as a fleet that is started here reads them. */
+/** What `nexus doctor` says of agents and workflows: those of this machine, as a fleet started here reads them. */
 import { loadConfig } from '@nexus/shared/config';
 import { toAppError } from '@nexus/shared/errors';
 import type { Finding } from './doctor.ts';
