@@ -8,6 +8,7 @@ import { constants } from 'node:os';
 import { type ErrorCode, fail, isFailure } from '@nexus/shared/errors';
 import { type Command, type LimitName, type Limits, type ProcessResult, run } from '@nexus/shared/process';
 import { codeOfAbort, type RunRequest, type RunResult } from './runtimes.ts';
+import { namedBelowTmp } from './safety/named-files.ts';
 
 const tailMax = 16_000;
 /** Between TERM and KILL: a stop is over within two seconds, also for an agent that ignores TERM. */
@@ -19,6 +20,8 @@ export const runProgram = async (request: RunRequest, command: Command, input: s
   try {
     const { sandbox, limits } = request.guard?.fence ?? {};
     const writable = [...(sandbox?.writable ?? []), ...(request.alsoWrites ?? [])];
+    const named = sandbox && typeof command === 'string' ? namedBelowTmp(command, sandbox.hidden) : [];
+    const readable = [...(sandbox?.readable ?? []), ...named];
     const result = await run({
       command,
       folder: request.folder,
@@ -32,7 +35,7 @@ export const runProgram = async (request: RunRequest, command: Command, input: s
       leashed: true,
       ownFolder: true,
       limits,
-      sandbox: sandbox && { ...sandbox, writable },
+      sandbox: sandbox && { ...sandbox, writable, readable },
       graceMs,
     });
     return resultOf(result, request);
