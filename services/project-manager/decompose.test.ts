@@ -98,7 +98,7 @@ test.each([
   ['an unknown role', [{ id: 'a', role: 'wizard' }], 'No agent has the role or id "wizard"'],
   ['a time box over an hour', [{ id: 'a', time_box_minutes: 90 }], 'needs time_box_level: "warning"'],
   ['an id twice', [{ id: 'a' }, { id: 'a' }], '"a" occurs twice'],
-  ['an id of the board', [{ id: 'test' }], '"test" occurs twice'],
+  ['an id of the board', [{ id: 'test' }], '"test" is taken by a subtask'],
   ['a dependency twice', [{ id: 'b' }, { id: 'a', depends_on: ['b', 'b'] }], 'names a dependency twice'],
   ['a circle over the board', [{ id: 'a', depends_on: ['review'] }], 'on the whole board'],
   ['more text than a message holds', [{ id: 'a', files: Array(60).fill('x'.repeat(500)) }], 'more than 24000 bytes'],

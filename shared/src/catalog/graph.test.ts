@@ -11,7 +11,10 @@ test('a graph that can be worked through has no problems', () => {
 
 test('new subtasks may depend on those of the board, but not repeat them', () => {
   expect(graphProblems([node('new', 'plan')], ['plan'])).toEqual([]);
-  expect(says([node('plan')], ['plan'])).toEqual(['the id "plan" occurs twice']);
+  expect(says([node('plan')], ['plan'])).toEqual([
+    'the id "plan" is taken by a subtask that the board has; choose another',
+  ]);
+  expect(says([node('a'), node('a')], ['plan'])).toEqual(['the id "a" occurs twice']);
 });
 
 test('a cycle is told without the nodes that merely lead into it', () => {

@@ -14,7 +14,10 @@ export const graphProblems = (nodes: readonly GraphNode[], known: Iterable<strin
   const problems: GraphProblem[] = [];
   const seen = new Set(existing);
   for (const [at, node] of nodes.entries()) {
-    if (seen.has(node.id)) problems.push({ path: [at, 'id'], says: `the id "${node.id}" occurs twice` });
+    if (seen.has(node.id)) {
+      const says = existing.has(node.id) ? 'is taken by a subtask that the board has; choose another' : 'occurs twice';
+      problems.push({ path: [at, 'id'], says: `the id "${node.id}" ${says}` });
+    }
     seen.add(node.id);
     for (const [place, wanted] of node.depends_on.entries()) {
       if (ids.has(wanted)) continue;
