@@ -15,7 +15,7 @@ import type { Draft } from './draft.ts';
 import { cancelBoard } from './ending.ts';
 import { remember } from './history.ts';
 import { climb, escalate, park } from './ladder.ts';
-import { noteAttempt } from './lessons.ts';
+import { noteAttempt, noteMended } from './lessons.ts';
 import { enqueue } from './merge-queue.ts';
 import { book } from './routing.ts';
 
@@ -77,6 +77,7 @@ const finished = (draft: Draft, part: Subtask, payload: Finished): void => {
     draft.stat(`agent:${payload.agent_id}:completed`);
     book(draft, part, 'ok');
     const ended = draft.change(part.id, { state: 'reported', commit, report, hand_over: null, ended_at: draft.at });
+    noteMended(draft, ended);
     release(draft, ended);
   } else {
     draft.change(part.id, { state: 'checking', commit, report });

@@ -60,6 +60,14 @@ test('a failure through an agent’s own doing is a lesson; one of its surroundi
   expect(told(around)).toEqual(['build 1 ended']);
 });
 
+test('a report that came after failures tells what had gone wrong, too', () => {
+  const game = play([{ id: 'look', kind: 'report' }]);
+  game.fail('look', { code: 'AGENT_STUCK', outcome: 'stuck', says: 'It did the same again and again.' });
+  game.finish('look', { report: report('Read the files one by one.') });
+  expect(told(game)).toEqual(['look 1 ended', 'look 1 failed', 'look 2 ended', 'look 2 mended']);
+  expect(game.ledger.notes.at(-1)?.content).toContain('What went wrong at first: It did the same again and again.');
+});
+
 test('what was stopped, lost, late or in conflict teaches nothing', () => {
   const game = play(one);
   game.finish('build', { outcome: 'aborted', commit: null });

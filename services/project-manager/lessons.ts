@@ -4,7 +4,7 @@
  *   an attempt ended by itself            → a digest for its agent: what was asked, what came out
  *   … and failed through its own doing    → a lesson
  *   the gate sent its work back           → a lesson: what failed, with the end of the log
- *   merged, after a failure               → a lesson: what had gone wrong, and what mended it
+ *   ended well, after a failure           → a lesson: what had gone wrong, and what mended it
  *
  * A lesson names its subtask in the first line, since that is what it is found by. It goes out with the settlement that
  * it tells of, under a name of its own attempt: so it is written once, and only of what counted.
@@ -71,7 +71,7 @@ export const noteSentBack = (draft: Draft, part: Subtask, { says, log_tail, why 
   });
 };
 
-/** A subtask was merged that had failed before: what was wrong, and what its last attempt says it did. */
+/** A subtask ended well, merged or reported, that had failed before: what was wrong, and what its last attempt says it did. */
 export const noteMended = (draft: Draft, part: Subtask): void => {
   const failures = part.history.filter(
     ({ outcome, code }) => outcome === 'gate_failed' || (outcome !== 'finished' && ownDoing.has(code ?? '')),
