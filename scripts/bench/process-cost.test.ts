@@ -8,8 +8,9 @@ Pss:               60000 kB
 Pss_Anon:          50000 kB
 Private_Clean:      1000 kB
 Private_Dirty:     49000 kB
+Anonymous:         50000 kB
 `;
-  expect(readMemory(rollup)).toEqual({ pss: 61.44, own: 51.2 });
+  expect(readMemory(rollup)).toEqual({ pss: 61.44, own: 51.2, anonymous: 51.2 });
   expect(readMemory('').pss).toBeNaN();
 });
 

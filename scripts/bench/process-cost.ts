@@ -1,8 +1,11 @@
 /** What a running process costs, as Linux tells it. */
 import { readFileSync } from 'node:fs';
 
-/** Memory in MB (10^6 bytes). `pss` shares what processes have in common fairly; `own` is what its end would free. */
-export type Memory = { pss: number; own: number };
+/**
+ * Memory in MB (10^6 bytes). `pss` shares what processes have in common fairly; `own` is what its end would free;
+ * `anonymous` is what it wrote, also while a child that it just forked shares that for a moment.
+ */
+export type Memory = { pss: number; own: number; anonymous: number };
 
 /** https://docs.kernel.org/filesystems/proc.html: /proc/<pid>/smaps_rollup, in kB of 1024 bytes. */
 export const memoryOf = (pid: number): Memory => readMemory(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'));
@@ -10,7 +13,7 @@ export const memoryOf = (pid: number): Memory => readMemory(readFileSync(`/proc/
 export const readMemory = (rollup: string): Memory => {
   const mb = (name: string): number =>
     (Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(rollup)?.[1] ?? Number.NaN) * 1024) / 1e6;
-  return { pss: mb('Pss'), own: mb('Private_Clean') + mb('Private_Dirty') };
+  return { pss: mb('Pss'), own: mb('Private_Clean') + mb('Private_Dirty'), anonymous: mb('Anonymous') };
 };
 
 /** CPU time of a process so far, in ms: user and system, in steps of ten. */

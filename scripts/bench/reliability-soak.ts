@@ -63,7 +63,7 @@ const playTask = async ({ client, server, prefix }: MeasuredFleet, signal: Abort
 
 const sample = async ({ supervisor, server }: MeasuredFleet, samples: Samples): Promise<void> => {
   const add = (name: string, value: number): void => void samples.set(name, [...(samples.get(name) ?? []), value]);
-  for (const one of supervisor.all) add(one.name, memoryOf(one.pid()).own);
+  for (const one of supervisor.all) add(one.name, memoryOf(one.pid()).anonymous);
   const info = await server.redis.info('memory');
   add('redis', Number(/used_memory:(\d+)/.exec(info)?.[1] ?? Number.NaN) / 1e6);
 };

@@ -129,7 +129,7 @@ const boardWrites = (view: View, decision: Decision, { keys }: HandlerTools): Le
   const revision = view.board?.revision ?? 0;
   // Also the removal is guarded, by a patch that changes nothing: what the board holds is counted back with it.
   if (discard) {
-    const subtasks = view.board?.subtasks.keys() ?? [];
+    const subtasks = view.board?.subtasks.values() ?? [];
     return [...writeBoard(keys, view.taskId, revision, {}), ...removeBoard(keys, view.taskId, subtasks)];
   }
   if (head === undefined && subtasks.length === 0 && removed.length === 0) return [];

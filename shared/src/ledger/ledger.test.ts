@@ -125,6 +125,21 @@ test('a document that does not fit its schema names the key, the field and what 
   await expect(ledger.readBoardHead(store, keys, 'make-it-1')).rejects.toThrow('revision is "x"');
 });
 
+test('with a task goes what was booked against it and its parts; the sums of a day stay', () => {
+  const removed = [
+    ...write.removeTask(keys, 'make-it-1'),
+    ...write.removeBoard(keys, 'make-it-1', [{ id: 'one', attempt: 2 }]),
+  ];
+  const gone = removed.flatMap((one) => (one.op === 'remove' && one.key.includes(':spend:') ? [one.key] : []));
+  expect(gone.toSorted()).toEqual([
+    '{ledger}:spend:budget:attempt:make-it-1:one:1',
+    '{ledger}:spend:budget:attempt:make-it-1:one:2',
+    '{ledger}:spend:budget:subtask:make-it-1:one',
+    '{ledger}:spend:budget:task:make-it-1',
+    '{ledger}:spend:cost:task:make-it-1',
+  ]);
+});
+
 test('a report can be replaced by naming the revision it has', async () => {
   const store = storeOf(
     write.writeReport(keys, 'make-it-1', '# One', { n: 1 }),

@@ -68,6 +68,9 @@ export const removeTask = (keys: Keys, id: string): LedgerWrite[] => [
   { op: 'unindex', key: keys.endedTasks, member: id },
   // Otherwise the edge would still know the task as accepted.
   { op: 'remove', key: keys.seen(`task:${id}`) },
+  // The sums of the days keep what it has cost.
+  { op: 'remove', key: keys.budget(`task:${id}`) },
+  { op: 'remove', key: keys.costOfTask(id) },
   // What was commanded of the task alone goes with it.
   { op: 'unset', key: keys.control, field: `task:${id}` },
   { op: 'unset', key: keys.controlSaid, field: `task:${id}` },
@@ -94,10 +97,25 @@ export const writeBoard = (
   return [{ op: 'patch', key: keys.board(id), revision, set, del: (parts.removed ?? []).map(subtaskField) }];
 };
 
-/** Removes a board, with what is remembered of interrupted attempts at its subtasks: nobody goes on from that. */
-export const removeBoard = (keys: Keys, id: string, subtasks: Iterable<string>): LedgerWrite[] => [
+/**
+ * Removes a board, with what is remembered of interrupted attempts at its subtasks: nobody goes on from that; and with
+ * what was booked against the budgets of those.
+ */
+export const removeBoard = (
+  keys: Keys,
+  id: string,
+  subtasks: Iterable<Pick<Subtask, 'id' | 'attempt'>>,
+): LedgerWrite[] => [
   { op: 'remove', key: keys.board(id) },
-  ...Array.from(subtasks, (subtask) => removeAttempt(keys, id, subtask)).flat(),
+  ...Array.from(subtasks, ({ id: subtask, attempt }) => [
+    ...removeAttempt(keys, id, subtask),
+    ...budgetsOf(id, subtask, attempt).map((scope) => ({ op: 'remove' as const, key: keys.budget(scope) })),
+  ]).flat(),
+];
+
+const budgetsOf = (id: string, subtask: string, attempts: number): string[] => [
+  `subtask:${id}:${subtask}`,
+  ...Array.from({ length: attempts }, (_, n) => `attempt:${id}:${subtask}:${n + 1}`),
 ];
 
 /**
