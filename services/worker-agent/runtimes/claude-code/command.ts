@@ -34,7 +34,7 @@ export const argumentsOf = (request: RunRequest, which: Which, model: string | n
     `--max-turns=${turnsMax}`,
     ...(usd === null || usd === undefined ? [] : [`--max-budget-usd=${usd}`]),
     ...(reportSchema === undefined ? [] : [`--json-schema=${JSON.stringify(reportSchema)}`]),
-    ...toolFlags(request.agent.tools ?? []),
+    ...toolFlags(request.agent.tools ?? [], request.agent.disallowed_tools),
   ];
 };
 

@@ -12,7 +12,8 @@ const never = ['Bash(git push*)'];
 /** A definition may call it so; the CLI knows it under the older name. */
 const renamed: Readonly<Record<string, string>> = { Agent: 'Task' };
 
-export const toolFlags = (names: readonly string[]): string[] => {
+/** `disallowed` is what the definition itself forbids. */
+export const toolFlags = (names: readonly string[], disallowed: readonly string[] = []): string[] => {
   const { allowed, denied } = resolveTools(names);
   const wanted = (allowed.length === 0 ? usual : allowed).map((name) => renamed[name] ?? name);
   const isNarrow = wanted.some((name) => name.includes('('));
@@ -22,6 +23,6 @@ export const toolFlags = (names: readonly string[]): string[] => {
     ...(isNarrow
       ? [`--allowedTools=${wanted.join(',')}`, '--permission-mode=dontAsk']
       : ['--permission-mode=bypassPermissions']),
-    `--disallowedTools=${[...new Set([...never, ...denied])].join(',')}`,
+    `--disallowedTools=${[...new Set([...never, ...denied, ...resolveTools(disallowed).allowed])].join(',')}`,
   ];
 };
