@@ -3,9 +3,11 @@
  * when Prometheus asks, and only by the gateway, so that each figure comes from one place.
  */
 import type { Fleet } from './fleet.ts';
+import { spendingOf } from './spending.ts';
 
 /** Registers the gauges; what it returns sets them. Without Redis it says only that. */
-export const makeFleetMeters = ({ bus, meters }: Fleet): (() => Promise<void>) => {
+export const makeFleetMeters = (fleet: Fleet): (() => Promise<void>) => {
+  const { bus, meters } = fleet;
   const up = meters.gauge('nexus_redis_up', 'Whether Redis answers: 1 or 0.');
   const memory = meters.gauge('nexus_redis_memory_share', 'Share of maxmemory in use; 0 where there is no limit.');
   const waiting = meters.gauge('nexus_inbox_waiting', 'Messages that wait for a service.', ['inbox']);
@@ -18,15 +20,17 @@ export const makeFleetMeters = ({ bus, meters }: Fleet): (() => Promise<void>) =
   const stopped = meters.gauge('nexus_fleet_held', 'Whether the fleet is stopped or paused: 1 or 0.');
   const instances = meters.gauge('nexus_instances', 'Instances of a service that live and beat.', ['service']);
   const full = meters.gauge('nexus_workers_refusing', 'Workers that take nothing for want of memory or disk.');
+  const money = meters.gauge('nexus_budget_day_usd', 'The budget of today: max, used, reserved.', ['part']);
   return async () => {
     const { ok } = bus.health();
     up.set(ok ? 1 : 0);
     if (!ok) return;
-    const [counts, control, living, share] = await Promise.all([
+    const [counts, control, living, share, today] = await Promise.all([
       bus.counts(),
       bus.control.read(),
       bus.presences(),
       bus.memoryShare(),
+      spendingOf(fleet).budgets.read('day'),
     ]);
     for (const [inbox, count] of Object.entries(counts.inboxes)) {
       waiting.set({ inbox }, count.waiting);
@@ -34,6 +38,10 @@ export const makeFleetMeters = ({ bus, meters }: Fleet): (() => Promise<void>) =
       instances.set({ service: inbox }, living.filter((one) => one.service === inbox && !one.silent_since).length);
     }
     memory.set(share);
+    // Without a limit there is none to compare with.
+    if (today.usd_max !== null) money.set({ part: 'max' }, today.usd_max);
+    money.set({ part: 'used' }, today.usd_used);
+    money.set({ part: 'reserved' }, today.usd_reserved);
     parked.set(counts.parked);
     dead.set(counts.dead);
     age.set(counts.oldest_dead_at === null ? 0 : Math.round((Date.now() - Date.parse(counts.oldest_dead_at)) / 1000));

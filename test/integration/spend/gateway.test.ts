@@ -42,6 +42,8 @@ test('what was spent is shown by task, agent, model and day, and of a task attem
     lines: [{ subtask_id: 'build', attempt: 1, agent_id: 'builder', model: 'gpt-5-mini', usd: 0.5, input_tokens: 100 }],
   });
   expect(await client.task(task_id)).toMatchObject({ cost: { usd: 0.5, tokens: 100 }, budget: { usd_max: 2 } });
+  const metrics = await client.metrics();
+  expect(metrics).toMatch(/^nexus_budget_day_usd\{.*part="used".*\} 0.5$/m);
   expect(await refusal(client.cost('no-such-task'))).toMatchObject({ code: 'TASK_UNKNOWN' });
 });
 
