@@ -112,6 +112,11 @@ describe.runIf(usable)('in the sandbox', () => {
     await expectNoKey(shop, worker.said());
     const log = await readEvidence({ hub: shop.rig.hub, ref: finished.evidence?.ref ?? '', path: 'output.log' });
     expect(log).toContain('my key is (redacted)');
+    // Two gigabytes of nothing are more than one file may be.
+    expect(log).toContain('no sparse file');
+    expect(shop.rig.git('cat-file', '-s', `${finished.commit}:sparse.bin`)).toBe('0');
+    const presence = await shop.fabric.redis.hget(`${shop.fabric.config.prefix}:presence`, worker.instanceId);
+    expect(JSON.parse(presence ?? '{}').sandbox).toMatchObject({ state: 'on', says: expect.stringContaining('bwrap') });
   });
 
   test('the CLI of Claude Code obeys no hook, server, address or key of it, without network too', async () => {
