@@ -4,16 +4,20 @@
  * It reads its prompt on standard input, works in its current folder, and what it prints is shown as it
  * comes; exit code 0 is success. Which command: the task's `agent_command`, else `NEXUS_AGENT_COMMAND`.
  * It is run by `sh -c`, so it may have arguments, quotes and pipes. It keeps no conversation: going on
- * means running it again, with the hand-over in its prompt.
+ * means running it again, with the hand-over in its prompt. The bare name of a program that `presets/` knows
+ * (codex, gemini, opencode) is run as that wants to be: its events are read, and its conversation goes on.
  */
 import { isAbsolute } from 'node:path';
 import { allowedEnv, findProgram } from '@nexus/shared/process';
+import { presetOf } from '../presets/presets.ts';
+import { runPreset } from '../presets/run-preset.ts';
 import { missing, runProgram } from '../run-program.ts';
 import { defineRuntime, type RuntimeContext } from '../runtimes.ts';
 
 export const runtime = defineRuntime({
   name: 'command',
-  capabilities: { resume: false, cost: false },
+  // A command without a preset tells no conversation, so none is ever gone on with.
+  capabilities: { resume: true, cost: false },
   usable: async (context) => {
     const { command, from } = commandOf(context);
     if (command === null) {
@@ -42,9 +46,11 @@ export const runtime = defineRuntime({
     const program = programOf(command);
     const there =
       program === null || (await findProgram(program, { folder: request.folder, env: allowedEnv(request.env) }));
-    return there ? runProgram(request, command, request.prompt) : missing(program ?? command);
+    if (!there) return missing(program ?? command);
+    const preset = presetOf(command);
+    return preset === null ? runProgram(request, command, request.prompt) : runPreset(preset, request);
   },
-  resume: (_session, request) => runtime.run(request),
+  resume: (session, request) => runtime.run({ ...request, session }),
 });
 
 const commandOf = (context: RuntimeContext): { command: string | null; from: string } =>

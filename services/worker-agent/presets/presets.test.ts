@@ -1,0 +1,146 @@
+/** Each preset with a program in place of the real one, which prints what the real one is documented to print. */
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { AgentDefinition } from '@nexus/shared/catalog';
+import { allowedEnv } from '@nexus/shared/process';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { runtime } from '../runtimes/command.ts';
+import type { AgentEvent, RunRequest } from '../runtimes.ts';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'nexus-preset-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+/** What the programs print for: a word, a command that is run, the end. */
+const told: Record<string, unknown[]> = {
+  codex: [
+    { type: 'thread.started', thread_id: 'the-session' },
+    { type: 'turn.started' },
+    { type: 'item.started', item: { id: 'i1', type: 'command_execution', command: 'ls' } },
+    { type: 'item.completed', item: { id: 'i1', type: 'command_execution', aggregated_output: 'a.txt', exit_code: 0 } },
+    { type: 'item.completed', item: { id: 'i2', type: 'agent_message', text: 'hello from the agent' } },
+    { type: 'turn.completed', usage: { input_tokens: 100, cached_input_tokens: 40, output_tokens: 7 } },
+  ],
+  gemini: [
+    { type: 'init', session_id: 'the-session', model: 'gemini-x' },
+    { type: 'tool_use', tool_id: 'i1', tool_name: 'shell', parameters: { command: 'ls' } },
+    { type: 'tool_result', tool_id: 'i1', status: 'success', output: 'a.txt' },
+    { type: 'message', role: 'assistant', content: 'hello from the agent', delta: true },
+    { type: 'result', status: 'success', stats: { input_tokens: 100, output_tokens: 7, cached: 40 } },
+  ],
+  opencode: [
+    { type: 'step_start', sessionID: 'the-session', part: {} },
+    {
+      type: 'tool_use',
+      sessionID: 'the-session',
+      part: { callID: 'i1', tool: 'shell', state: { status: 'completed', input: { command: 'ls' }, output: 'a.txt' } },
+    },
+    { type: 'text', sessionID: 'the-session', part: { text: 'hello from the agent' } },
+    {
+      type: 'step_finish',
+      sessionID: 'the-session',
+      part: { cost: 0.02, tokens: { input: 60, output: 7, cache: { read: 40, write: 0 } } },
+    },
+  ],
+};
+const broken: Record<string, unknown> = {
+  codex: { type: 'turn.failed', error: { message: 'the window is used up' } },
+  gemini: { type: 'error', severity: 'error', message: 'the window is used up' },
+  opencode: { type: 'error', error: { name: 'x', data: { message: 'the window is used up' } } },
+};
+
+/** A program of that name, first on the path: it keeps its arguments and its prompt, and prints these events. */
+const play = async (name: string, events: readonly unknown[], more: { exit?: string } & Partial<RunRequest> = {}) => {
+  const { exit = 'exit 0', ...changes } = more;
+  const program = join(folder, name);
+  const lines = events.map((event) => `echo '${JSON.stringify(event)}'`);
+  const body = [
+    `printf '%s\\n' "$@" >> ${folder}/arguments`,
+    `cat > ${folder}/prompt`,
+    'echo starting >&2',
+    ...lines,
+    exit,
+  ];
+  await writeFile(program, `#!/bin/sh\n${body.join('\n')}\n`);
+  await chmod(program, 0o755);
+  const seen: AgentEvent[] = [];
+  const sessions: string[] = [];
+  const notices: string[] = [];
+  let output = '';
+  const request = {
+    ids: { taskId: 'a-task', subtaskId: 'a-subtask', attempt: 1, role: 'builder', kind: 'code' },
+    agent: { agent_id: 'code', name: 'Code', role: 'builder', tools: [] } as unknown as AgentDefinition,
+    ...{ prompt: 'Do it: größer.', folder, session: null, mark: `preset-${process.pid}-${name}` },
+    env: { PATH: `${folder}:${allowedEnv().PATH}` },
+    ...{ timeBoxMs: 20_000, outputBytesMax: 1_000_000, signal: new AbortController().signal },
+    onOutput: (chunk: string) => {
+      output += chunk;
+    },
+    onEvent: (event: AgentEvent) => seen.push(event),
+    onSession: (id: string) => sessions.push(id),
+    onNotice: (says: string) => notices.push(says),
+    context: { agentCommand: name, rehearsal: false, task: null },
+    ...changes,
+  } as RunRequest;
+  const result = await (request.session === null ? runtime.run(request) : runtime.resume(request.session, request));
+  const read = (file: string) => readFile(join(folder, file), 'utf8');
+  return {
+    result,
+    seen,
+    sessions,
+    notices,
+    output,
+    words: (await read('arguments')).trim().split('\n'),
+    prompt: await read('prompt'),
+  };
+};
+
+describe.each(Object.keys(told))('the preset %s', (name) => {
+  const events = told[name] ?? [];
+
+  test('has its events read: words, deeds, session and what was used', async () => {
+    const { result, seen, sessions, output, prompt } = await play(name, events);
+    const usage = { input_tokens: 60, output_tokens: 7, cache_read_tokens: 40, cache_write_tokens: 0 };
+    expect(result).toMatchObject({ ok: true, exitCode: 0, sessionId: 'the-session', toolCalls: 1, usage });
+    expect(result.cost).toEqual({ tokens: 107, usd: name === 'opencode' ? 0.02 : null });
+    expect(sessions).toEqual(['the-session']);
+    expect(output).toContain('starting\n');
+    expect(output).toContain('hello from the agent\n');
+    expect(output).not.toContain('{"type"');
+    expect(prompt).toBe('Do it: größer.');
+    expect(seen.map(({ kind }) => kind).sort()).toEqual(['text', 'tool_call', 'tool_result', 'usage']);
+    expect(seen).toContainEqual({ kind: 'tool_result', id: 'i1', ok: true, text: 'a.txt' });
+  });
+
+  test('is called so that nobody is asked anything, with the model that was named', async () => {
+    const { words } = await play(name, events, { model: 'a-model' });
+    expect(words.join(' ')).toMatch(/--json|stream-json|--format json/);
+    expect(words[words.indexOf('--model') + 1]).toBe('a-model');
+    expect(words.join(' ')).not.toMatch(/[{}]/);
+  });
+
+  test('goes on with its conversation, or begins anew where that is gone, and says so', async () => {
+    const { words } = await play(name, events, { session: 'the-session' });
+    expect(words).toContain('the-session');
+    const gone = await play(name, [], {
+      session: 'gone',
+      exit: '[ "$(grep -c gone arguments)" = 1 ] && exit 1; exit 0',
+    });
+    expect(gone.notices).toEqual([`begins a new conversation: ${name} did not go on with gone`]);
+  });
+
+  test('fails with what it told, also where it ends as if all were well', async () => {
+    const { result } = await play(name, [events[0], broken[name]]);
+    expect(result).toMatchObject({ ok: false, code: 'AGENT_FAILED', says: 'the window is used up' });
+    const { result: other } = await play(name, [broken[name]], { exit: 'exit 7' });
+    expect(other.says).toBe('The agent ended with exit code 7. the window is used up');
+  });
+});
+
+test('the exit codes that a program explains are explained', async () => {
+  const { result } = await play('gemini', [], { exit: 'exit 53' });
+  expect(result.says).toContain('it came to its limit of turns');
+});

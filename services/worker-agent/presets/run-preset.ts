@@ -1,0 +1,75 @@
+/** Runs an agent by a preset: called as it wants to be, its events told as ours, its end read from them. */
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { runProgram } from '../run-program.ts';
+import type { RunRequest, RunResult } from '../runtimes.ts';
+import type { Preset } from './presets.ts';
+import { openReader, type Read } from './reader.ts';
+
+const tailMax = 16_000;
+
+/** Goes on with `session` where there is one; where the program does not have it (any more), it begins anew and says so. */
+export const runPreset = async (preset: Preset, request: RunRequest): Promise<RunResult> => {
+  const { session } = request;
+  if (session === null) return runOnce(preset, request, null);
+  const result = await runOnce(preset, request, session);
+  if (result.ok || result.sessionId !== null || result.code !== 'AGENT_FAILED' || request.signal.aborted) return result;
+  request.onNotice?.(`begins a new conversation: ${preset.program} did not go on with ${session}`);
+  return runOnce(preset, request, null);
+};
+
+const runOnce = async (preset: Preset, request: RunRequest, session: string | null): Promise<RunResult> => {
+  let tail = '';
+  const onText = (text: string): void => {
+    tail = (tail + text).slice(-tailMax);
+    request.onOutput(text);
+  };
+  const reader = openReader(preset, onText, (event) => request.onEvent?.(event));
+  let opened: string | null = null;
+  const onOutput = (chunk: string, stream: 'stdout' | 'stderr' = 'stdout'): void => {
+    if (stream === 'stderr') onText(chunk);
+    else reader.write(chunk);
+    if (reader.read.session === null || reader.read.session === opened) return;
+    opened = reader.read.session;
+    request.onSession?.(opened);
+  };
+  const alsoWrites = [
+    ...(request.alsoWrites ?? []),
+    ...preset.writes.map((folder) => join(homedir(), folder)).filter(existsSync),
+  ];
+  const command: [string, ...string[]] = [preset.program, ...argumentsOf(preset, request, session)];
+  const ran = await runProgram({ ...request, onOutput, alsoWrites }, command, request.prompt);
+  reader.end();
+  return resultOf(preset, ran, reader.read, tail);
+};
+
+const argumentsOf = (preset: Preset, { model }: RunRequest, session: string | null): string[] => {
+  const words = session === null ? preset.run : preset.resume;
+  // Before the words that follow its last option, such as the `-` that stands for standard input.
+  const last = words.at(-1) === '-' ? -1 : words.length;
+  const named = model ? preset.model.map((word) => word.replace('{model}', model)) : [];
+  return [...words.slice(0, last), ...named, ...words.slice(last)].map((word) =>
+    word.replace('{session}', session ?? ''),
+  );
+};
+
+/** An error that it told outweighs exit code 0: not all of these programs end with another. */
+const resultOf = (preset: Preset, ran: RunResult, read: Read, outputTail: string): RunResult => {
+  const { usage, usd } = read;
+  const tokens = usage === null ? null : Object.values(usage).reduce((total, count) => total + count, 0);
+  const why = [preset.exits[ran.exitCode ?? 0], read.errors.at(-1)].filter((part) => part).join(': ');
+  const told = ran.ok && read.errors.length > 0 && read.turns === 0;
+  return {
+    ...ran,
+    ...(told ? { ok: false, code: 'AGENT_FAILED' as const, says: why } : {}),
+    ...(!ran.ok && ran.code === 'AGENT_FAILED' && why !== '' ? { says: `${ran.says} ${why}` } : {}),
+    outputTail,
+    sessionId: read.session,
+    cost: { usd, tokens },
+    usage,
+    model: read.model,
+    toolCalls: read.toolCalls,
+    turns: read.turns,
+  };
+};
