@@ -25,10 +25,17 @@ const ours: Record<string, string[]> = {
   Bash: ['run'],
 };
 
-/** The tools of an agent: those that its definition names, all if it names none. Everybody may leave notes. */
-export const toolsOf = (named: readonly string[]): { tools: Tool[]; onlyNotes: boolean } => {
-  if (named.length === 0) return { tools: [...all, finishTool], onlyNotes: false };
-  const names = new Set(named.flatMap((name) => ours[name.replace(/\(.*/, '')] ?? []));
+/**
+ * The tools of an agent: those that its definition names, all if it names none, but for what it forbids as a whole.
+ * Everybody may leave notes.
+ */
+export const toolsOf = (
+  named: readonly string[],
+  forbidden: readonly string[] = [],
+): { tools: Tool[]; onlyNotes: boolean } => {
+  const given = named.length === 0 ? Object.keys(ours) : named.map((name) => name.replace(/\(.*/, ''));
+  const names = new Set(given.flatMap((name) => ours[name] ?? []));
+  for (const name of forbidden.flatMap((one) => ours[one] ?? [])) names.delete(name);
   const onlyNotes = !names.has('write') && !names.has('edit');
   if (onlyNotes) names.add('write');
   return { tools: [...all.filter(({ name }) => names.has(name)), finishTool], onlyNotes };

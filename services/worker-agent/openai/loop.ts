@@ -89,7 +89,7 @@ export const runLoop = async (request: RunRequest, options: LoopOptions): Promis
 };
 
 const begin = (request: RunRequest, options: LoopOptions, signal: AbortSignal, say: State['say']): State => {
-  const { tools, onlyNotes } = toolsOf(request.agent.tools ?? []);
+  const { tools, onlyNotes } = toolsOf(request.agent.tools ?? [], request.agent.disallowed_tools);
   const { config, model } = options;
   const hands: Hands = {
     inside: openInside(request.folder),
