@@ -61,7 +61,7 @@ test('run sends every option as the API wants it, follows the task, and says whe
   const scenario = join(home, 's.yaml');
   writeFileSync(scenario, 'name: x');
   const options = `--repo ./here --base main --workflow feature --mode sequential --analyst off --setup a --setup b
-    --priority high --deadline 2030-01-01T00:00:00Z --scenario ${scenario}`;
+    --priority high --usd 2.5 --tokens 90000 --deadline 2030-01-01T00:00:00Z --scenario ${scenario}`;
   const words = ['run', 'Build a shop', ...options.split(/\s+/), '--check', 'npm test', '--check', 'npm run lint'];
   const { code, out, err } = await nexus(words, url);
   expect(code).toBe(0);
@@ -82,6 +82,7 @@ test('run sends every option as the API wants it, follows the task, and says whe
         { name: 'check-2', command: 'npm run lint' },
       ],
       priority: 'high',
+      budget: { usd: 2.5, tokens: 90000 },
       deadline: '2030-01-01T00:00:00Z',
       scenario: 'name: x',
     },

@@ -1,5 +1,6 @@
 /** `nexus cost`: who spent what on what; `nexus budget`: how much more may be spent. */
 import type { BudgetShown, CostSum, CostTable, TaskCost } from '@nexus/shared/client';
+import type { TaskRequest } from '@nexus/shared/messages/domain';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { nexus } from '../command-word.ts';
 import { CommandFailure } from '../exit-codes.ts';
@@ -48,12 +49,20 @@ Examples:
 type CostKind = CostTable['by'];
 const costKinds: readonly CostKind[] = ['task', 'agent', 'model', 'role', 'day'];
 
-const amount = (text: string): number => {
+/** What may be spent: more than nothing. */
+export const amount = (text: string): number => {
   const value = Number(text);
-  if (text.trim() === '' || !(value > 0)) {
-    throw new InvalidArgumentError('It must be more than 0. To spend nothing more, cancel the task.');
+  if (text.trim() !== '' && value > 0) return value;
+  throw new InvalidArgumentError('It must be more than 0; left out, there is no limit.');
+};
+
+/** The budget of a request, from what `amount` has read. */
+export const budgetOf = ({ usd, tokens }: BudgetOptions): TaskRequest['budget'] => {
+  if (tokens !== undefined && !Number.isInteger(tokens)) {
+    throw new CommandFailure('usage', 'Tokens are a whole number.');
   }
-  return value;
+  if (usd === undefined && tokens === undefined) return undefined;
+  return { ...(usd === undefined ? {} : { usd }), ...(tokens === undefined ? {} : { tokens }) };
 };
 
 type CostOptions = { by: CostKind; days: number };
@@ -69,22 +78,20 @@ const cost = async (
   output.say(...('rows' in found ? tableLines(found) : taskLines(found)));
 };
 
-type BudgetOptions = { usd?: number; tokens?: number };
+export type BudgetOptions = { usd?: number; tokens?: number };
 
 const budget = async ({ client, output }: Tools, id: string, asked: BudgetOptions): Promise<undefined> => {
   const api = await client();
   const isToday = id === 'today';
   const name = isToday ? 'The fleet today' : id;
-  if (asked.usd === undefined && asked.tokens === undefined) {
+  const wanted = budgetOf(asked);
+  if (wanted === undefined) {
     const shown = isToday ? (await api.costs({ by: 'day', days: 1 })).today : (await api.cost(id)).budget;
     output.document({ task_id: isToday ? null : id, budget: shown });
     output.say(...budgetLines(name, shown));
     return;
   }
-  if (asked.tokens !== undefined && !Number.isInteger(asked.tokens)) {
-    throw new CommandFailure('usage', 'Tokens are a whole number.');
-  }
-  const answer = isToday ? await api.budgetToday(asked) : await api.budget(id, asked);
+  const answer = isToday ? await api.budgetToday(wanted) : await api.budget(id, wanted);
   output.document(answer);
   output.say(...budgetLines(name, answer.budget));
   if (answer.subtasks.length > 0) output.say(`Goes on: ${answer.subtasks.join(', ')}.`);

@@ -7,9 +7,10 @@ import { asTyped, nexus } from '../command-word.ts';
 import { cut, type Output, oneLine, table } from '../output.ts';
 import type { Act } from '../program.ts';
 import type { Tools } from '../tools.ts';
+import { amount, type BudgetOptions, budgetOf } from './cost.ts';
 import { list, onOff, repositoryOf } from './run.ts';
 
-type PlanOptions = {
+type PlanOptions = BudgetOptions & {
   repo?: string;
   base?: string;
   workflow?: string;
@@ -29,13 +30,16 @@ export const addPlan = (program: Command, act: Act): void => {
     .option('--roles <a,b>', 'these roles, one after the other', list)
     .addOption(new Option('--mode <mode>', 'side by side, or one at a time').choices(['parallel', 'sequential']))
     .option('--analyst <on|off>', 'begin with an analyst, or never', onOff)
+    .option('--usd <amount>', 'what it may spend, in USD: whether that will do is told', amount)
+    .option('--tokens <n>', 'what it may use, in tokens', amount)
     .addHelpText('after', '\nExamples:\n  nexus plan "Add CSV export" --repo .\n  nexus plan - --json < request.md')
     .action(act(plan));
 };
 
 const plan = async ({ output, signal, client }: Tools, words: string, options: PlanOptions): Promise<undefined> => {
-  const { repo, ...rest } = options;
-  const fields = { repository: repo === undefined ? undefined : repositoryOf(repo), ...rest };
+  const { repo, usd: _usd, tokens: _tokens, ...rest } = options;
+  const repository = repo === undefined ? undefined : repositoryOf(repo);
+  const fields = { repository, budget: budgetOf(options), ...rest };
   const given = Object.entries(fields).filter(([, value]) => value !== undefined);
   const request = words === '-' ? await text(process.stdin) : words;
   const asked = { request, ...(Object.fromEntries(given) as Omit<TaskRequest, 'request'>) };

@@ -16,8 +16,9 @@ import type { Act } from '../program.ts';
 import { openProgress } from '../show-progress.ts';
 import type { Tools } from '../tools.ts';
 import { waitingLines } from '../waiting-lines.ts';
+import { amount, type BudgetOptions, budgetOf } from './cost.ts';
 
-export type RunOptions = {
+export type RunOptions = BudgetOptions & {
   repo?: string;
   base?: string;
   agentCommand?: string;
@@ -58,6 +59,8 @@ export const addRun = (program: Command, act: Act): void => {
     .option('--check-timeout <time>', 'how long each of these checks may take: 90s, 10m; at most 2h', timeout)
     .option('--setup <cmd>', 'a command that makes a fresh clone runnable (may be repeated)', collect)
     .option('--priority <priority>', 'critical, high, normal or low')
+    .option('--usd <amount>', 'the most that the task may spend, in USD', amount)
+    .option('--tokens <n>', 'the most that it may use, in tokens', amount)
     .option('--deadline <time>', 'when it must be done, ISO 8601 with a time zone')
     .option('--scenario <file>', 'rehearsals only: what scripted agents play')
     .addOption(new Option('--detach', 'print the id of the task and leave').conflicts('wait'))
@@ -149,6 +152,7 @@ const requestOf = (request: string, options: RunOptions): TaskRequest => {
     runtime,
     agent_command: agentCommand === undefined ? undefined : fullCommand(agentCommand),
     priority: options.priority as TaskRequest['priority'],
+    budget: budgetOf(options),
     deadline,
     scenario: options.scenario === undefined ? undefined : readScenario(options.scenario),
   };
