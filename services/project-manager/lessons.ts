@@ -71,7 +71,7 @@ export const noteSentBack = (draft: Draft, part: Subtask, { says, log_tail, why 
   });
 };
 
-/** A subtask ended well, merged or reported, that had failed before: what was wrong, and what its last attempt says it did. */
+/** A subtask ended well that had failed before: what was wrong, and what its last attempt says it did. */
 export const noteMended = (draft: Draft, part: Subtask): void => {
   const failures = part.history.filter(
     ({ outcome, code }) => outcome === 'gate_failed' || (outcome !== 'finished' && ownDoing.has(code ?? '')),
