@@ -2,7 +2,14 @@
  * The project manager: makes a plan into a board, dispatches what is ready, and drives each subtask through
  * its attempts, the gate and the merge to its end. It alone writes `board:<task>`; see `board.ts`.
  */
-import { type Catalog, foldersOf, mayEdit, openLiveCatalog, writeAgent } from '@nexus/shared/catalog';
+import {
+  type AgentDefinition,
+  type Catalog,
+  foldersOf,
+  mayEdit,
+  openLiveCatalog,
+  writeAgent,
+} from '@nexus/shared/catalog';
 import { secretValues } from '@nexus/shared/config';
 import { openMemory } from '@nexus/shared/memory';
 import { openEmbed } from '@nexus/shared/model';
@@ -77,9 +84,15 @@ const routingBy = (catalog: Catalog): Required<Pick<Tools, 'candidatesFor' | 'de
   },
   definitionOf: (agentId) => {
     const agent = catalog.agents.get(agentId);
-    return agent ? { file: agent.file, source: writeAgent(agent) } : null;
+    if (!agent) return null;
+    const source = sources.get(agent) ?? writeAgent(agent);
+    sources.set(agent, source);
+    return { file: agent.file, source };
   },
 });
+
+/** Written once for each definition: a decision may ask several times, and each dispatch does. */
+const sources = new WeakMap<AgentDefinition, string>();
 
 const rulesOf = ({ retryBase: retryBaseMs, retryWaitMax: retryWaitMaxMs, ...limits }: Config): Rules => ({
   ...limits,
