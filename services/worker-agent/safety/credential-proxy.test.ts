@@ -123,7 +123,7 @@ test('the pass of an attempt that has ended opens nothing, and what it had under
     response.write('first');
     asked.socket.once('close', gone.resolve);
   });
-  const proxy = await open([anthropicAt(provider.url)]);
+  const proxy = await open([anthropicAt(provider.url)], { timeoutMs: 600_000 });
   const [ended, other] = [proxy.admit('ended'), proxy.admit('other')];
   const hanging = await ask(ended.env);
   ended.close();

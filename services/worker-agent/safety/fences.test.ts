@@ -11,8 +11,8 @@ const { usable } = await probeSandbox();
 const missing = async () => ({ usable: false as const, says: 'bwrap is not on the path', mend: 'install bubblewrap' });
 const there = async () => ({ usable: true as const, says: 'by /usr/bin/bwrap' });
 
-const settingsOf = (more: Record<string, string> = {}): WorkerConfig => {
-  const home = mkdtempSync(join(tmpdir(), 'nexus-fences-'));
+const settingsOf = (more: Record<string, string> = {}, place = tmpdir()): WorkerConfig => {
+  const home = mkdtempSync(join(place, 'nexus-fences-'));
   onTestFinished(() => rmSync(home, { recursive: true, force: true }));
   return loadConfig({ ...fabricConfig, ...config }, { NEXUS_HOME: home, ...more });
 };
@@ -52,7 +52,8 @@ test('settings name more to write and to hide, from the home of the person too',
 test.runIf(usable)(
   'an agent sees of the fleet’s home its clone and the caches, and no clone or hub of another',
   async () => {
-    const settings = settingsOf();
+    // Not below /tmp, which is hidden anyway.
+    const settings = settingsOf({}, homedir());
     const { home } = settings;
     const [mine, theirs, hub] = ['workspaces/task/mine', 'workspaces/other/theirs', 'hubs/other.git'].map((path) =>
       join(home, path),

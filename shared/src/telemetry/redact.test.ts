@@ -67,15 +67,17 @@ describe('redaction', () => {
     ['a key of a common shape', 'sk-ant-api03-abcdefghijklmnopqrstuv'],
     ['a token in an address', 'https://me:hunter2hunter2@host'],
   ])('finds %s in a line without end, wherever chunks and pieces are cut', (_, secret) => {
-    for (let at = 8150; at < 8250; at += 3) {
-      const text = `${'x '.repeat(at / 2)}${secret} ${'y '.repeat(8000)}`;
-      for (const size of [1000, 4096, 8192]) {
+    for (const size of [1000, 4096, 8192]) {
+      // The first cut lies 512 characters before the end of the first chunk that is too much.
+      const cut = (Math.floor(8192 / size) + 1) * size - 512;
+      for (let before = -10; before < 40; before += 1) {
+        const text = `${' '.repeat(cut - before)}${secret} ${'y '.repeat(8000)}`;
         const stream = redactor.stream();
         let out = '';
         for (let from = 0; from < text.length; from += size) out += stream.push(text.slice(from, from + size));
         out += stream.end();
         expect(out).toContain('(redacted)');
-        expect(out.replaceAll(/[xy ]/g, '').length).toBeLessThan(40);
+        expect(out.replaceAll(/[y ]/g, '').length).toBeLessThan(40);
         expect(out).not.toMatch(/horse|battery|api03|qrstuv|hunter/);
       }
     }

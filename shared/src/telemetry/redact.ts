@@ -83,7 +83,8 @@ const spellingsOf = (value: string): string[] => {
 const cutBefore = (text: string, at: number, values: readonly string[]): number => {
   let cut = at;
   const avoid = (begin: number, length: number): void => {
-    if (begin < cut && begin + length > cut) cut = begin;
+    // What a shape only looks at, as the @ of an address, stays with it.
+    if (begin < cut && begin + length >= cut) cut = begin;
   };
   for (const value of values) {
     for (let found = text.indexOf(value); found !== -1; found = text.indexOf(value, found + 1))
