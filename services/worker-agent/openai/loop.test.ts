@@ -2,81 +2,22 @@
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import type { AgentDefinition } from '@nexus/shared/catalog';
-import { loadConfig } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { listMarked } from '@nexus/shared/process';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import {
-  type ApiOptions,
-  type ChatRequest,
-  openOpenaiApi,
-  type Reply,
-  type Script,
-} from '../../../test/tools/openai-api/openai-api.ts';
+import { agent, call, finish, type More, markOfPlay, playOpenai, said } from '../../../test/tools/openai-agent.ts';
+import type { Reply, Script } from '../../../test/tools/openai-api/openai-api.ts';
 import { runtime } from '../runtimes/openai.ts';
-import type { AgentEvent, RunRequest, SpendGate } from '../runtimes.ts';
-import { openaiConfig } from './settings.ts';
+import type { SpendGate } from '../runtimes.ts';
 
 let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'nexus-loop-'));
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
-
-const call = (tool: string, input: unknown = {}, id?: string): Reply => ({
-  calls: [{ tool, input, ...(id ? { id } : {}) }],
-});
-const finish = call('finish', { summary: 'It is done.' });
-const agent = {
-  agent_id: 'code',
-  name: 'Code',
-  role: 'builder',
-  tools: [],
-  model: 'inherit',
-} as unknown as AgentDefinition;
-
-type More = { request?: Partial<RunRequest>; settings?: Record<string, string>; api?: ApiOptions };
-let marks = 0;
-const settingsOf = ({ NEXUS_HOME: home, ...environment }: Record<string, string>) => ({
-  ...loadConfig(openaiConfig, environment),
-  ...(home === undefined ? {} : { home }),
-});
-const contextOf = (environment: Record<string, string>) => ({
-  ...{ agentCommand: null, rehearsal: false, task: null },
-  settings: settingsOf(environment),
-});
-
-/** Runs an agent whose model answers so. */
-const play = async (script: Script, { request = {}, settings = {}, api: options }: More = {}) => {
-  await using api = await openOpenaiApi(script, options);
-  const events: AgentEvent[] = [];
-  let output = '';
-  const environment = {
-    NEXUS_MODEL_URL: api.url,
-    OPENAI_API_KEY: api.key,
-    NEXUS_OPENAI_MODEL: 'test-model',
-    ...settings,
-  };
-  const result = await runtime.run({
-    ids: { taskId: 'a-task', subtaskId: 'a-subtask', attempt: 1, role: 'builder', kind: 'code' },
-    ...{ agent, folder, prompt: 'The task.', env: {}, session: null },
-    mark: `loop-${process.pid}-${marks++}`,
-    timeBoxMs: 20_000,
-    outputBytesMax: 1_000_000,
-    signal: new AbortController().signal,
-    onOutput: (chunk) => {
-      output += chunk;
-    },
-    onEvent: (event) => events.push(event),
-    context: contextOf(environment),
-    ...request,
-  } as RunRequest);
-  return { result, requests: api.requests, asked: api.asked(), events, output, key: api.key };
-};
-/** What the model was told in a request, the last message by default. */
-const said = (request: ChatRequest | undefined, at = -1): string => request?.messages.at(at)?.content ?? '';
+const play = (script: Script, more?: More) => playOpenai(folder, script, more);
 
 describe('an agent', () => {
   test('reads, edits, runs and finishes, and each result comes back to the model', async () => {
@@ -249,37 +190,6 @@ test('a temperature that the model does not take is said once, and left out from
   expect(notices).toEqual(['the model test-model takes no temperature: 0.2 has no effect']);
 });
 
-describe('a long conversation', () => {
-  const big = 'A line of a large file.\n'.repeat(400);
-
-  test('is trimmed, oldest first, and the task stays to the end', async () => {
-    await writeFile(join(folder, 'big.txt'), big);
-    const looks = Array.from({ length: 12 }, () => call('read', { path: 'big.txt' }));
-    const { result, requests } = await play([...looks, finish], { settings: { NEXUS_CONTEXT_TOKENS: '12000' } });
-    expect(result).toMatchObject({ ok: true, turns: 13 });
-    for (const { messages } of requests) {
-      expect(messages[1]?.content).toBe('The task.');
-      expect(JSON.stringify(messages).length / 3).toBeLessThan(13_000);
-    }
-    expect(JSON.stringify(requests.at(-1)?.messages)).toMatch(/left out.* to save room/);
-  });
-
-  test('is cut and asked again where the server has less room than was thought', async () => {
-    await writeFile(join(folder, 'big.txt'), big);
-    const looks = Array.from({ length: 6 }, () => call('read', { path: 'big.txt' }));
-    const tooLong: Reply = { status: 400, code: 'context_length_exceeded', message: 'Too long.' };
-    let told = 0;
-    const { result, requests } = await play(({ messages }) => {
-      if (JSON.stringify(messages).length < 30_000) return looks.shift() ?? finish;
-      told += 1;
-      return tooLong;
-    });
-    expect(result).toMatchObject({ ok: true });
-    expect(told).toBeGreaterThan(0);
-    expect(said(requests.at(-1), 1)).toBe('The task.');
-  });
-});
-
 describe('a limit', () => {
   const parkedBy = (error: Error): SpendGate => ({ reserve: () => Promise.reject(error) });
 
@@ -332,66 +242,8 @@ test('what was used is counted over all calls, cached tokens apart', async () =>
   expect(result.cost.tokens).toBe(2100);
 });
 
-describe('a conversation that goes on', () => {
-  const home = () => join(folder, '..', `${basename(folder)}-home`);
-  const settings = () => ({ NEXUS_HOME: home() });
-  afterEach(() => rm(home(), { recursive: true, force: true }));
-  /** A run that is ended in the middle of a command; the id of its conversation. */
-  const interrupted = async (): Promise<string> => {
-    const abort = new AbortController();
-    let id = '';
-    const { result } = await play([{ text: 'I begin.', ...call('run', { command: 'echo begun; sleep 60' }) }], {
-      settings: settings(),
-      request: {
-        signal: abort.signal,
-        onSession: (given) => {
-          id = given;
-        },
-        onOutput: (chunk) => chunk.includes('begun\n') && abort.abort(fail('STOPPED', { epoch: 2 })),
-      },
-    });
-    expect(result).toMatchObject({ ok: false, code: 'STOPPED', sessionId: id });
-    return id;
-  };
-
-  test('has all that was said before, is told what nobody knows, and gets its task once more', async () => {
-    const session = await interrupted();
-    const request = { session, prompt: 'The task, once more.' };
-    const { result, requests } = await play([finish], { settings: settings(), request });
-    expect(result).toMatchObject({ ok: true, sessionId: session });
-    const [first] = requests;
-    expect(first?.messages.map(({ role }) => role)).toEqual(['system', 'user', 'assistant', 'tool', 'user']);
-    expect(said(first, 1)).toBe('The task.');
-    expect(said(first, 2)).toBe('I begin.');
-    expect(said(first, 3)).toContain('nobody knows whether this happened');
-    expect(said(first, 4)).toContain('The task, once more.');
-  });
-
-  test('goes on elsewhere from its transcript, as a copy where somebody may still be in it', async () => {
-    const session = await interrupted();
-    const found = await runtime.transcriptOf?.(session, contextOf(settings()));
-    const transcript = join(folder, 'brought.jsonl');
-    await writeFile(transcript, `${await readFile(found ?? '', 'utf8')}{"role":"assist`);
-    expect(await runtime.forget?.(session, contextOf(settings()))).toBe(true);
-    expect(await runtime.transcriptOf?.(session, contextOf(settings()))).toBe(null);
-    const conversation = { transcript, fork: true, usdBefore: 0 };
-    const { result, requests } = await play([finish], { settings: settings(), request: { session, conversation } });
-    expect(result.ok).toBe(true);
-    expect(result.sessionId).not.toBe(session);
-    expect(said(requests[0], 2)).toBe('I begin.');
-  });
-
-  test('of which nothing is left begins anew, and says so', async () => {
-    const notices: string[] = [];
-    const session = '00000000-0000-4000-8000-000000000000';
-    const request = { session, onNotice: (says: string) => notices.push(says) };
-    const { result, requests } = await play([finish], { settings: settings(), request });
-    expect(result.ok).toBe(true);
-    expect(said(requests[0])).toBe('The task.');
-    expect(notices[0]).toContain('nothing left of 00000000');
-  });
-});
-
+/** The second is ours; a machine on which ten other suites run takes more of it than we do. */
+const onBusyMachines = { retry: 2 };
 test.each([
   ['while the model thinks', { hangs: true }, 'asked'],
   ['while the model speaks', { text: 'hanging', hangs: true }, 'hanging'],
@@ -400,7 +252,7 @@ test.each([
     call('run', { command: "trap '' TERM; echo hanging; while :; do sleep 1; done" }),
     'hanging\n',
   ],
-])('an abort is over within a second: %s', async (_when, reply: Reply, sign) => {
+])('an abort is over within a second: %s', onBusyMachines, async (_when, reply: Reply, sign) => {
   const abort = new AbortController();
   let aborted = 0;
   const stop = () => {
@@ -417,5 +269,5 @@ test.each([
   const took = performance.now() - aborted;
   expect(result).toMatchObject({ ok: false, code: 'STOPPED' });
   expect(took).toBeLessThan(1000);
-  expect(listMarked().filter(({ mark }) => mark.startsWith(`loop-${process.pid}-`))).toEqual([]);
+  expect(listMarked().filter(({ mark }) => mark.startsWith(markOfPlay))).toEqual([]);
 });

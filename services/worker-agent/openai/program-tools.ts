@@ -9,7 +9,7 @@ import { clip } from './clip.ts';
 import { defineTool, type Hands, type Tool } from './tool.ts';
 
 /** Between TERM and KILL: an abort is over within a second, also for a program that ignores TERM. */
-const graceMs = 400;
+const graceMs = 250;
 const searchMs = 60_000;
 const searchBytesMax = 2_000_000;
 const commandBytesMax = 5_000_000;

@@ -9,7 +9,7 @@ import { openReader, type Read } from './reader.ts';
 
 const tailMax = 16_000;
 
-/** Goes on with `session` where there is one; where the program does not have it (any more), it begins anew and says so. */
+/** Goes on with the session where there is one; where the program has it no more, it begins anew and says so. */
 export const runPreset = async (preset: Preset, request: RunRequest): Promise<RunResult> => {
   const { session } = request;
   if (session === null) return runOnce(preset, request, null);
