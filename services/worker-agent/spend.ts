@@ -89,9 +89,6 @@ const purseOf = (
   const { usd, tokens } = spend.left;
   const bounded = usd !== null || tokens !== null;
   const asksItself = runtime.capabilities.cost && payer === null;
-  if (bounded && !runtime.capabilities.cost) {
-    attempt.note(`its runtime "${runtime.name}" does not tell what it uses: no budget bounds it, only its time box`);
-  }
   const hear = (event: AgentEvent): void => {
     if (asksItself) return;
     if (event.kind === 'usage') spend.heard(event.usage);
@@ -110,9 +107,12 @@ const purseOf = (
   });
   const settled = async (result: RunResult): Promise<RunResult> => {
     // What went through the gate is booked already, call by call.
-    if (!asksItself && runtime.capabilities.cost) {
-      const { usage = null, model = null, notional = false } = result;
+    const { usage = null, model = null, notional = false } = result;
+    const told = usage !== null || result.cost.usd !== null;
+    if (!asksItself && (told || runtime.capabilities.cost)) {
       await spend.settle({ usd: result.cost.usd, usage, model, notional });
+    } else if (!asksItself && bounded) {
+      attempt.note(`its runtime "${runtime.name}" told nothing of its use: no budget bounds it, only its time box`);
     }
     await holdAccount(spending, payer, attempt, result);
     return judged(attempt, spend, { ...result, cost: (await bookedFor(attempt, spending)) ?? result.cost });

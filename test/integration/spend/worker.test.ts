@@ -256,9 +256,24 @@ test('an attempt that is stopped gives back what it had reserved', async () => {
   expect(await worker.budget()).toMatchObject({ usd_reserved: 0, tokens_reserved: 0 });
 });
 
+test('what a runtime tells is booked, whether or not it can be relied on to tell', async () => {
+  const worker = await openWorker({
+    work: async ({ folder }) => {
+      works(folder);
+      return ended({ cost: { usd: 0.2, tokens: 70 }, usage: usage(70), model: 'my-model' });
+    },
+  });
+  const paid = rig.runtimes.get('paid') as NonNullable<ReturnType<typeof rig.runtimes.get>>;
+  rig.runtimes.set('paid', { ...paid, capabilities: { ...paid.capabilities, cost: false } });
+  const { outcome, notes } = await worker.handle(rig.order());
+  expect(finishedOf(outcome)).toMatchObject({ outcome: 'finished', cost: { usd: 0.2, tokens: 70 } });
+  expect(notes.join('\n')).not.toContain('told nothing');
+  expect(await worker.budget()).toMatchObject({ usd_used: 0.2, tokens_used: 70, tokens_reserved: 0 });
+});
+
 test('a runtime that does not tell what it uses is not bounded, and says so', async () => {
   const worker = await openWorker({ work: async () => ended({}), settings: { NEXUS_AGENT_COMMAND: 'echo x > x.txt' } });
   rig.setTask({ budget: { usd: 1 } });
   const { notes } = await worker.handle(rig.order({ runtime: 'command' }));
-  expect(notes.join('\n')).toContain('its runtime "command" does not tell what it uses');
+  expect(notes.join('\n')).toContain('its runtime "command" told nothing of its use');
 });
