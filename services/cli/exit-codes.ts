@@ -47,7 +47,7 @@ export const toFailure = (thrown: unknown): CommandFailure => {
   if (thrown instanceof AppError) {
     return new CommandFailure(exitOf(thrown), thrown.message, {
       code: thrown.code,
-      advice: [thrown.entry.operator],
+      advice: [thrown.entry.operator, ...(adviceHere[thrown.code] ?? [])],
       cause: thrown,
     });
   }
@@ -59,6 +59,11 @@ const exitOf = (error: AppError): Exit => {
   if (wrongSettings.includes(error.code)) return 'config';
   if (unavailable.includes(error.code)) return 'unavailable';
   return error.entry.http >= 400 && error.entry.http < 500 ? 'refused' : 'unexpected';
+};
+
+/** What a person at this terminal can do besides what an operator would. */
+const adviceHere: Partial<Record<ErrorCode, string[]>> = {
+  REDIS_UNREACHABLE: ['No fleet here yet? `nexus up` starts one, with a Redis of its own where REDIS_URL names none.'],
 };
 
 const wrongSettings: ErrorCode[] = ['CONFIG_INVALID', 'HOME_BELOW_MODULES'];
