@@ -74,7 +74,7 @@ const expectNoKey = async (shop: Shop, said: string): Promise<void> => {
   }
 };
 
-test('without a sandbox, too, our git runs nothing that the repository names, and nothing told holds the key', async () => {
+test('without a sandbox, too, our git runs nothing that the repository names, and no text holds the key', async () => {
   const [trap, provider] = [await openTrap(), await openProvider()];
   const command = 'env > env.txt; echo "my key is $ANTHROPIC_API_KEY"; echo more > more.log; echo done > done.txt';
   const { shop, worker, finished } = await start(trap, {
