@@ -139,6 +139,14 @@ describe('an agent', () => {
   });
 });
 
+test('a model that only Claude’s runtime knows has no effect, and that is said once', async () => {
+  const notices: string[] = [];
+  const onNotice = (says: string) => notices.push(says);
+  const { result } = await play([finish], { request: { agent: { ...agent, model: 'opus' }, onNotice } });
+  expect(result).toMatchObject({ ok: true, model: 'test-model' });
+  expect(notices).toEqual(['the model "opus" is one of Claude’s: test-model is asked instead']);
+});
+
 describe('an answer that is no use', () => {
   test('is asked for again in smaller steps when it was cut off, and half a call is not done', async () => {
     const half = {

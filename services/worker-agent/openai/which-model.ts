@@ -52,12 +52,13 @@ const lookAt = async (endpoint: Endpoint): Promise<Looked> => {
 };
 
 /** Claude's names mean nothing here; neither does none at all. */
-const others = /^(inherit|default|opus|sonnet|haiku|fable|claude-.*)(\[.*\])?$/;
+const claudes = /^(opus|sonnet|haiku|fable|claude-.*)(\[.*\])?$/;
+const others = /^(inherit|default)$/;
 
 /** The full name of the model for a wish (an alias, a name, null). Throws `MODEL_UNKNOWN` with what would be right. */
 export const whichModel = (wishes: (string | null | undefined)[], config: OpenaiConfig, server: Server): string => {
   const { endpoint } = server.chat;
-  const wish = wishes.find((name) => name && !others.test(name)) ?? config.openaiModel;
+  const wish = wishes.find((name) => name && !others.test(name) && !claudes.test(name)) ?? config.openaiModel;
   const model = wish ?? (endpoint.isOpenai ? defaultModel : soleOf(server));
   const unknown = (mend: string) => fail('MODEL_UNKNOWN', { model, where: endpoint.url, mend });
   const instead = replacementOf(model);
@@ -73,6 +74,10 @@ export const whichModel = (wishes: (string | null | undefined)[], config: Openai
   const near = nearestOf(model, known);
   throw unknown(near === null ? `it has ${listed(known)}` : `did you mean ${near}?`);
 };
+
+/** The first of the wishes that only Claude knows, and that has no effect here; null: there is none. */
+export const withoutEffect = (wishes: (string | null | undefined)[]): string | null =>
+  wishes.find((name) => name && claudes.test(name)) ?? null;
 
 const soleOf = ({ chat, models }: Server): string => {
   const [first, ...more] = models ?? [];

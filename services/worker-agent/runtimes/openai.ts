@@ -10,7 +10,7 @@ import { openPrices } from '@nexus/shared/spend';
 import { runLoop } from '../openai/loop.ts';
 import { forgetMemoir, memoirOf, openMemoir } from '../openai/memoir.ts';
 import type { OpenaiConfig } from '../openai/settings.ts';
-import { openServers, whichModel } from '../openai/which-model.ts';
+import { openServers, whichModel, withoutEffect } from '../openai/which-model.ts';
 import { failed } from '../run-program.ts';
 import { codeOfAbort, defineRuntime, type RunRequest, type RunResult, type RuntimeContext } from '../runtimes.ts';
 
@@ -78,7 +78,10 @@ const runHere = async (request: RunRequest): Promise<RunResult> => {
   if (config === null || looked === null) return failed('NO_RUNTIME', 'No model server is configured.');
   if ('failure' in looked) throw looked.failure;
   const { server } = looked;
-  const model = whichModel([request.model, request.agent.model], config, server);
+  const wishes = [request.model, request.agent.model];
+  const model = whichModel(wishes, config, server);
+  const ignored = withoutEffect(wishes);
+  if (ignored !== null) request.onNotice?.(`the model "${ignored}" is one of Claude’s: ${model} is asked instead`);
   const memoir = await openMemoir(request.context.settings?.home, request.session, request.conversation ?? null);
   if (request.session !== null && memoir.before.length === 0) {
     request.onNotice?.(`begins a new conversation: there is nothing left of ${request.session}`);
