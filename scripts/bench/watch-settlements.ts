@@ -34,7 +34,7 @@ export const gatherSettlements = (deliveries: number): void =>
       held = [];
       const counts = batch.map(({ parts }) => Number(parts[countAt]));
       const head = batch[0]?.parts.slice(0, countAt) ?? [];
-      // All that a benchmark settles lies in one inbox, so it is one set; and all of it writes, so it does not only end.
+      // All that a benchmark settles lies in one inbox, so it is one set, and all of it writes.
       if (batch.some(({ parts }) => parts[setsAt] !== 1 || parts[setsAt + 4] !== ''))
         throw new Error('a settlement of several sets, or of what only ends');
       const entries = batch.flatMap(({ parts }) => parts.slice(countAt + 1));

@@ -131,7 +131,7 @@ describe('submitting', () => {
     expect(problemIn(response)).toMatchObject({ code: 'NO_WORKER', detail: expect.stringContaining('`nexus up`') });
   });
 
-  test('WORKERS_STARTING: workers that have not told yet what they can run are 503, not a refusal for good', async () => {
+  test('WORKERS_STARTING: workers that have not told yet what they can run are 503, not refused for good', async () => {
     const beginning = { ...able, runtimes: [] };
     const { ask } = await serve({ presences: [beginning] });
     const response = await ask('POST', '/api/tasks', { request: 'a' });

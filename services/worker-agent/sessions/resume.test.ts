@@ -46,6 +46,7 @@ const look = async (changes: Partial<Session> | null, given: { here?: boolean; c
     }
   }
   const notes: string[] = [];
+  const readFields = async (key: string, names: string[]) => names.map((name) => ledger.get(key)?.[name] ?? null);
   const attempt = {
     record: { before: { session: id } },
     order: { task_id: taskId, subtask_id: 'storage', attempt: 1 },
@@ -54,9 +55,7 @@ const look = async (changes: Partial<Session> | null, given: { here?: boolean; c
     note: (says: string) => notes.push(says),
     tools: {
       keys,
-      store: {
-        readFields: async (key: string, names: string[]) => names.map((name) => ledger.get(key)?.[name] ?? null),
-      },
+      store: { readFields },
       claim: { token: 'mine' },
       isClaimed: async (token: string) => given.claimed?.includes(token) ?? false,
       now: () => Date.parse('2026-11-20T11:00:00.000Z'),
@@ -77,7 +76,7 @@ test('one that was closed goes on under its own id, and its cost is told from wh
   expect(found).toMatchObject({ session: id, conversation: { transcript: null, fork: false, usdBefore: 0.25 } });
 });
 
-test('one whose process ran here and is gone goes on under its own id; one of elsewhere goes on as a copy', async () => {
+test('one whose process ran here and is gone goes on under its own id; one of elsewhere as a copy', async () => {
   const here = await look({ status: 'active', holder: 'worker-1.1.1' });
   expect(here.conversation).toMatchObject({ fork: false });
   const there = await look({ status: 'active', holder: 'worker-1.1.1', host: 'another-machine' });

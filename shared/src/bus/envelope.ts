@@ -85,7 +85,7 @@ export const makeEnvelope = <K extends Kind>(type: K, payload: unknown, options:
   };
 };
 
-/** The time as ISO 8601; to write it out costs as much as all else of an envelope, and many are made in a millisecond. */
+/** The time as ISO 8601; written out once for all that is sent in a millisecond. */
 const isoTime = (nowMs: number): string => {
   if (nowMs !== written.ms) written = { ms: nowMs, text: new Date(nowMs).toISOString() };
   return written.text;

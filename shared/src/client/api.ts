@@ -220,7 +220,7 @@ export const taskDetail = taskShort
     merged: z.int(),
     gate_runs: z.int().meta({
       description:
-        'How often checks were run. N subtasks cost N + 1 at most, and one more for each failed or broken gate, and for ' +
+        'How often checks were run. N subtasks cost N + 1 at most, one more for each failed or broken gate, and for ' +
         'each head that somebody else pushed.',
     }),
     cost: cost.extend({ notional_usd: z.number().optional(), unpriced_calls: z.int().optional() }),

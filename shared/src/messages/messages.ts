@@ -136,7 +136,7 @@ export const catalog = {
     // A model may be asked for the plan.
     timeoutMs: 600_000,
     to: 'orchestrator',
-    says: 'A person wants to see how a request would be planned. Nothing is run; the plan lies under its id for a while.',
+    says: 'A person wants to see how a request would be planned. Nothing is run; the plan is kept for a while.',
     payload: z.object({ preview_id: taskId, request: taskRequest, warnings: z.array(z.string().max(500)).max(20) }),
   }),
   'repository.prepared': define({

@@ -68,7 +68,7 @@ test('rule 9: in one batch each entry is all or nothing, and a bad one leaves no
   redis.disconnect();
 });
 
-test('rule 9: of messages that only end, those that may not are told from the others, and the journal keeps silent', async () => {
+test('rule 9: of messages that only end, those that may not are told apart, and the journal keeps silent', async () => {
   const { bus, inbox, redis, settler, settlement } = await holding(5);
   const line = (n: number) => ({ line: JSON.stringify({ n }) });
   const results = await Promise.all([
