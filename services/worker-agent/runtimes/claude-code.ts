@@ -18,7 +18,7 @@ import { join } from 'node:path';
 import { fail, isFailure } from '@nexus/shared/errors';
 import { failed, runProgram } from '../run-program.ts';
 import { defineRuntime, type RunRequest, type RunResult } from '../runtimes.ts';
-import { argumentsOf, environmentOf, promptFor, scratchOf, type Which } from './claude-code/command.ts';
+import { argumentsOf, environmentOf, promptFor, scratchOf, sweepScratch, type Which } from './claude-code/command.ts';
 import { conventionsIn } from './claude-code/conventions.ts';
 import { bringConversation, findConversation, removeConversation } from './claude-code/conversation.ts';
 import type { Login } from './claude-code/logins.ts';
@@ -71,6 +71,7 @@ const start = async (request: RunRequest, session: string | null): Promise<RunRe
   const turnsMax = Math.min(request.maxTurns ?? Number.POSITIVE_INFINITY, settings.claudeTurns ?? 300);
   const setting = { settings, ready, model: model.model, turnsMax };
   const scratch = scratchOf(request.mark);
+  await sweepScratch(Date.now());
   await Promise.all([mkdir(scratch, { recursive: true }), mkdir(ready.login.folder, { recursive: true })]);
   try {
     const prompt = `${request.prompt}${await conventionsIn(request.folder)}`;

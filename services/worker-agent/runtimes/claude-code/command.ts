@@ -1,4 +1,6 @@
 /** How the CLI is called: its arguments, its environment, and the prompt as it can be handed to it. */
+import { createHash } from 'node:crypto';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RunRequest } from '../../runtimes.ts';
@@ -62,9 +64,23 @@ export const environmentOf = (
   };
 };
 
-/** Where the CLI puts its sockets and outputs of tools: gone with the run. */
+const scratchPrefix = 'nexus-claude-run-';
+
+/** Where the CLI puts its sockets and outputs of tools: gone with the run. A socket's path has to be short. */
 export const scratchOf = (mark: string): string =>
-  join(tmpdir(), `nexus-claude-${mark.replaceAll(/[^\w.-]/g, '_').slice(-80)}`);
+  join(tmpdir(), `${scratchPrefix}${createHash('sha256').update(mark).digest('hex').slice(0, 12)}`);
+
+const scratchKeepMs = 24 * 3_600_000;
+
+/** Removes what runs have left whose worker was killed: no run is as old. */
+export const sweepScratch = async (now: number): Promise<void> => {
+  for (const name of await readdir(tmpdir())) {
+    if (!name.startsWith(scratchPrefix)) continue;
+    const path = join(tmpdir(), name);
+    const found = await stat(path).catch(() => null);
+    if (found && now - found.mtimeMs > scratchKeepMs) await rm(path, { recursive: true, force: true });
+  }
+};
 
 /**
  * The prompt as the CLI takes it for what it is: `@path` at the beginning of a word would put that file in, wherever

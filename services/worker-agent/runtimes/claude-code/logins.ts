@@ -124,7 +124,7 @@ type Status = { subscriptionType?: string | null; orgId?: string | null };
 
 const asked = new Map<string, { at: number; mark: string; status: Promise<Status | null> }>();
 /** A login that was made or lost changes its file; one in a key chain is asked for again after this. */
-const askAgainMs = 60_000;
+const askAgainMs = 600_000;
 
 /** What the CLI says of the login in a folder; null: there is none. */
 const statusOf = async (program: string, folder: string | undefined): Promise<Status | null> => {

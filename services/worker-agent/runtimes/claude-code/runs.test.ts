@@ -1,5 +1,5 @@
 /** Runs of the real CLI against a Messages API of our own: what the conformance suite does not ask of every runtime. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -7,6 +7,7 @@ import { expect, test } from 'vitest';
 import { openClaude } from '../../../../test/tools/claude.ts';
 import { blocks, refuse, type Script, say, use } from '../../../../test/tools/messages-api/messages-api.ts';
 import { runtime } from '../claude-code.ts';
+import { scratchOf } from './command.ts';
 
 const bash = (command: string) => use('Bash', { command });
 
@@ -195,9 +196,13 @@ test('what it is told while it works reaches it with its next call of a tool', a
   expect(JSON.stringify(claude.asks()[1]?.body.messages)).toContain('Come to an end.');
 });
 
-test('leaves nothing of its own in the folder for temporary files', async () => {
+test('leaves nothing of its own among temporary files, nor what an earlier run had to leave', async () => {
   await using claude = await openClaude();
-  const ran = await claude.run(() => bash('true'), { maxTurns: 1, mark: 'claude-leaves-nothing' });
+  const old = scratchOf('an-earlier-run');
+  mkdirSync(old, { recursive: true });
+  const longAgo = new Date(Date.now() - 25 * 3_600_000);
+  utimesSync(old, longAgo, longAgo);
+  const ran = await claude.run(() => bash('true'), { maxTurns: 1, mark: 'this-run' });
   expect(ran.code).toBe('AGENT_TURNS_SPENT');
-  expect(readdirSync('/tmp').filter((name) => name.includes('claude-leaves-nothing'))).toEqual([]);
+  expect([scratchOf('this-run'), old].filter((path) => existsSync(path))).toEqual([]);
 });
