@@ -74,24 +74,29 @@ test('letters are listed with their age, and filters are sent as they were given
 });
 
 test('a letter is found by the beginning of its id, and only by one that no other shares', async () => {
-  const ids = ['0198aa', '0198ab', '02'];
+  const ids = ['0198aa', '0198ab', '02', '03ab'];
   const { url, calls } = await gateway(({ method, path }, response) => {
     const id = path.split('/')[3] ?? '';
     if (path.includes('?')) {
       response.end(JSON.stringify({ dead_letters: ids.map((id) => ({ id })), total: 3, next_offset: null }));
     } else if (ids.includes(id)) response.end(JSON.stringify({ id, status: method === 'GET' ? '' : 'replayed' }));
     else {
-      response.statusCode = 404;
-      response.end(JSON.stringify({ code: 'LETTER_UNKNOWN', detail: `There is no dead letter ${id}.` }));
+      const decided = id.startsWith('03');
+      response.statusCode = decided ? 409 : 404;
+      const detail = decided ? 'Dead letter 03aa was dropped already.' : `There is no dead letter ${id}.`;
+      response.end(JSON.stringify({ code: decided ? 'LETTER_DECIDED' : 'LETTER_UNKNOWN', detail }));
     }
   });
   const dlq = (...words: string[]) => runNexus(home(), ['dlq', ...words], url);
   expect((await dlq('replay', '0198ab')).code).toBe(0);
   expect((await dlq('replay', '0')).err).toContain('0198aa');
   expect((await dlq('drop', '07')).err).toContain('There is no dead letter 07.');
+  expect((await dlq('drop', '03aa')).err).toContain('Dead letter 03aa was dropped already.');
   expect(calls.filter(({ method }) => method !== 'GET').map(({ path }) => path)).toEqual([
     '/api/dead-letters/0198ab/replay',
   ]);
+  // Another letter that began so was decided; this one is there.
+  expect((await dlq('drop', '03')).out).toContain('03ab is gone.');
   expect((await dlq('drop', '02')).out).toContain('02 is gone.');
   const some = await dlq('drop', '02', '0198aa', '07');
   expect(some.code).toBe(exitCodes.refused.code);

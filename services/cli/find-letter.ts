@@ -2,12 +2,15 @@
 import { type Client, ClientProblem, type DeadLetterDetail, type DeadLetterList } from '@nexus/shared/client';
 import { CommandFailure } from './exit-codes.ts';
 
-/** Throws the gateway's LETTER_UNKNOWN where no id begins so, and LETTER_AMBIGUOUS where several do. */
+/**
+ * Throws the gateway's LETTER_UNKNOWN where no id begins so, its LETTER_DECIDED where one did that is decided, and
+ * LETTER_AMBIGUOUS where several do.
+ */
 export const findLetter = async (api: Client, given: string): Promise<DeadLetterDetail> => {
   try {
     return await api.deadLetter(given);
   } catch (error) {
-    if (!(error instanceof ClientProblem) || error.code !== 'LETTER_UNKNOWN') throw error;
+    if (!(error instanceof ClientProblem) || !['LETTER_UNKNOWN', 'LETTER_DECIDED'].includes(error.code)) throw error;
     const found = await lettersFrom(api, given);
     if (found.length === 0) throw error;
     const [only, ...others] = found;

@@ -111,6 +111,18 @@ test('a letter that was replayed already says when, by whom and as which message
   expect(await refusal(bus.dead.show('never-was'))).toMatchObject({ code: 'LETTER_UNKNOWN' });
 });
 
+test('who cuts the id of a letter short that was decided is told so, too, unless several begin so', async () => {
+  const fabric = testFabric();
+  const { bus } = await die(fabric, { id: '0198c1d2-aa' });
+  await die(fabric, { id: '0198c1d2-ab' });
+  await bus.dead.drop('0198c1d2-aa', 'me');
+  const told = await refusal(bus.dead.replay('0198c1d2', 'me'));
+  expect(told).toMatchObject({ code: 'LETTER_DECIDED', message: expect.stringContaining('0198c1d2-aa was dropped') });
+  await bus.dead.drop('0198c1d2-ab', 'me');
+  expect(await refusal(bus.dead.replay('0198c1d2', 'me'))).toMatchObject({ code: 'LETTER_UNKNOWN' });
+  expect(await refusal(bus.dead.replay('0198c1d*', 'me'))).toMatchObject({ code: 'LETTER_UNKNOWN' });
+});
+
 test('what was decided before does not stand in the way of a letter that died again', async () => {
   const fabric = testFabric();
   const { bus, id } = await die(fabric);

@@ -246,11 +246,29 @@ const subject = z.object({
 });
 
 /** Of a letter that is not there the record says what became of it, for as long as it is kept. */
-const missing = async ({ redis, keys }: Options, id: string): Promise<AppError> => {
+const missing = async ({ redis, keys }: Options, given: string): Promise<AppError> => {
+  const id = (await redis.exists(keys.decided(given))) === 1 ? given : await decidedFrom({ redis, keys }, given);
   const { what, at, by, message_id, entry } = await redis.hgetall(keys.decided(id));
   if (what === undefined || at === undefined || by === undefined) return fail('LETTER_UNKNOWN', { id });
   return fail('LETTER_DECIDED', { id, what, at, by, as: entry ? `, as message ${message_id} in ${entry}` : '' });
 };
+
+/** People cut ids short: the only record that begins so, else what was given. Looked for in records alone. */
+const decidedFrom = async ({ redis, keys }: Pick<Options, 'redis' | 'keys'>, given: string): Promise<string> => {
+  if (!/^[\w-]{8,}$/.test(given)) return given;
+  const found = new Set<string>();
+  let cursor = '0';
+  do {
+    const [next, some] = await redis.scan(cursor, 'MATCH', `${escaped(keys.decided(given))}*`, 'COUNT', 1000);
+    for (const key of some) found.add(key.slice(keys.decided('').length));
+    cursor = next;
+  } while (cursor !== '0');
+  const [only, ...others] = found;
+  return only !== undefined && others.length === 0 ? only : given;
+};
+
+/** A prefix of keys has braces, which mean nothing in a pattern, but may hold what does. */
+const escaped = (text: string): string => text.replaceAll(/[*?[\]\\^]/g, '\\$&');
 
 // --- whether it may be replayed ----------------------------------------------------------------
 
