@@ -45,12 +45,25 @@ export class AppError extends Error {
 export const fail = <Code extends ErrorCode>(code: Code, ...[details, options]: Arguments<Code>): AppError =>
   new AppError(code, details ?? {}, options);
 
-/** Any thrown thing as an AppError: itself, or `UNEXPECTED` (or `BUG` for a failed assertion) with it as cause. */
+/**
+ * Any thrown thing as an AppError: itself, or with it as cause `BUG` for a failed assertion, `BUS_KEY_TYPE` where Redis
+ * refused a command for the type of its key, else `UNEXPECTED`.
+ */
 export const toAppError = (thrown: unknown): AppError => {
   if (thrown instanceof AppError) return thrown;
+  const key = keyOfWrongType(thrown);
+  if (key !== null) return fail('BUS_KEY_TYPE', { key, found: 'not what was asked of it' }, { cause: thrown });
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   const code = thrown instanceof Error && thrown.name === 'AssertionError' ? 'BUG' : 'UNEXPECTED';
   return new AppError(code, { message: message.slice(0, 500) }, { cause: thrown });
+};
+
+/** Redis does not name the key, but the client remembers what it sent. A script's keys are not known here. */
+const keyOfWrongType = (thrown: unknown): string | null => {
+  if (!(thrown instanceof Error) || !thrown.message.startsWith('WRONGTYPE')) return null;
+  const { command } = thrown as { command?: { name: string; args?: unknown[] } };
+  const key = command?.args?.[0];
+  return typeof key === 'string' && !/^(eval|fcall)/i.test(command?.name ?? 'eval') ? key : null;
 };
 
 /** True for an AppError of one of the codes. */

@@ -1,4 +1,5 @@
 import { done, postpone } from '@nexus/shared/bus';
+import { toAppError } from '@nexus/shared/errors';
 import { expect, test } from 'vitest';
 import { deferred, eventually } from '../../tools/eventually.ts';
 import { consumeAll, discard } from '../../tools/messages.ts';
@@ -144,6 +145,14 @@ test('BUS_KEY_TYPE: what is published into an inbox of the wrong type is refused
     code: 'BUS_KEY_TYPE',
     message: expect.stringContaining(':inbox:finalizer:NORMAL has the wrong type'),
   });
+});
+
+test('BUS_KEY_TYPE: what is asked of a key of the wrong type names that key, though Redis does not', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('gateway');
+  await fabric.redis.set(bus.keys.due, 'x');
+  const refused = await bus.store.readIndex(bus.keys.due).catch(toAppError);
+  expect(refused).toMatchObject({ code: 'BUS_KEY_TYPE', message: expect.stringContaining(bus.keys.due) });
 });
 
 test('BUS_KEY_TYPE: a service does not start on an inbox of the wrong type', async () => {
