@@ -185,6 +185,8 @@ const checkCommand = ({ agent_command }: TaskRequest, workers: readonly Presence
 
 const unique = (texts: string[]): string[] => [...new Set(texts)].filter((text) => text !== '');
 
+const sightSetting = 'NEXUS_REPOSITORIES_ROOT; docker compose mounts NEXUS_REPOSITORIES_DIR there';
+
 /** Looks at the repository before anything is promised; returns what may surprise. */
 export const checkRepository = async ({ config, bus }: Fleet, { repository, base }: TaskRequest): Promise<string[]> => {
   if (repository === undefined) {
@@ -197,7 +199,7 @@ export const checkRepository = async ({ config, bus }: Fleet, { repository, base
       repository,
       base,
       credentials: config.gitCredentials,
-      within: root === undefined ? undefined : { folders: [root], setting: 'NEXUS_REPOSITORIES_ROOT' },
+      within: root === undefined ? undefined : { folders: [root], setting: sightSetting },
       timeoutMs: config.probeTimeoutMs,
     });
     return warnings;

@@ -472,8 +472,8 @@ export const registry = {
   REPOSITORY_UNSEEN: {
     outcome: 'dead',
     http: 422,
-    says: 'The fleet cannot see the path {repository}. Mount its folder and name it in {setting}, or give a URL.',
-    operator: 'In containers only mounted folders exist: see NEXUS_REPOSITORIES_ROOT in deploy/CONFIG.md.',
+    says: 'The fleet cannot see {repository}, only what lies below {folders} ({setting}). Put it there, or give a URL.',
+    operator: 'Containers see only mounted folders: docker compose mounts NEXUS_REPOSITORIES_DIR as /repositories.',
   },
   REPOSITORY_READONLY: {
     outcome: 'dead',

@@ -74,7 +74,8 @@ export const probeForStart = async (options: ProbeOptions): Promise<{ probe: Rep
 /** A path must be there, be a folder, and be in sight. */
 const seePath = async ({ repository, within }: ProbeOptions): Promise<void> => {
   const missing = (problem: string) => fail('REPOSITORY_MISSING', { repository, problem });
-  const unseen = within ? fail('REPOSITORY_UNSEEN', { repository, setting: within.setting }) : null;
+  const seen = within?.folders.join(', ') ?? '';
+  const unseen = within ? fail('REPOSITORY_UNSEEN', { repository, folders: seen, setting: within.setting }) : null;
   if (!isAbsolute(repository)) throw missing('a path must begin with /');
   const real = await realpath(repository).catch(() => null);
   if (within) {
