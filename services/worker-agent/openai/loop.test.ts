@@ -210,6 +210,15 @@ describe('a limit', () => {
     expect(asked).toBe(1);
   });
 
+  test('without a time is looked at again soon, and an account without credit waits for a person', async () => {
+    const settings = { NEXUS_MODEL_TRIES: '1', NEXUS_MODEL_WAIT: '40s' };
+    const { result } = await play([{ status: 429 }], { settings });
+    expect(result.parked?.until).toBeGreaterThan(Date.now() + 30_000);
+    expect(result.parked?.until).toBeLessThan(Date.now() + 41_000);
+    const { result: poor } = await play([{ status: 429, code: 'insufficient_quota', retryAfter: 5 }], { settings });
+    expect(poor.parked).toMatchObject({ code: 'MODEL_LIMITED', until: null });
+  });
+
   test('of the fleet puts it aside until its time, and a spent budget until a person decides', async () => {
     const until = new Date(Date.now() + 60_000).toISOString();
     const limited = fail('PROVIDER_LIMITED', { provider: 'openai', account: 'a', until, why: 'it was told so' });

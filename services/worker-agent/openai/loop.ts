@@ -300,7 +300,9 @@ const failedResult = (state: State, outputTail: string, thrown: unknown): RunRes
   const says = outside ? 'The agent was ended before it was done.' : error.message;
   const result = resultOf(state, outputTail, { code, message: says });
   if (!isFailure(error, 'MODEL_LIMITED', 'PROVIDER_LIMITED', 'BUDGET_SPENT')) return result;
-  const until = untilOf(error.details.until) ?? (failure?.retryAfterMs ? Date.now() + failure.retryAfterMs : null);
+  // A limit without a time is looked at again soon; an account without credit waits for a person.
+  const waitsMs = failure?.again ? (failure.retryAfterMs ?? options.config.modelWait) : null;
+  const until = untilOf(error.details.until) ?? (waitsMs === null ? null : Date.now() + waitsMs);
   return { ...result, parked: { until, code, says, account: options.account } };
 };
 
