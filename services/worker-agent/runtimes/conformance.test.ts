@@ -21,7 +21,12 @@ let count = 0;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'nexus-conformance-'));
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
+/** Each is used twice, as it is and in the sandbox. */
+const opened = new Set<Conformance>();
+afterAll(async () => {
+  for (const { close } of opened) await close?.();
+  await rm(folder, { recursive: true, force: true });
+});
 
 /** The processes that work in a folder; the numbers that they have in a sandbox are not those that they have here. */
 const workingIn = async (place: string): Promise<string[]> => {
@@ -47,8 +52,8 @@ describe.each(cases)('runtime %s, %s', (name, _, runtime, isBoxed) => {
   let conformance: Conformance;
   beforeAll(async () => {
     ({ conformance } = (await import(`./${name}.conformance.ts`)) as { conformance: Conformance });
+    opened.add(conformance);
   });
-  afterAll(() => conformance.close?.());
   const open = async (behaviour: Behaviour, changes: Partial<RunRequest> = {}) => {
     const here = await mkdtemp(join(folder, 'run-'));
     const output: string[] = [];
