@@ -6,9 +6,9 @@
  *   npm run test:sessions -- --at-once 8         so many agents side by side
  *
  * A real fleet runs the real CLI of Claude Code; only the model is scripted, so nothing is paid. Each agent begins, and
- * is left hanging in the middle of a turn; then its worker is killed with SIGKILL. The next worker has another folder for
- * conversations, as another machine would, so it has to go on from what was carried. In the end each session is ended,
- * and what was kept of it has to go. Exit code 0 only if all of it came to pass for every agent.
+ * is left hanging in the middle of a turn; then its worker is killed with SIGKILL. The next worker has another folder
+ * for conversations, as another machine would, so it has to go on from what was carried. In the end each session is
+ * ended, and what was kept of it has to go. Exit code 0 only if all of it came to pass for every agent.
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
