@@ -86,8 +86,16 @@ const endOf = (result: ProcessResult, request: RunRequest): { code: ErrorCode | 
   const signal = result.signal ?? signalOf(result.exitCode);
   if (signal !== null) return told(fail('AGENT_CRASHED', { signal }));
   if (result.exitCode !== 0 && limits.fileBytes && metFileLimit(result)) return told(overLimit('file', limits));
-  if (result.exitCode !== 0) return told(fail('AGENT_FAILED', { exit: result.exitCode ?? 'none' }));
+  if (result.exitCode !== 0) return told(fail('AGENT_FAILED', { exit: exitInWords(result.exitCode) }));
   return { code: null, says: '' };
+};
+
+/** What a shell means by these two (https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html, 2.8.2). */
+const exitInWords = (exitCode: number | null): string => {
+  const seen = 'an agent sees only what its sandbox shows it';
+  if (exitCode === 127) return `127: a program that it calls is not there; ${seen}`;
+  if (exitCode === 126) return `126: a file that it calls may not be run, or is no program; ${seen}`;
+  return String(exitCode ?? 'none');
 };
 
 /** Each limit has a code, which names the setting that raises it. */
