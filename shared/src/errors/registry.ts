@@ -478,7 +478,7 @@ export const registry = {
   REPOSITORY_READONLY: {
     outcome: 'dead',
     http: 422,
-    says: 'The fleet runs as user {uid}, who may not write {folder}: no result could be pushed. {mend}; or give a clone.',
+    says: 'The fleet runs as user {uid}, who may not write {folder}: nothing could be pushed. {mend}; or give a clone.',
     operator: 'It is looked at before anything is done. In containers every service runs as user 1000.',
   },
   REPOSITORY_LOCKED: {
