@@ -32,12 +32,14 @@ export default defineConfig({
           exclude: [...configDefaults.exclude, ...processes],
         },
       },
-      { test: { ...beside, name: 'processes', include: processes } },
+      {
+        test: { ...beside, name: 'processes', include: processes, globalSetup: ['test/tools/claude-setup.ts'] },
+      },
       {
         test: {
           name: 'integration',
           include: ['test/integration/**/*.test.ts', 'test/chaos/**/*.test.ts'],
-          globalSetup: ['test/tools/redis.ts'],
+          globalSetup: ['test/tools/redis.ts', 'test/tools/claude-setup.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
