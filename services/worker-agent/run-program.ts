@@ -90,7 +90,7 @@ const endOf = (result: ProcessResult, request: RunRequest): { code: ErrorCode | 
   return { code: null, says: '' };
 };
 
-/** What a shell means by these two (https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html, 2.8.2). */
+/** What a shell means by these two (https://pubs.opengroup.org/onlinepubs/9799919799, shell language 2.8.2). */
 const exitInWords = (exitCode: number | null): string => {
   const seen = 'an agent sees only what its sandbox shows it';
   if (exitCode === 127) return `127: a program that it calls is not there; ${seen}`;
