@@ -112,6 +112,23 @@ test('what a worker had reserved is free again once its claim is taken over, and
   ghost.disconnect();
 });
 
+test('what is given back to a budget that has expired leaves no debt and no key', async () => {
+  const fabric = testFabric();
+  const rig = await openRig(fabric);
+  const reserve = async () => {
+    const attempt = await rig.begin(rig.attempt({ limits: taskLimit(2) }));
+    return { attempt, reserved: await attempt.gate.reserve(call(1)) };
+  };
+  const [freed, settled] = [await reserve(), await reserve()];
+  const budgets = () => fabric.redis.keys(`${fabric.config.prefix}:spend:budget:*`);
+  await fabric.redis.del(...(await budgets()));
+  await freed.reserved.release();
+  expect(await budgets()).toEqual([]);
+  await settled.reserved.settle({ usd: 0.25, usage: usage(5) });
+  expect(await rig.budgets.read({ taskId: 'a-task' })).toMatchObject({ usd_used: 0.25, usd_reserved: 0 });
+  for (const key of await budgets()) expect(await fabric.redis.ttl(key)).toBeGreaterThan(0);
+});
+
 test('a settlement that is asked for again counts once, and one whose reservation was freed counts too', async () => {
   const rig = await openRig(testFabric());
   const place = { taskId: 'a-task', subtaskId: 'build', attempt: 1 };

@@ -10,8 +10,11 @@ for n = 1, #ARGV do
   if held then
     held = cjson.decode(held)
     for _, key in ipairs(held.keys) do
-      redis.call('HINCRBY', key, 'usd_held', string.format('%.0f', 0 - held.usd))
-      redis.call('HINCRBY', key, 'tokens_held', string.format('%.0f', 0 - held.tokens))
+      -- A budget that has expired holds nothing: taken from nothing it would be less, and stay for ever.
+      if redis.call('EXISTS', key) == 1 then
+        redis.call('HINCRBY', key, 'usd_held', string.format('%.0f', 0 - held.usd))
+        redis.call('HINCRBY', key, 'tokens_held', string.format('%.0f', 0 - held.tokens))
+      end
     end
     count = count + redis.call('HDEL', KEYS[1], ARGV[n])
   end

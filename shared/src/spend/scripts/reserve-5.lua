@@ -26,7 +26,10 @@ local freed = {}
 local before = ARGV[2] ~= '' and call('HGET', KEYS[1], ARGV[2])
 if before then
   local held = cjson.decode(before)
-  for _, key in ipairs(held.keys) do freed[key] = held end
+  -- A budget that has expired holds nothing.
+  for _, key in ipairs(held.keys) do
+    if call('EXISTS', key) == 1 then freed[key] = held end
+  end
 end
 
 local granted = { wanted[1] or 0, wanted[2] }

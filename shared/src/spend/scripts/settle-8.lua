@@ -16,8 +16,11 @@ local held = call('HGET', KEYS[1], ARGV[1])
 if held then
   held = cjson.decode(held)
   for _, key in ipairs(held.keys) do
-    call('HINCRBY', key, 'usd_held', string.format('%.0f', 0 - held.usd))
-    call('HINCRBY', key, 'tokens_held', string.format('%.0f', 0 - held.tokens))
+    -- A budget that has expired holds nothing.
+    if call('EXISTS', key) == 1 then
+      call('HINCRBY', key, 'usd_held', string.format('%.0f', 0 - held.usd))
+      call('HINCRBY', key, 'tokens_held', string.format('%.0f', 0 - held.tokens))
+    end
   end
   call('HDEL', KEYS[1], ARGV[1])
 end
