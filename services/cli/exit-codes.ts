@@ -79,8 +79,13 @@ const ofProblem = (problem: ClientProblem): CommandFailure => {
   });
 };
 
-/** What a person at this terminal can do, where the gateway itself cannot know it. */
+const operatorOf = (code: ErrorCode): string[] => [new AppError(code).entry.operator];
+
+/** What a person at this terminal can do, where the gateway itself cannot know it or does not say it. */
 const advice: Record<string, string[]> = {
+  TASK_UNKNOWN: operatorOf('TASK_UNKNOWN'),
+  LETTER_UNKNOWN: operatorOf('LETTER_UNKNOWN'),
+  BUS_KEY_TYPE: operatorOf('BUS_KEY_TYPE'),
   GATEWAY_UNREACHABLE: ['Start a fleet with `nexus up`, or say where one is with NEXUS_URL.'],
   GATEWAY_SILENT: ['It may be overloaded, or wait for its Redis: `nexus doctor` looks.'],
   REDIS_UNREACHABLE: ['The fleet lives and goes on by itself once its Redis answers: `nexus doctor` looks at it.'],
