@@ -127,8 +127,8 @@ export const config = defineConfig({
   orphansEvery: setting(
     'NEXUS_ORPHANS_EVERY',
     is.duration,
-    'How often a worker looks for agents of an earlier life, whose claim is lost, and ends them; and for what the dead ' +
-      'have reserved of budgets, and gives it back.',
+    'How often a worker looks for agents of an earlier life, whose claim is lost, and ends them; and for ' +
+      'what the dead have reserved of budgets, and gives it back.',
     { default: '30s' },
   ),
   keepFailed: setting(
