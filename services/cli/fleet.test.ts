@@ -29,7 +29,7 @@ import { createServer } from 'node:http';
 const { NEXUS_PORT, NEXUS_HEALTH_PORT, NEXUS_GIT_CREDENTIALS = '-', NEXUS_TOKEN = '-' } = process.env;
 process.on('SIGTERM', () => { console.error('drained'); process.exit(0); });
 const server = createServer((_request, response) => response.end('ok'));
-server.listen(Number(NEXUS_PORT ?? NEXUS_HEALTH_PORT), '127.0.0.1');
+server.listen(Number(NEXUS_HEALTH_PORT ?? NEXUS_PORT), '127.0.0.1');
 console.error(JSON.stringify({ level: 'info', time: '', msg: 'up', NEXUS_GIT_CREDENTIALS, NEXUS_TOKEN }));
 `;
 
