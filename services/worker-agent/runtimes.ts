@@ -16,6 +16,7 @@ import { pathToFileURL } from 'node:url';
 import type { AgentDefinition } from '@nexus/shared/catalog';
 import { type ErrorCode, fail, toAppError } from '@nexus/shared/errors';
 import type { Cost, RuntimeState, TaskRequest } from '@nexus/shared/messages/domain';
+import type { SpendGate, Usage } from '@nexus/shared/spend';
 import { z } from 'zod';
 import type { WorkerConfig } from './config.ts';
 import type { Guard } from './safety/safety.ts';
@@ -98,36 +99,6 @@ export type AgentEvent =
   | { kind: 'tool_result'; id: string; ok: boolean; text: string }
   | { kind: 'retry'; status: number | null; delay_ms: number; says: string }
   | { kind: 'usage'; usage: Usage };
-
-export type Usage = {
-  input_tokens: number;
-  output_tokens: number;
-  cache_read_tokens: number;
-  cache_write_tokens: number;
-};
-
-/** A call of a model, as it is announced before it is made. */
-export type PlannedCall = {
-  usdMax: number | null;
-  tokensMax: number;
-  provider: string;
-  account: string;
-  model: string;
-};
-
-/** Budgets and the limits of providers: nothing that costs is called before it is reserved here. */
-export type SpendGate = {
-  /** Waits while the provider is limited. Throws `BUDGET_SPENT` or `PROVIDER_LIMITED`. */
-  reserve(call: PlannedCall): Promise<Reservation>;
-};
-
-export type Reservation = {
-  settle(used: { usd: number | null; usage: Usage }): Promise<void>;
-  release(): Promise<void>;
-  /** The provider said that it has had enough for now. */
-  limited(retryAfterMs: number | null): Promise<void>;
-  failed(): Promise<void>;
-};
 
 /** A provider's window is used up: the attempt is put aside, uncounted, until it opens again. */
 export type Parked = { until: number | null; code: ErrorCode; says: string; account: string };

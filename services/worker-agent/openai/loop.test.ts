@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import type { AgentDefinition } from '@nexus/shared/catalog';
 import { fail } from '@nexus/shared/errors';
 import { listMarked } from '@nexus/shared/process';
+import type { SpendGate } from '@nexus/shared/spend';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { agent, call, finish, type More, markOfPlay, playOpenai, said } from '../../../test/tools/openai-agent.ts';
 import type { Reply, Script } from '../../../test/tools/openai-api/openai-api.ts';
 import { runtime } from '../runtimes/openai.ts';
-import type { SpendGate } from '../runtimes.ts';
 
 let folder: string;
 beforeEach(async () => {

@@ -1,5 +1,6 @@
 /** Reads what a preset's program prints: lines of JSON become events, all else is words. */
-import type { AgentEvent, Usage } from '../runtimes.ts';
+import type { Usage } from '@nexus/shared/spend';
+import type { AgentEvent } from '../runtimes.ts';
 import type { Preset, Rule } from './presets.ts';
 
 export type Read = {

@@ -4,7 +4,8 @@
  * What counts: the id of the conversation, the last result (there can be several), the last word on limits, how full
  * the context is, and what was touched. Tokens of an answer are told with each of its blocks, so they count once.
  */
-import type { AgentEvent, Usage } from '../../runtimes.ts';
+import type { Usage } from '@nexus/shared/spend';
+import type { AgentEvent } from '../../runtimes.ts';
 import {
   type AssistantEvent,
   eventOf,
