@@ -2,7 +2,7 @@
  * One call of an OpenAI-compatible server: a conversation in, an answer out, told as it comes. With `embed.ts` the
  * only file that speaks with the `openai` library. It tries once; `call.ts` tries again.
  */
-import OpenAI from 'openai';
+import type OpenAI from 'openai';
 import type { Endpoint } from './model-config.ts';
 import { type ModelFailure, readFailure } from './model-failure.ts';
 
@@ -59,19 +59,29 @@ export type Chat = {
   models(signal: AbortSignal): Promise<{ id: string; endsOn: string | null }[] | null>;
 };
 
-/** A client of that server, and of what stands in the endpoint alone. It tries once. */
-export const openClient = (endpoint: Endpoint): OpenAI =>
-  new OpenAI({
-    baseURL: endpoint.url,
-    apiKey: endpoint.key ?? 'none',
-    ...(endpoint.key === null ? { defaultHeaders: { Authorization: null } } : {}),
-    // What is not said here would be read from our environment.
-    organization: null,
-    project: null,
-    webhookSecret: null,
-    logLevel: 'off',
-    maxRetries: 0,
-  });
+/**
+ * A client of that server, and of what stands in the endpoint alone. It tries once. The library comes when the client
+ * is first asked for: it takes twenty megabytes, which most services of a fleet never need.
+ */
+export const openClient = (endpoint: Endpoint): (() => Promise<OpenAI>) => {
+  let client: Promise<OpenAI> | undefined;
+  return () => {
+    client ??= import('openai').then(({ default: Client }) => new Client(optionsOf(endpoint)));
+    return client;
+  };
+};
+
+const optionsOf = (endpoint: Endpoint): ConstructorParameters<typeof OpenAI>[0] => ({
+  baseURL: endpoint.url,
+  apiKey: endpoint.key ?? 'none',
+  ...(endpoint.key === null ? { defaultHeaders: { Authorization: null } } : {}),
+  // What is not said here would be read from our environment.
+  organization: null,
+  project: null,
+  webhookSecret: null,
+  logLevel: 'off',
+  maxRetries: 0,
+});
 
 /** Opens a client; nothing is asked yet. */
 export const openChat = (endpoint: Endpoint): Chat => {
@@ -82,7 +92,8 @@ export const openChat = (endpoint: Endpoint): Chat => {
       const watch = watchSilence(request);
       let begun = false;
       try {
-        const stream = await client.chat.completions.create(bodyOf(request), { signal: watch.signal });
+        const server = await client();
+        const stream = await server.chat.completions.create(bodyOf(request), { signal: watch.signal });
         const gathered = openAnswer(request);
         for await (const chunk of stream) {
           watch.heard();
@@ -101,7 +112,8 @@ export const openChat = (endpoint: Endpoint): Chat => {
     },
     models: async (signal) => {
       try {
-        const page = await client.models.list({ signal, timeout: 10_000 });
+        const server = await client();
+        const page = await server.models.list({ signal, timeout: 10_000 });
         return page.data.map(({ id, shutdown_date }) => ({ id, endsOn: shutdown_date ?? null }));
       } catch (thrown) {
         const { error, status } = readFailure(thrown, endpoint.url, '');

@@ -33,7 +33,8 @@ export const openEmbed = (config: EmbedConfig): Embed | null => {
     try {
       // Not every server knows the library's own form, base64.
       const asked = { model, input: [...texts], encoding_format: 'float' as const };
-      const { data } = await client.embeddings.create(asked, { timeout });
+      const server = await client();
+      const { data } = await server.embeddings.create(asked, { timeout });
       return data.toSorted((one, other) => one.index - other.index).map(({ embedding }) => embedding);
     } catch (thrown) {
       throw readFailure(thrown, endpoint.url, model).error;

@@ -1,6 +1,6 @@
 /** What a server or a connection says when a call of a model fails, as one of our errors with what follows from it. */
 import { type AppError, fail } from '@nexus/shared/errors';
-import { APIConnectionError, APIError } from 'openai';
+import type { APIError } from 'openai';
 import { replacementOf } from './names.ts';
 
 export type ModelFailure = {
@@ -18,11 +18,11 @@ export type ModelFailure = {
 /** Reads what the client threw; `where` names the server to a person. */
 export const readFailure = (thrown: unknown, where: string, model: string): ModelFailure => {
   const plain = { status: null, again: false, limited: false, retryAfterMs: null, tooLong: false };
-  if (!(thrown instanceof APIError) || thrown instanceof APIConnectionError || thrown.status === undefined) {
+  if (!isAnswer(thrown)) {
     const error = fail('MODEL_UNREACHABLE', { where, message: messageOf(thrown) }, { cause: thrown });
     return { ...plain, error, again: true };
   }
-  const { status, code, headers } = thrown as APIError<number, Headers>;
+  const { status, code, headers } = thrown;
   const message = thrown.message.slice(0, 500);
   const told = { ...plain, status };
   const cause = { cause: thrown };
@@ -46,6 +46,10 @@ export const readFailure = (thrown: unknown, where: string, model: string): Mode
   const tooLong = code === 'context_length_exceeded' || /context (length|window)|too many tokens/i.test(message);
   return { ...told, error: fail('MODEL_REQUEST_REFUSED', { where, status, message }, cause), tooLong };
 };
+
+/** The library's errors of a connection carry no status: nobody answered. */
+const isAnswer = (thrown: unknown): thrown is APIError<number, Headers> =>
+  thrown instanceof Error && typeof (thrown as { status?: unknown }).status === 'number';
 
 /** https://www.rfc-editor.org/rfc/rfc9110#field.retry-after: seconds or a date; OpenAI adds one in milliseconds. */
 const retryAfterOf = (headers: Headers | undefined): number | null => {
