@@ -57,9 +57,9 @@ export const conformance: Conformance = {
     },
   }),
   exitCodeOfFailure: 1,
-  // What the CLI tells the commands that it runs, and the way to the model that it was given.
+  // What the CLI tells the commands that it runs, SHELL where nobody set one, and the way to the model.
   environment:
-    /^(ANTHROPIC_|CLAUDE|AI_AGENT$|API_TIMEOUT_MS$|DISABLE_AUTOUPDATER$|IS_SANDBOX$|GIT_EDITOR$|COREPACK_|NoDefault)/,
+    /^((ANTHROPIC_|CLAUDE|COREPACK_|NoDef).*|AI_AGENT|API_TIMEOUT_MS|DISABLE_AUTOUPDATER|IS_SANDBOX|GIT_EDITOR|SHELL)$/,
   close: async () => {
     await api.close();
     await rm(folder, { recursive: true, force: true });
