@@ -2,10 +2,20 @@ import { configDefaults, defineConfig } from 'vitest/config';
 
 /** Beside the code, but with real agents, gates and process trees: half of what all tests there need. */
 const processes = [
+  'scripts/options.test.ts',
   'scripts/rehearsal/rehearsal.test.ts',
+  'services/finalizer/edges.test.ts',
+  'services/finalizer/release.test.ts',
+  'services/quality-checker/apart.test.ts',
+  'services/quality-checker/faults.test.ts',
   'services/quality-checker/gate-runs.test.ts',
   'services/quality-checker/gate.test.ts',
   'services/worker-agent/attempt.test.ts',
+  'services/worker-agent/carried-agent.test.ts',
+  'services/worker-agent/ended.test.ts',
+  'services/worker-agent/on-subtask-dispatched.test.ts',
+  'services/worker-agent/relief.test.ts',
+  'services/worker-agent/run-program.test.ts',
   'services/worker-agent/runtimes/claude-code/look.test.ts',
   'services/worker-agent/runtimes/claude-code/runs.test.ts',
   'services/worker-agent/runtimes/claude-code/sessions.test.ts',
