@@ -13,6 +13,7 @@
  */
 import { type ErrorCode, fail, isFailure, toAppError } from '@nexus/shared/errors';
 import { CallFailed, type Chat, type ChatAnswer, callModel, type Usage } from '@nexus/shared/model';
+import { noUsage } from '@nexus/shared/spend';
 import { codeOfAbort, type RunRequest, type RunResult } from '../runtimes.ts';
 import { type Conversation, openConversation } from './conversation.ts';
 import type { Finish } from './finish.ts';
@@ -34,7 +35,6 @@ export type LoopOptions = {
   told: () => string[];
 };
 
-const noUsage: Usage = { input_tokens: 0, output_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0 };
 const cutsMax = 3;
 const boxMsMax = 2 ** 31 - 1;
 

@@ -1,5 +1,5 @@
 /** Reads what a preset's program prints: lines of JSON become events, all else is words. */
-import type { Usage } from '@nexus/shared/spend';
+import { noUsage, type Usage } from '@nexus/shared/spend';
 import type { AgentEvent } from '../runtimes.ts';
 import type { Preset, Rule } from './presets.ts';
 
@@ -15,7 +15,6 @@ export type Read = {
 };
 
 type Json = Record<string, unknown>;
-const noUsage: Usage = { input_tokens: 0, output_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0 };
 /** A line that never ends is not kept. */
 const lineMax = 10_000_000;
 

@@ -58,8 +58,12 @@ export const conformance: Conformance = {
   }),
   exitCodeOfFailure: 1,
   // What the CLI tells the commands that it runs, SHELL where nobody set one, and the way to the model.
-  environment:
-    /^((ANTHROPIC_|CLAUDE|COREPACK_|NoDef).*|AI_AGENT|API_TIMEOUT_MS|DISABLE_AUTOUPDATER|IS_SANDBOX|GIT_EDITOR|SHELL)$/,
+  environment: new RegExp(
+    `^(${[
+      ...['ANTHROPIC_.*', 'CLAUDE.*', 'COREPACK_.*', 'NoDefault.*'],
+      ...['AI_AGENT', 'API_TIMEOUT_MS', 'DISABLE_AUTOUPDATER', 'IS_SANDBOX', 'GIT_EDITOR', 'SHELL'],
+    ].join('|')})$`,
+  ),
   close: async () => {
     await api.close();
     await rm(folder, { recursive: true, force: true });

@@ -183,16 +183,11 @@ const environmentOf = (provider: Provider, port: number, pass: string): Record<s
     ? { ANTHROPIC_BASE_URL: `http://127.0.0.1:${port}`, ANTHROPIC_API_KEY: pass }
     : { OPENAI_BASE_URL: `http://127.0.0.1:${port}/v1`, OPENAI_API_KEY: pass };
 
+const proxyNames = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy'];
+
 /** The way to us never leads through a company's proxy. */
 const pastProxies = (): Record<string, string> => {
-  const given = inheritedEnvironment([
-    'HTTP_PROXY',
-    'HTTPS_PROXY',
-    'NO_PROXY',
-    'http_proxy',
-    'https_proxy',
-    'no_proxy',
-  ]);
+  const given = inheritedEnvironment(proxyNames);
   if (Object.keys(given).length === 0) return {};
   const list = [given.NO_PROXY ?? given.no_proxy, '127.0.0.1', 'localhost'].filter(Boolean).join(',');
   return { NO_PROXY: list, no_proxy: list };
@@ -234,14 +229,7 @@ export type Ways = {
 };
 
 const openWays = (): Ways => {
-  const proxyEnv = inheritedEnvironment([
-    'HTTP_PROXY',
-    'HTTPS_PROXY',
-    'NO_PROXY',
-    'http_proxy',
-    'https_proxy',
-    'no_proxy',
-  ]);
+  const proxyEnv = inheritedEnvironment(proxyNames);
   const [http, https] = [new HttpAgent({ keepAlive: true, proxyEnv }), new HttpsAgent({ keepAlive: true, proxyEnv })];
   return {
     start: (url, options) =>

@@ -23,7 +23,7 @@ import type { SpendConfig } from './settings.ts';
 export type { AttemptOptions, AttemptSpend, RunTotal } from './attempt-spend.ts';
 export type { Budgets, BudgetView, Limit, Limits, Place, Refusal, ScopeName } from './budgets.ts';
 export { type CostBook, type CostKind, type CostLine, type CostRow, costKinds, type Spender } from './cost.ts';
-export type { PlannedCall, Reservation, SpendGate, Usage } from './gate.ts';
+export { noUsage, type PlannedCall, type Reservation, type SpendGate, type Usage } from './gate.ts';
 export type { Governor, Lane } from './governor.ts';
 export { openPrices, type Price, type Prices } from './prices.ts';
 export { type SpendConfig, spendConfig } from './settings.ts';
