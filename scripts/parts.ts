@@ -4,14 +4,21 @@
  * one by one.
  */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 
 export const root = dirname(import.meta.dirname);
 
 export type Counts = { passed: number; failed: number; skipped: number };
-export type Result = Counts & { name: string; ok: boolean; seconds: number; output: string };
+export type Result = Counts & {
+  name: string;
+  ok: boolean;
+  seconds: number;
+  output: string;
+  /** Each failed test of a vitest project: its file, its name and what it said first. */
+  failures?: string[];
+};
 export type Part = {
   name: string;
   words: string[];
@@ -62,8 +69,9 @@ export const runPart = async (part: Part, { live = false }: { live?: boolean } =
   try {
     const { code, output } = await run([...part.words, ...extra], live);
     const counts = part.vitest ? countTests(report, code) : { passed: Number(code === 0), failed: Number(code !== 0) };
+    const failures = part.vitest ? failuresIn(report) : [];
     const seconds = (performance.now() - began) / 1000;
-    return { name: part.name, skipped: 0, ...counts, ok: code === 0 && counts.failed === 0, seconds, output };
+    return { name: part.name, skipped: 0, ...counts, ok: code === 0 && counts.failed === 0, seconds, output, failures };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -89,6 +97,10 @@ export const lineOf = ({ name, ok, seconds, passed, failed, skipped }: Result): 
   const told = [...counts, skipped > 0 ? `${skipped} skipped` : ''].filter(Boolean).join(', ');
   return `${ok ? 'ok    ' : 'FAILED'}  ${name.padEnd(14)} ${seconds.toFixed(1).padStart(6)} s  ${told}`.trimEnd();
 };
+
+/** A line for each test that failed, to be read when the output of its part has long scrolled away. */
+export const failedLines = (results: Result[]): string[] =>
+  results.flatMap(({ name, failures = [] }) => failures.map((failure) => `failed  ${name}: ${failure}`));
 
 /** The closing line: `214 passed, 0 failed`, and `, 3 skipped` where some were. */
 export const closingLine = (results: Counts[]): string => {
@@ -126,7 +138,12 @@ type VitestReport = {
   numFailedTests: number;
   numPendingTests: number;
   numTodoTests: number;
-  testResults: { status: string; assertionResults: unknown[] }[];
+  testResults: {
+    name: string;
+    status: string;
+    message: string;
+    assertionResults: { status: string; fullName: string; failureMessages: string[] }[];
+  }[];
 };
 
 /** The counts of a vitest run. No report, no tests at all, or an error outside of every test: one failure. */
@@ -145,3 +162,17 @@ const countTests = (report: string, code: number): Counts => {
     return { passed: 0, failed: 1, skipped: 0 };
   }
 };
+
+/** What failed by a report, as `file › test: first line`; nothing where there is no report. */
+const failuresIn = (report: string): string[] => {
+  if (!existsSync(report)) return [];
+  const read = JSON.parse(readFileSync(report, 'utf8')) as VitestReport;
+  return read.testResults.flatMap(({ name, status, message, assertionResults }) => {
+    const file = relative(root, name);
+    const failed = assertionResults.filter((one) => one.status === 'failed');
+    if (status === 'failed' && failed.length === 0) return [`${file}: ${firstLine(message)}`];
+    return failed.map((one) => `${file} › ${one.fullName}: ${firstLine(one.failureMessages[0] ?? '')}`);
+  });
+};
+
+const firstLine = (text: string): string => (text.split('\n')[0] ?? '').slice(0, 300);

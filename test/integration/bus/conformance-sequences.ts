@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import { expect } from 'vitest';
 import type { FabricPort, Outgoing, Row, Write } from '../../simulation/fabric-port.ts';
-import { beginOf, group, settlementOf, takeOf } from './conformance.ts';
+import { beginOf, group, settlementOf, takeOf } from './conformance-tools.ts';
 
 const consumers = ['A', 'B', 'C'] as const;
 const idleMs = 15_000;

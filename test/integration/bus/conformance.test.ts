@@ -18,6 +18,6 @@ test('rule 9 and all others: Redis and the model answer any sequence of commands
         await real.close();
       }
     }),
-    { numRuns: 300, interruptAfterTimeLimit: 60_000 },
+    { numRuns: 1_000, interruptAfterTimeLimit: 60_000 },
   ),
 );

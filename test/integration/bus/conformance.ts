@@ -4,14 +4,23 @@
  * compared between two fabrics.
  */
 import { expect, test } from 'vitest';
-import type { Body, Claim, FabricLook, FabricPort, Row, Settlement, Take } from '../../simulation/fabric-port.ts';
+import type { Row } from '../../simulation/fabric-port.ts';
+import { settling } from './conformance-settling.ts';
+import {
+  beginOf,
+  bodies,
+  group,
+  normal,
+  type Opened,
+  patch,
+  type Rule,
+  say,
+  settlementOf,
+  takeOf,
+  takeOne,
+} from './conformance-tools.ts';
 
-type Opened = FabricPort & { close(): Promise<void> };
 export type Open = () => Promise<Opened>;
-
-export const group = 'finalizer';
-export const normal = 'finalizer:NORMAL';
-const idleMs = 15_000;
 
 const using = (open: Open, about: (fabric: Opened) => Promise<void>) => async (): Promise<void> => {
   const fabric = await open();
@@ -21,40 +30,6 @@ const using = (open: Open, about: (fabric: Opened) => Promise<void>) => async ()
     await fabric.close();
   }
 };
-
-const say = (fabric: FabricPort, body: string, inbox = normal, delayMs: number | null = null) =>
-  fabric.publish([
-    { inbox, json: body, id: body, delayMs, limit: null, seen: null, remember: '', mark: null, attach: [] },
-  ]);
-
-export const takeOf = (consumer: string, over: Partial<Take> = {}): Take => ({
-  ...{ group, consumer, free: 1, lowestFirst: false, lookForIdle: false, idleMs, fresh: true, dead: [] },
-  ...over,
-});
-
-const takeOne = async (fabric: FabricPort, consumer: string, over: Partial<Take> = {}): Promise<Row> => {
-  const { rows } = await fabric.take(takeOf(consumer, over));
-  expect(rows).toHaveLength(1);
-  return rows[0] as Row;
-};
-
-export const settlementOf = (row: Claim, over: Partial<Settlement> = {}): Settlement => ({
-  ...{ inbox: row.inbox, entryId: row.id, deliveries: row.deliveries, epoch: null },
-  ...{ ending: { end: 'done' }, write: [], publish: [] },
-  ...over,
-});
-
-export const beginOf = (consumer: string, claim: Claim, epoch: number) => ({
-  ...{ claim, group, consumer, epoch, taskKey: 'task:t', scopes: ['task:t', 'agent:a'], alone: false },
-  ...{ living: false, afterEnd: false, publish: [] },
-});
-
-const patch = (key: string, revision: number, set: Record<string, string> = { v: 'x' }) =>
-  ({ op: 'patch', key, revision, set }) as const;
-
-const bodies = (look: FabricLook, inbox = normal): Body[] => (look.inboxes[inbox] ?? []).map(({ body }) => body);
-const holders = (look: FabricLook, inbox = normal): (string | undefined)[] =>
-  (look.inboxes[inbox] ?? []).map(({ held }) => held?.by);
 
 /** Every rule of the fabric that its scripts keep. */
 export const conform = (name: string, open: Open): void => {
@@ -69,8 +44,6 @@ export const conform = (name: string, open: Open): void => {
   stopping(rule);
   ending(rule);
 };
-
-type Rule = (title: string, about: (fabric: Opened) => Promise<void>) => void;
 
 const claims = (rule: Rule): void => {
   rule('rule 1: after A → B → A the first token of A settles, renews and begins nothing', async (fabric) => {
@@ -218,57 +191,6 @@ const reading = (rule: Rule): void => {
     const look = await fabric.look();
     expect(bodies(look)).toEqual(['m', 'n']);
     expect(look.texts).toMatchObject({ 'seen:k': 'first', 'seen:task:t': 'm', 'request:t': 'long' });
-  });
-};
-
-const settling = (rule: Rule): void => {
-  rule('rule 9: each entry of a batch is all or nothing, and a bad one leaves nothing behind', async (fabric) => {
-    for (const n of [1, 2, 3, 4]) await say(fabric, `m${n}`);
-    const { rows } = await fabric.take(takeOf('A', { free: 4 }));
-    const [one, two, three, four] = rows as [Row, Row, Row, Row];
-    const publish = (id: string) => [{ inbox: 'orchestrator:LOW', json: id, id, delayMs: null }];
-    const results = await fabric.settle(group, 'A', [
-      settlementOf(one, { write: [patch('task:a', 0)], publish: publish('from 1') }),
-      settlementOf(two, { write: [patch('task:b', 0), patch('task:a', 0)], publish: publish('from 2') }),
-      settlementOf(three, { write: [patch('task:a', 1, { v: 'y' })], publish: publish('from 3') }),
-      settlementOf(three),
-      settlementOf(four, { write: [{ op: 'index', key: 'orchestrator', member: 'x', score: 1 }], epoch: 7 }),
-    ]);
-    expect(results).toEqual(['ok', 'moved', 'ok', 'twice', 'epoch']);
-    const look = await fabric.look();
-    expect(look.hashes).toEqual({ 'task:a': { revision: '2', v: 'y' } });
-    expect(bodies(look, 'orchestrator:LOW')).toEqual(['from 1', 'from 3']);
-    expect(bodies(look)).toEqual(['m2', 'm4']);
-    expect(holders(look)).toEqual(['A', 'A']);
-  });
-  rule('rule 9: a key of another type refuses its entry before anything is written', async (fabric) => {
-    await say(fabric, 'm');
-    const row = await takeOne(fabric, 'A');
-    const write = [
-      { op: 'index', key: 'tasks', member: 't', score: 1 },
-      { op: 'count', key: 'load', field: 't', by: 1 },
-      { op: 'count', key: 'tasks', field: 't', by: 1 },
-    ] as const;
-    await fabric.settle(group, 'A', [settlementOf(row, { write: write.slice(0, 1), ending: { end: 'keep' } })]);
-    const [said] = await fabric.settle(group, 'A', [settlementOf(row, { write })]);
-    expect(said).toMatch(/^type .*tasks$/);
-    const look = await fabric.look();
-    expect(look.hashes).toEqual({});
-    expect(bodies(look)).toEqual(['m']);
-  });
-  rule('rule 9: a batch may be settled in one go by many, and a counter at zero goes', async (fabric) => {
-    await say(fabric, 'm');
-    await say(fabric, 'n');
-    const { rows } = await fabric.take(takeOf('A', { free: 2 }));
-    const count = (by: number) => [{ op: 'count', key: 'load', field: 't', by }] as const;
-    const [one, two] = rows as [Row, Row];
-    expect(
-      await fabric.settle(group, 'A', [
-        settlementOf(one, { write: count(2) }),
-        settlementOf(two, { write: count(-2) }),
-      ]),
-    ).toEqual(['ok', 'ok']);
-    expect((await fabric.look()).hashes).toEqual({});
   });
 };
 

@@ -49,7 +49,7 @@ for (const { image, software } of images) {
             await real.close();
           }
         }),
-        { numRuns: 100, interruptAfterTimeLimit: 30_000 },
+        { numRuns: 300, interruptAfterTimeLimit: 30_000 },
       ),
     );
 

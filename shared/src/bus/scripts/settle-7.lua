@@ -160,10 +160,12 @@ local function check(at, inbox, held, wanted, deliveries)
           result = 'type ' .. key
         elseif op == 'patch' then
           local stands = fresh[key] or revisions[key]
-          if not stands then
+          -- A key that is not there yet is what the first write of the batch makes of it.
+          if not stands and (types[key] or 'hash') == 'hash' then
             -- It also says whether the key is a hash: one call less for nearly every write.
             local found = redis.pcall('HGET', key, 'revision')
             stands = type(found) ~= 'table' and tonumber(found or '0')
+            if stands then types[key] = 'hash' end
           end
           if not stands then
             result = 'type ' .. key
