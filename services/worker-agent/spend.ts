@@ -64,8 +64,8 @@ const begin = (
       attempt: { usd: agent.limits?.usd ?? null, tokens: agent.limits?.tokens ?? null },
     },
     token: tools.claim.token,
-    model: payer === null ? null : (payer.model ?? modelByDefault[payer.provider] ?? null),
-    lane: laneOf(payer),
+    model: modelOf(payer),
+    lane: laneOf(payer, spending),
     notional: payer?.notional ?? false,
     signal: tools.signal,
   });
@@ -73,11 +73,16 @@ const begin = (
 /** Whose model a CLI takes without a wish: what it uses is priced so until it says itself. */
 const modelByDefault: Readonly<Record<string, string>> = { anthropic: 'opus', bedrock: 'opus', vertex: 'opus' };
 
+const modelOf = (payer: Payer | null): string | null =>
+  payer === null ? null : (payer.model ?? modelByDefault[payer.provider] ?? null);
+
 /** Who pays for a CLI is known before it runs; a runtime that makes its own calls names it with each. */
-const laneOf = (payer: Payer | null): Lane | null =>
-  payer === null
-    ? null
-    : { kind: 'process', provider: payer.provider, account: payer.account, model: payer.model ?? 'default' };
+const laneOf = (payer: Payer | null, { prices }: Spending): Lane | null => {
+  if (payer === null) return null;
+  const { provider, account } = payer;
+  // An alias and the model that it stands for share what the provider allows.
+  return { kind: 'process', provider, account, model: prices.nameOf(modelOf(payer) ?? 'default') };
+};
 
 const purseOf = (
   attempt: Attempt,
@@ -88,7 +93,7 @@ const purseOf = (
 ): Purse => {
   const { usd, tokens } = spend.left;
   const bounded = usd !== null || tokens !== null;
-  const asksItself = runtime.capabilities.cost && payer === null;
+  const asksItself = runtime.capabilities.cost && runtime.payer === undefined;
   const hear = (event: AgentEvent): void => {
     if (asksItself) return;
     if (event.kind === 'usage') spend.heard(event.usage);
@@ -149,15 +154,19 @@ const isRefusal = (status: number | null): boolean => status === 429 || status =
 
 /** A window that is used up is so for all that share the account: none of them begins before it opens. */
 const holdAccount = async (
-  { governor }: Spending,
+  spending: Spending,
   payer: Payer | null,
   { tools }: Attempt,
   { parked }: RunResult,
 ): Promise<void> => {
-  const lane = laneOf(payer);
+  const lane = laneOf(payer, spending);
   if (lane === null || !parked || parked.until === null || parked.code !== 'MODEL_LIMITED') return;
   const retryAfterMs = Math.max(0, parked.until - tools.now());
-  await governor.report(lane, `${tools.claim.token}/window`, { is: 'limited', retryAfterMs, wholeAccount: true });
+  await spending.governor.report(lane, `${tools.claim.token}/window`, {
+    is: 'limited',
+    retryAfterMs,
+    wholeAccount: true,
+  });
 };
 
 /** A run that met a limit: failed for a person to decide, or put aside; all else as it came. */

@@ -25,12 +25,14 @@ import type { Login } from './claude-code/logins.ts';
 import { type ClaudeSettings, lookAround, type Ready, usable } from './claude-code/look.ts';
 import { modelFor } from './claude-code/models.ts';
 import { budgetSpent, loginRefused, resultOf, total, windowIn } from './claude-code/outcome.ts';
+import { payerOf } from './claude-code/payer.ts';
 import { openReader, type Seen } from './claude-code/reader.ts';
 
 export const runtime = defineRuntime({
   name: 'claude-code',
   capabilities: { resume: true, cost: true, nudge: true },
   usable,
+  payer: payerOf,
   run: (request) => start(request, null),
   resume: (session, request) => start(request, session),
   transcriptOf: async (session, { settings = {} }) => {
@@ -185,6 +187,7 @@ const runOnce = async (request: RunRequest, which: Which, setting: Setting): Pro
       [ready.program, ...argumentsOf(request, which, model, turnsMax)],
       promptFor(request.prompt),
     );
+    reader.end();
     const reason =
       own.signal.aborted && !request.signal.aborted && isFailure(own.signal.reason) ? own.signal.reason : null;
     const usdBefore = which.from === null ? 0 : (request.conversation?.usdBefore ?? 0);

@@ -26,7 +26,7 @@ export const resultOf = (
 ): RunResult => {
   const end = endOf(ran, seen, own, how);
   const { result } = seen;
-  const usage = result?.usage && total(usageOf(result.usage)) >= total(seen.usage) ? usageOf(result.usage) : seen.usage;
+  const usage = usageIn(seen);
   const usdTotal = result?.total_cost_usd ?? null;
   return {
     ...ran,
@@ -47,6 +47,13 @@ export const resultOf = (
     parked: end.parked ?? null,
     ...(result?.structured_output === undefined ? {} : { report: result.structured_output }),
   };
+};
+
+/** As the CLI tells it at its end; without the answer that spent its budget, so that what was seen counts then. */
+const usageIn = ({ result, usage }: Seen): Seen['usage'] => {
+  const told = result?.usage ? usageOf(result.usage) : null;
+  const wentIn = (one: Seen['usage']) => total(one) - one.output_tokens;
+  return told !== null && wentIn(told) >= wentIn(usage) ? told : usage;
 };
 
 export const total = (usage: Seen['usage']): number => Object.values(usage).reduce((sum, count) => sum + count, 0);

@@ -2,9 +2,10 @@
  * Reads what the CLI prints while it works: tells it on as text and as events, and keeps what counts in the end.
  *
  * What counts: the id of the conversation, the last result (there can be several), the last word on limits, how full
- * the context is, and what was touched. Tokens of an answer are told with each of its blocks, so they count once.
+ * the context is, and what was touched. Tokens of an answer are told with each of its blocks, so they count once. What
+ * is told then is what went in: how much came out is told with the last result alone, and reckoned until then.
  */
-import type { Usage } from '@nexus/shared/spend';
+import { noUsage, type Usage } from '@nexus/shared/spend';
 import type { AgentEvent } from '../../runtimes.ts';
 import {
   type AssistantEvent,
@@ -38,6 +39,8 @@ export type Seen = {
 export type Reader = {
   seen: Seen;
   push(chunk: string, stream?: 'stdout' | 'stderr'): void;
+  /** Nothing more comes: an answer that was broken off is told of, too. */
+  end(): void;
   /** The end of what the agent said and did, as text. */
   tail(): string;
 };
@@ -61,12 +64,15 @@ export const openReader = (options: Options): Reader => {
   };
   let rest = '';
   let tail = '';
-  const told = new Map<string, Usage>();
+  const answers: Answers = { told: new Map(), open: new Map() };
   const say = (text: string): void => {
     tail = (tail + text).slice(-tailMax);
     options.onText(text);
   };
   const tell = { ...options, onText: say };
+  const closeAll = (): void => {
+    for (const agent of [...answers.open.keys()]) close(answers, agent, tell);
+  };
   const readLine = (line: string): void => {
     const event = eventOf(line);
     if (event === null) {
@@ -74,10 +80,14 @@ export const openReader = (options: Options): Reader => {
       return;
     }
     seen.session = event.session_id ?? seen.session;
-    if (event.type === 'assistant') onAssistant(event, seen, told, tell);
-    else if (event.type === 'user') onUser(event, tell);
-    else if (event.type === 'result') seen.result = event;
-    else if (event.type === 'rate_limit_event') seen.limit = event.rate_limit_info ?? seen.limit;
+    if (event.type === 'assistant') onAssistant(event, seen, answers, tell);
+    else if (event.type === 'user') {
+      close(answers, event.parent_tool_use_id ?? '', tell);
+      onUser(event, tell);
+    } else if (event.type === 'result') {
+      closeAll();
+      seen.result = event;
+    } else if (event.type === 'rate_limit_event') seen.limit = event.rate_limit_info ?? seen.limit;
     else if (event.subtype === 'init') seen.model = event.model ?? seen.model;
     else if (event.subtype === 'api_retry') {
       const [status, delay_ms] = [event.error_status ?? null, Math.round(event.retry_delay_ms ?? 0)];
@@ -100,13 +110,17 @@ export const openReader = (options: Options): Reader => {
       rest = lines.pop() ?? '';
       for (const line of lines) readLine(line);
     },
+    end: closeAll,
     tail: () => tail,
   };
 };
 
 type Tell = Pick<Options, 'onText' | 'onEvent'>;
 
-const onAssistant = (event: AssistantEvent, seen: Seen, told: Map<string, Usage>, tell: Tell): void => {
+/** Answers, by their ids; and the one that each agent is giving, by the call that made the agent. */
+type Answers = { told: Map<string, Usage>; open: Map<string, string> };
+
+const onAssistant = (event: AssistantEvent, seen: Seen, answers: Answers, tell: Tell): void => {
   const { message } = event;
   if (event.error !== undefined || message.model === '<synthetic>') {
     const says = message.content?.map(({ text }) => text ?? '').join('') ?? '';
@@ -115,7 +129,7 @@ const onAssistant = (event: AssistantEvent, seen: Seen, told: Map<string, Usage>
     return;
   }
   seen.model = message.model ?? seen.model;
-  count(message.id ?? '', message.usage, seen, told, event.parent_tool_use_id ? null : tell);
+  count(event, seen, answers, tell);
   for (const part of message.content ?? []) {
     if (part.type === 'text' && part.text) {
       tell.onEvent({ kind: 'text', text: part.text });
@@ -133,26 +147,38 @@ const onAssistant = (event: AssistantEvent, seen: Seen, told: Map<string, Usage>
 };
 
 /** Each block of an answer repeats the count of its whole. What sub-agents use counts, but fills no context of ours. */
-const count = (
-  id: string,
-  theirs: TheirUsage | undefined,
-  seen: Seen,
-  told: Map<string, Usage>,
-  tell: Tell | null,
-): void => {
+const count = (event: AssistantEvent, seen: Seen, answers: Answers, tell: Tell): void => {
+  const { id = '', usage: theirs, content = [] } = event.message;
   if (!theirs) return;
-  const usage = usageOf(theirs);
-  const before = told.get(id);
-  told.set(id, usage);
+  const agent = event.parent_tool_use_id ?? '';
+  const before = answers.told.get(id);
+  if (before === undefined) {
+    close(answers, agent, tell);
+    answers.open.set(agent, id);
+  }
+  const told = usageOf(theirs);
+  const reckoned = (before?.output_tokens ?? 0) + content.reduce((sum, part) => sum + reckonedIn(part), 0);
+  const usage = { ...told, output_tokens: Math.max(told.output_tokens, reckoned) };
+  answers.told.set(id, usage);
   for (const name of Object.keys(usage) as (keyof Usage)[]) {
     seen.usage[name] += Math.max(0, usage[name] - (before?.[name] ?? 0));
   }
-  if (tell === null) return;
+  if (agent !== '') return;
   seen.context = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens + usage.output_tokens;
-  if (before) return;
-  seen.turns += 1;
-  tell.onEvent({ kind: 'usage', usage });
+  if (!before) seen.turns += 1;
 };
+
+/** An answer is whole when its calls are answered, when its agent gives the next one, or at the end. */
+const close = ({ told, open }: Answers, agent: string, tell: Tell): void => {
+  const id = open.get(agent);
+  if (id === undefined) return;
+  open.delete(agent);
+  tell.onEvent({ kind: 'usage', usage: told.get(id) ?? noUsage });
+};
+
+/** How many tokens a block has, nearly: four bytes each. */
+const reckonedIn = ({ text = '', thinking = '', input }: { text?: string; thinking?: string; input?: unknown }) =>
+  Math.ceil(Buffer.byteLength(text + thinking + (input === undefined ? '' : JSON.stringify(input))) / 4);
 
 export const usageOf = (theirs: TheirUsage): Usage => ({
   input_tokens: theirs.input_tokens ?? 0,

@@ -1,0 +1,117 @@
+/** What agents of Claude Code spend, as budgets and ledger see it: the real CLI, with a model that is scripted. */
+import type { Message, Outcome } from '@nexus/shared/bus';
+import type { PayloadOf } from '@nexus/shared/messages';
+import { afterAll, afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
+import type { Order } from '../../../services/worker-agent/attempt.ts';
+import { onSubtaskDispatched } from '../../../services/worker-agent/on-subtask-dispatched.ts';
+import { claudeProgram } from '../../tools/claude.ts';
+import { openMessagesApi, type Script, use } from '../../tools/messages-api/messages-api.ts';
+import { testFabric } from '../../tools/redis.ts';
+import { openRig as openSpend } from '../../tools/spending.ts';
+import { closeTemplates, openRig, type Rig, taskId } from '../../tools/worker.ts';
+
+let rig: Rig;
+beforeEach(async () => {
+  rig = await openRig();
+});
+afterEach(() => rig.close());
+afterAll(closeTemplates);
+
+const done = use('StructuredOutput', { summary: 'It is done.' });
+const writes = (path: string, usage = {}) => use('Write', { file_path: path, content: 'work\n' }, '', { usage });
+
+/** A worker whose agents are those of Claude Code; what the model says is scripted. */
+const openWorker = async (script: Script, login: Record<string, string> = {}) => {
+  const api = await openMessagesApi();
+  onTestFinished(() => api.close());
+  const settings = {
+    ...{ NEXUS_RUNTIME: 'claude-code', NEXUS_CLAUDE_PROGRAM: claudeProgram(), NEXUS_CLAUDE_LOGIN: 'api_key' },
+    ...{ ANTHROPIC_API_KEY: 'sk-ant-of-nobody-0123456789', ANTHROPIC_BASE_URL: api.script('spend', script) },
+    ...login,
+  };
+  const fabric = testFabric();
+  const spending = await openSpend(fabric, settings);
+  const handle = async (order: Order): Promise<{ outcome: Outcome }> => {
+    const delivery = rig.tools(settings);
+    Object.assign(delivery.tools, { spending });
+    const outcome = await onSubtaskDispatched({ payload: order } as Message<'subtask.dispatched'>, delivery.tools);
+    return { outcome };
+  };
+  const flights = async (): Promise<string[]> => {
+    const prefix = `${fabric.config.prefix}:spend:flights:`;
+    const names = await fabric.redis.keys(`${prefix}*`);
+    const found = await Promise.all(names.map(async (name) => ((await fabric.redis.hlen(name)) > 0 ? [name] : [])));
+    return found.flat().map((name) => name.slice(prefix.length));
+  };
+  return { ...spending, handle, flights, budget: () => spending.budgets.read({ taskId }) };
+};
+
+const finishedOf = (outcome: Outcome): PayloadOf<'attempt.finished'> => {
+  if (outcome.is !== 'done') throw new Error(`the outcome is ${JSON.stringify(outcome)}`);
+  return outcome.publish.find(({ type }) => type === 'attempt.finished')?.payload as PayloadOf<'attempt.finished'>;
+};
+
+test('what an agent of Claude Code uses is booked at our own prices’ sum, and its process takes a place', async () => {
+  let places: string[] = [];
+  const worker = await openWorker(async ({ turn }) => {
+    places = await worker.flights();
+    return turn === 0 ? writes('work.txt', { input_tokens: 1000, cache_read_input_tokens: 10_000 }) : done;
+  });
+  rig.setTask({ budget: { usd: 1 } });
+  const finished = finishedOf((await worker.handle(rig.order())).outcome);
+  expect(finished).toMatchObject({ outcome: 'finished', files: ['work.txt'] });
+  expect(places).toEqual([expect.stringMatching(/^process:anthropic:claude-api_key-\w{8}:claude-opus-5-5$/)]);
+  expect(await worker.flights()).toEqual([]);
+  const [line, ...others] = await worker.book.linesOf(taskId);
+  expect(others).toEqual([]);
+  expect(line).toMatchObject({
+    ...{ subtask_id: 'storage', attempt: 1, agent_id: 'code_developer', runtime: 'claude-code' },
+    ...{ model: 'claude-opus-5-5', calls: 2, unpriced_calls: 0, notional_usd: 0 },
+    ...{ input_tokens: 1100, output_tokens: 40, cache_read_tokens: 10_000, cache_write_tokens: 0 },
+  });
+  // What the CLI says of it is what the table says.
+  expect(line?.usd).toBeCloseTo((1100 * 4 + 40 * 20 + 10_000 * 0.2) / 1e6, 6);
+  expect(finished.cost).toEqual({ usd: line?.usd, tokens: 11_140 });
+  expect(await worker.budget()).toMatchObject({ usd_used: line?.usd, usd_reserved: 0, tokens_reserved: 0 });
+});
+
+test('an agent passes its budget by one response at most, which is told and taken from its task', async () => {
+  // 0.04 USD each, and each ends with more to do.
+  const worker = await openWorker(({ turn }) =>
+    writes(`work-${turn}.txt`, { input_tokens: 5000, output_tokens: 1000 }),
+  );
+  rig.setTask({ budget: { usd: 0.1 } });
+  const { outcome } = await worker.handle(rig.order());
+  const finished = finishedOf(outcome);
+  expect(finished).toMatchObject({ outcome: 'failed', code: 'BUDGET_SPENT', cost: { usd: 0.12 } });
+  expect(rig.git('show', `${finished.wip}:work-0.txt`)).toBe('work');
+  expect(await worker.book.linesOf(taskId)).toMatchObject([{ calls: 3, usd: 0.12, input_tokens: 15_000 }]);
+  expect(await worker.budget()).toMatchObject({ usd_max: 0.1, usd_used: 0.12, usd_reserved: 0 });
+  const told = worker.events.findLast(({ event }) => event === 'budget.spent');
+  expect(told?.text).toBe('120 % of the budget of the task a-task are used: 0.12 of 0.1 USD (0.02 over)');
+  // What it went over by is the task's to bear: a raise by less than that lets nobody begin.
+  await worker.budgets.raise({ taskId }, { usd: 0.115, tokens: null });
+  const again = finishedOf((await worker.handle(rig.order({ attempt: 2 }))).outcome);
+  expect(again).toMatchObject({ outcome: 'failed', code: 'BUDGET_SPENT', cost: { usd: null } });
+  expect(again.says).toContain('0.12 of 0.115 USD');
+});
+
+test('a subscription is walled in by tokens up to one response, though its CLI tells them at its end', async () => {
+  const long = (turn: number) => use('Write', { file_path: `${turn}.txt`, content: 'word '.repeat(8000) });
+  const worker = await openWorker(
+    ({ turn }) => ({ ...long(turn), usage: { input_tokens: 100, output_tokens: 10_000 } }),
+    {
+      ...{ NEXUS_CLAUDE_LOGIN: 'subscription', CLAUDE_CODE_OAUTH_TOKEN: 'sk-ant-oat01-of-nobody' },
+    },
+  );
+  rig.setTask({ budget: { usd: 0.000001, tokens: 25_000 } });
+  const finished = finishedOf((await worker.handle(rig.order())).outcome);
+  expect(finished).toMatchObject({ outcome: 'failed', code: 'BUDGET_SPENT' });
+  const [line] = await worker.book.linesOf(taskId);
+  expect(line).toMatchObject({ usd: 0, calls: 3 });
+  expect(line?.notional_usd).toBeGreaterThan(0);
+  const { tokens_used, tokens_reserved, usd_used } = await worker.budget();
+  expect({ tokens_reserved, usd_used }).toEqual({ tokens_reserved: 0, usd_used: 0 });
+  expect(tokens_used).toBeGreaterThan(25_000);
+  expect(tokens_used).toBeLessThan(25_000 + 10_100 + 1000);
+});
