@@ -13,13 +13,25 @@ export type BenchFleet = {
   client: Client;
   /** A folder for what agents tell, gone with the fleet. */
   folder: string;
+  home: string;
+  prefix: string;
   /** From the first spawn until every service said that it is ready. */
   readyMs: number;
+  /** Starts one more worker in a home of its own, with other settings; its process is `state.processes[0]`. */
+  join(home: string, settings: Settings): Promise<Fleet>;
   /** Ends it; returns how long that took, in ms. */
   stop(): Promise<number>;
 };
 
-export const openFleet = async ({ url }: Server, workers = 1): Promise<BenchFleet> => {
+/** Environment variables. */
+export type Settings = Readonly<Record<string, string>>;
+
+/** `settings` may ask for the folder of the fleet. */
+export const openFleet = async (
+  { url }: Server,
+  workers = 1,
+  settings: (folder: string) => Settings = () => ({}),
+): Promise<BenchFleet> => {
   const name = `bench-${randomBytes(3).toString('hex')}`;
   const folder = mkdtempSync(join(tmpdir(), 'nexus-bench-fleet-'));
   const token = randomBytes(24).toString('base64url');
@@ -31,21 +43,28 @@ export const openFleet = async ({ url }: Server, workers = 1): Promise<BenchFlee
     // Its agents leave word outside of their clones.
     NEXUS_SANDBOX: 'off',
     NEXUS_CONTROL_CHANNEL: `control-${name}`,
+    ...settings(folder),
   };
-  const place = { home: join(folder, 'home'), prefix: `{${name}}`, port: 0 };
+  const [home, prefix] = [join(folder, 'home'), `{${name}}`];
+  const launch = { prefix, port: 0, attached: true };
   const began = performance.now();
-  const fleet = await launchFleet({ ...place, workers, attached: true, environment });
+  const fleet = await launchFleet({ ...launch, home, workers, environment });
   const readyMs = performance.now() - began;
   fleet.onDeath((ended) => process.stderr.write(`${ended.name} ended:\n${ended.lines.join('\n')}\n`));
+  const joined: Fleet[] = [];
   const opened: BenchFleet = {
     fleet,
     client: openClient({ url: fleet.state.url, token }),
-    folder,
-    readyMs,
+    ...{ folder, home, prefix, readyMs },
+    join: async (at, more) => {
+      const own = { home: at, workers: 1, only: ['worker-agent'] };
+      joined.push(await launchFleet({ ...launch, ...own, environment: { ...environment, ...more } }));
+      return joined.at(-1) as Fleet;
+    },
     stop: async () => {
       running.delete(opened);
       const stopping = performance.now();
-      const killed = await fleet.stop();
+      const killed = (await Promise.all([fleet, ...joined].map((one) => one.stop()))).flat();
       const took = performance.now() - stopping;
       rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
       if (killed.length > 0) throw new Error(`these did not drain and were killed: ${killed.join(', ')}`);
@@ -67,8 +86,9 @@ export const withFleet = async <T>(
   server: Server,
   workers: number,
   use: (fleet: BenchFleet) => Promise<T>,
+  settings?: (folder: string) => Settings,
 ): Promise<T> => {
-  const opened = await openFleet(server, workers);
+  const opened = await openFleet(server, workers, settings);
   try {
     await waitForWorkers(opened.client);
     return await use(opened);

@@ -65,6 +65,9 @@ describe('an attempt that finishes', () => {
     const about = JSON.parse((await evidence(finished, 'attempt.json')) ?? '{}');
     expect(about).toMatchObject({ outcome: 'finished', runtime: 'command', exit_code: 0, agent_id: 'code_developer' });
     expect(about.environment).toContain('NEXUS_SUBTASK');
+    // The agent's own time lies within that of its attempt.
+    const times = [about.began_at, about.agent_began_at, about.agent_ended_at, about.ended_at].map(Date.parse);
+    expect(times).toEqual(times.toSorted((one, other) => one - other));
     expect(existsSync(join(rig.home, 'workspaces', taskId))).toBe(false);
   });
 

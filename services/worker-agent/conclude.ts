@@ -18,8 +18,8 @@ import { ignoredFiles, letIn } from './excluded.ts';
 import { withGuests } from './guest-agents.ts';
 import type { Prepared } from './prepare.ts';
 import { leftSince, planOf, readLeft, reportOf } from './report.ts';
+import type { Ran } from './run-agent.ts';
 import type { RunResult } from './runtimes.ts';
-import type { Transcript } from './transcript.ts';
 import { markSaved, type Workspace } from './workspace.ts';
 
 export type Finished = PayloadInput<'attempt.finished'>;
@@ -38,7 +38,7 @@ export const conclude = async (
   attempt: Attempt,
   prepared: Prepared,
   checkpoints: Checkpoints,
-  ran: { result: RunResult; transcript: Transcript; runtime: string },
+  ran: Ran & { runtime: string },
 ): Promise<Finished> => {
   const { order, tools } = attempt;
   const { result, transcript } = ran;
@@ -162,7 +162,7 @@ const changedFiles = async ({ folder }: Workspace, from: string, to: string): Pr
 const keep = async (
   attempt: Attempt,
   prepared: Prepared,
-  { result, transcript, runtime }: { result: RunResult; transcript: Transcript; runtime: string },
+  { result, transcript, agent: times, runtime }: Ran & { runtime: string },
   { report, document, ending }: { report: unknown; document: string; ending: Ending },
 ): Promise<EvidenceRef> => {
   const { order, agent, env, hub, tools } = attempt;
@@ -189,6 +189,8 @@ const keep = async (
     environment: Object.keys(env).sort(),
     began_at: new Date(attempt.beganAt).toISOString(),
     ended_at: new Date(tools.now()).toISOString(),
+    agent_began_at: times.began_at,
+    agent_ended_at: times.ended_at,
     notes: attempt.notes,
   };
   return keepEvidence({

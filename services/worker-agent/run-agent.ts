@@ -23,6 +23,9 @@ import type { Workspace } from './workspace.ts';
 /** How every agent reports, for runtimes that can hold it to that. */
 const reportSchema = z.toJSONSchema(attemptReport, { io: 'input', target: 'draft-7' });
 
+/** What became of an agent; `agent` is its own time, from its start until its last process was gone. */
+export type Ran = { result: RunResult; transcript: Transcript; agent: { began_at: string; ended_at: string } };
+
 /** Runs the agent to its end, whatever that is; all its processes are gone then. */
 export const runAgent = async (
   attempt: Attempt,
@@ -30,7 +33,7 @@ export const runAgent = async (
   checkpoints: Checkpoints,
   runtime: Runtime,
   context: RuntimeContext,
-): Promise<{ result: RunResult; transcript: Transcript }> => {
+): Promise<Ran> => {
   const { order, tools, doing, progress, sofar, hub } = attempt;
   const { workspace } = prepared;
   const onTrouble = (thrown: unknown) => {
@@ -76,12 +79,14 @@ export const runAgent = async (
       },
     };
     const { session } = resumed;
+    const began_at = new Date(tools.now()).toISOString();
     const runs = session === null ? runtime.run(request) : runtime.resume(session, request);
     const result = await runs.finally(transcript.end);
+    const agent = { began_at, ended_at: new Date(tools.now()).toISOString() };
     await endLeftovers(attempt, workspace, result.leftBehind);
     const open = Boolean(result.parked) || tools.signal.aborted;
     await keeper.close({ result, open, why: result.parked?.says ?? result.says });
-    return { result, transcript };
+    return { result, transcript, agent };
   } finally {
     guard?.close();
     watch.close();
