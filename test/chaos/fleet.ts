@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, openClient } from '@nexus/shared/client';
 import { codeCache, fillCodeCache } from '../../services/cli/code-cache.ts';
+import { nodeEnvironment, nodeFlags } from '../../services/cli/node-settings.ts';
 import { freePort } from '../tools/redis.ts';
 import { openRedisServer, type RedisServer } from './redis-server.ts';
 import { openSupervisor, type Service, type Supervisor } from './supervisor.ts';
@@ -47,6 +48,7 @@ export const openRealFleet = async (options: FleetOptions): Promise<RealFleet> =
   const server = await openRedisServer(join(folder, 'redis'), options.redisSettings);
   const [token, port] = [randomBytes(16).toString('hex'), await freePort()];
   const env = {
+    ...nodeEnvironment,
     ...Object.fromEntries(inherited.map((variable) => [variable, process.env[variable] ?? ''])),
     REDIS_URL: server.url,
     NEXUS_PREFIX: `{${name}}`,
@@ -67,7 +69,7 @@ export const openRealFleet = async (options: FleetOptions): Promise<RealFleet> =
     });
   });
   const scripts = services.map((service) => join(root, 'services', service, 'main.ts'));
-  await fillCodeCache(codeCache, scripts, ['--max-semi-space-size=4']);
+  await fillCodeCache(codeCache, scripts, nodeFlags);
   const supervisor = openSupervisor(planned, join(folder, 'logs'));
   const client = openClient({ url: `http://127.0.0.1:${port}`, token, timeoutMs: 10_000 });
   return {

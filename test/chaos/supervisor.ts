@@ -10,6 +10,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
+import { nodeFlags } from '../../services/cli/node-settings.ts';
 
 const root = join(import.meta.dirname, '../..');
 const backoffMs = { least: 100, most: 5000 };
@@ -103,7 +104,7 @@ const launch = ({ service, env }: Service, log: string): ChildProcess => {
   const leash = pathToFileURL(join(root, 'services/cli/follow-parent.mjs')).href;
   const script = join(root, 'services', service, 'main.ts');
   // The pipe on descriptor 3 ends the service should this process be killed.
-  const child = spawn(process.execPath, ['--max-semi-space-size=4', '--import', leash, script], {
+  const child = spawn(process.execPath, [...nodeFlags, '--import', leash, script], {
     detached: true,
     stdio: ['ignore', out, out, 'pipe'],
     cwd: root,

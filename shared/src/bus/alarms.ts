@@ -118,6 +118,8 @@ type AlarmOptions = {
 type Wanted = { service: ServiceName; schedules: readonly Schedule[] } | null;
 type Opened = { queue: Queue; connections: Redis[]; ring(): void; close(): Promise<unknown> };
 const leavesNothing = { removeOnComplete: true, removeOnFail: true };
+/** What happened to alarms, which nobody reads; BullMQ keeps 10,000 lines of it, a megabyte. */
+const streams = { events: { maxLen: 100 } };
 
 const openQueue = async (options: AlarmOptions, onReady: () => void): Promise<Opened> => {
   const { keys, log } = options;
@@ -132,7 +134,7 @@ const openQueue = async (options: AlarmOptions, onReady: () => void): Promise<Op
   const waits = (error: Error): void => log.debug({ reason: error.message }, 'BullMQ waits for Redis');
   const forQueue = connect();
   forQueue.on('ready', onReady);
-  const queue = new bullmq.Queue(queueName, { connection: forQueue, prefix: keys.prefix });
+  const queue = new bullmq.Queue(queueName, { connection: forQueue, prefix: keys.prefix, streams });
   queue.on('error', waits);
   let worker: Worker | undefined;
   const ring = (): void => {

@@ -121,7 +121,8 @@ export const serve = async <S extends ServiceName, C extends ConfigDefinition, T
     // Before anything else: a signal that comes during the start ends the service properly once it stands.
     const asked = untilSignal();
     const running = await start(definition);
-    setTimeout(collectStart, collectAfterMs).unref();
+    setTimeout(collect, collectAfterMs).unref();
+    setInterval(collect, collectEveryMs).unref();
     await asked;
     // Without Redis a part of the end may wait for an answer that never comes; claims that lapse are taken over.
     await Promise.race([running.stop(), sleep(running.endWithinMs)]);
@@ -133,12 +134,14 @@ export const serve = async <S extends ServiceName, C extends ConfigDefinition, T
 
 /** By then the first beats have gone out, and what is collected is what nobody needs any more. */
 const collectAfterMs = 2000;
+/** Rarely enough that its 30 ms are nothing. */
+const collectEveryMs = 5 * 60_000;
 
 /**
- * Gives back what the start left: sources, and the makings of schemas. A service that has nothing to do makes too
- * little to be collected by itself, and would hold it for hours. Takes some 30 ms.
+ * Gives back what the start left: sources, and the makings of schemas; and later what long ago was in use. A service
+ * that has little to do makes too little to be collected by itself, and would hold it for hours.
  */
-const collectStart = (): void => {
+const collect = (): void => {
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();
 };
