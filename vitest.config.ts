@@ -16,6 +16,7 @@ const processes = [
   'services/worker-agent/on-subtask-dispatched.test.ts',
   'services/worker-agent/relief.test.ts',
   'services/worker-agent/run-program.test.ts',
+  'services/worker-agent/runtimes/claude-code/doors.test.ts',
   'services/worker-agent/runtimes/claude-code/look.test.ts',
   'services/worker-agent/runtimes/claude-code/runs.test.ts',
   'services/worker-agent/runtimes/claude-code/sessions.test.ts',

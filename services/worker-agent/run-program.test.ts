@@ -20,11 +20,12 @@ const runWithin = (limits: Limits, command: string) => {
     ...{ prompt: '', folder, env: {}, mark: `program-${process.pid}-${count}`, timeBoxMs: 20_000 },
     ...{ outputBytesMax: 1_000_000, signal: new AbortController().signal, onOutput: () => undefined, session: null },
     context: { agentCommand: null, rehearsal: false, task: null },
-    guard: { fence: { limits }, admit: () => ({}), used: () => [], close: () => undefined },
+    guard: { fence: { limits }, admit: () => ({}), lend: neverLent, used: () => [], close: () => undefined },
   };
   return runProgram(request, command, '');
 };
 
+const neverLent = () => ({ address: '', pass: '', env: {} });
 const node = (code: string) => `'${process.execPath}' -e "${code}"`;
 
 test.runIf(process.platform === 'linux').each([

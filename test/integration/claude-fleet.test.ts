@@ -119,7 +119,7 @@ const attemptsOf = async (client: Client, task: string): Promise<Map<string, Rec
   return new Map(left.map(({ agent_id, text }) => [agent_id, JSON.parse(text ?? '')]));
 };
 
-test('three agents build what a planner of another runtime cut, and a worker that is killed costs only time', async () => {
+test('three agents build what a planner of another runtime cut, and a killed worker costs only time', async () => {
   const { home, openai, launch, asks } = await open();
   const repository = emptyProject(join(home, 'project'));
   const fleet = await launch('machine-one');

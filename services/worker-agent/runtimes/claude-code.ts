@@ -21,7 +21,6 @@ import { defineRuntime, type RunRequest, type RunResult } from '../runtimes.ts';
 import { argumentsOf, environmentOf, promptFor, scratchOf, sweepScratch, type Which } from './claude-code/command.ts';
 import { conventionsIn } from './claude-code/conventions.ts';
 import { bringConversation, findConversation, removeConversation } from './claude-code/conversation.ts';
-import type { Login } from './claude-code/logins.ts';
 import { type ClaudeSettings, lookAround, type Ready, usable } from './claude-code/look.ts';
 import { modelFor } from './claude-code/models.ts';
 import { budgetSpent, loginRefused, resultOf, total, windowIn } from './claude-code/outcome.ts';
@@ -177,7 +176,7 @@ const runOnce = async (request: RunRequest, which: Which, setting: Setting): Pro
     const ran = await runProgram(
       {
         ...request,
-        env: environmentOf({ ...request, env: { ...request.env, ...passFor(request, login) } }, login, {
+        env: environmentOf(request, login, {
           claudeRetries: settings.claudeRetries ?? 3,
           claudeTimeout: settings.claudeTimeout ?? 600_000,
         }),
@@ -201,10 +200,6 @@ const runOnce = async (request: RunRequest, which: Which, setting: Setting): Pro
     clearTimeout(idle);
   }
 };
-
-/** A key stays with the worker: the agent gets a pass to a door of ours in its place. */
-const passFor = ({ guard }: RunRequest, login: Login): Record<string, string> =>
-  login.kind === 'api_key' ? (guard?.admit(['anthropic']) ?? {}) : {};
 
 /** What ends a run before it ends itself. */
 const whyEnd = (seen: Seen, request: RunRequest, { settings, ready }: Setting) => {

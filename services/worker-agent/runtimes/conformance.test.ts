@@ -12,6 +12,7 @@ import { fail } from '@nexus/shared/errors';
 import { allowedEnv, listMarked, probeSandbox } from '@nexus/shared/process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadRuntimes, type RunRequest, type Runtime } from '../runtimes.ts';
+import { openProxy } from '../safety/credential-proxy.ts';
 import type { Behaviour, Conformance } from './conformance.ts';
 
 const runtimes = await loadRuntimes(import.meta.dirname);
@@ -36,9 +37,13 @@ const workingIn = async (place: string): Promise<string[]> => {
 };
 
 const { usable } = await probeSandbox();
+const limits = { requestBytesMax: 1e8, responseBytesMax: 1e8, timeoutMs: 60_000, requestsMax: 8 };
+const proxy = await openProxy({ accounts: [], limits });
+afterAll(proxy.close);
 const guardOf = (isBoxed: boolean): NonNullable<RunRequest['guard']> => ({
   fence: { limits: {}, ...(isBoxed ? { sandbox: { writable: [], hidden: [], network: true } } : {}) },
   ...{ admit: () => ({}), used: () => [], close: () => undefined },
+  lend: (account) => proxy.lend('conformance', account),
 });
 
 const agent = { agent_id: 'code_developer', name: 'Code', role: 'builder' } as AgentDefinition;

@@ -34,7 +34,18 @@ import { noUsage, type TokenUse } from './usage-reader.ts';
 export type Provider = 'anthropic' | 'openai';
 
 /** A key, and the one place that it goes to. */
-export type Account = { provider: Provider; baseUrl: string; key: string };
+export type Account = {
+  provider: Provider;
+  baseUrl: string;
+  key: string;
+  /** What is said of it with each request, where that is more than the key in the provider's usual header. */
+  authorize?: (going: Going) => Promise<Record<string, string>>;
+  /** It signs what is sent, so that is held until all of it is there. */
+  signs?: boolean;
+};
+
+/** A request as it goes out, before anything is said of who asks. `body` is null where nothing is signed. */
+export type Going = { method: string; url: URL; headers: Readonly<Record<string, string>>; body: Buffer | null };
 
 export type ProxyLimits = { requestBytesMax: number; responseBytesMax: number; timeoutMs: number; requestsMax: number };
 
@@ -57,6 +68,9 @@ export type Pass = {
   close(): void;
 };
 
+/** One account's own address and pass, for whoever makes its environment of them. */
+export type Loan = { address: string; pass: string; env: Record<string, string> };
+
 export type CredentialProxy = {
   /** The providers for which there is a key. */
   providers: Provider[];
@@ -65,6 +79,8 @@ export type CredentialProxy = {
   socket: string;
   /** Lets an attempt use these providers, all if none is named; one without a key adds nothing to its environment. */
   admit(attempt: string, providers?: readonly Provider[]): Pass;
+  /** Lets an attempt use an account that is none of the configured ones. */
+  lend(attempt: string, account: Account): Pass & Loan;
   close(): Promise<void>;
 };
 
@@ -116,6 +132,10 @@ export const openProxy = async (options: {
         port,
         accounts: accounts.filter((one) => !providers || providers.includes(one.provider)),
       }),
+    lend: (attempt, account) => {
+      const { passes, env: _env, ...pass } = admit({ attempt, holders, port, accounts: [account] });
+      return { ...pass, address: `http://127.0.0.1:${port}`, pass: passes[0] ?? '', env: pastProxies() };
+    },
     close: async () => {
       for (const holder of holders.values()) cutOff(holder);
       holders.clear();
@@ -149,23 +169,24 @@ const admit = (options: {
   holders: Map<string, Holder>;
   port: number;
   accounts: readonly Account[];
-}): Pass => {
+}): Pass & { passes: string[] } => {
   const { attempt, holders, port, accounts } = options;
   const use: ProxyUse = { requests: 0, refused: 0, bytesSent: 0, bytesReceived: 0, tokens: noUsage() };
   const env: Record<string, string> = {};
-  const digests: string[] = [];
+  const passes: string[] = [];
   for (const account of accounts) {
     // Of the shape of a key, so that it is redacted wherever it is printed.
     const pass = `sk-nexus-${randomBytes(24).toString('base64url')}`;
-    digests.push(digestOf(pass));
+    passes.push(pass);
     holders.set(digestOf(pass), { attempt, account, use, open: new Set() });
     Object.assign(env, environmentOf(account.provider, port, pass));
   }
   return {
+    passes,
     env: accounts.length === 0 ? env : { ...env, ...pastProxies() },
     use: () => structuredClone(use),
     close: () => {
-      for (const digest of digests) {
+      for (const digest of passes.map(digestOf)) {
         const holder = holders.get(digest);
         holders.delete(digest);
         if (holder) cutOff(holder);

@@ -53,7 +53,7 @@ const saysOf = (found: SandboxLook | null): Fences['says'] => {
 };
 
 const placesOf = async (settings: WorkerConfig): Promise<Omit<Sandbox, 'network'>> => {
-  const { home, hubs, sandboxWrite, sandboxHide } = settings;
+  const { home, hubs, sandboxWrite, sandboxHide, claudeFolder } = settings;
   // The cache of set-ups is not among them: it is copied by the worker, and nobody's to write.
   const caches = ['npm', 'pnpm', 'yarn', 'pip'].map((name) => join(home, 'caches', name));
   for (const folder of caches) await mkdir(folder, { recursive: true });
@@ -62,7 +62,13 @@ const placesOf = async (settings: WorkerConfig): Promise<Omit<Sandbox, 'network'
     writable: [...caches, ...sandboxWrite.map(fromHome)],
     readable: [join(home, 'workspaces', 'package.json')],
     hidden: [
-      ...[home, ...elsewhere, join(import.meta.dirname, '../../../.env'), ...secretFiles()],
+      ...[
+        home,
+        ...elsewhere,
+        ...(claudeFolder === undefined ? [] : [resolve(claudeFolder)]),
+        join(import.meta.dirname, '../../../.env'),
+        ...secretFiles(),
+      ],
       ...[...ofPeople.map((path) => join(homedir(), path)), ...sandboxHide.map(fromHome)],
     ],
   };

@@ -1,8 +1,9 @@
 /** One request on its way through the credential proxy: checked, its pass exchanged for the key, streamed both ways. */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { Transform } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
-import type { Account, ProxyLimits, Visit, Ways } from './credential-proxy.ts';
+import type { Account, Going, ProxyLimits, Visit, Ways } from './credential-proxy.ts';
 import { addUsage, openUsageReader } from './usage-reader.ts';
 
 type How = { limits: ProxyLimits; ways: Ways; refuse(status: number, says: string): void };
@@ -32,16 +33,19 @@ const send = async (
   const { requestBytesMax, responseBytesMax } = limits;
   const tooLarge = refusal(413, `The request is larger than ${requestBytesMax} bytes (NEXUS_PROXY_REQUEST_MAX).`);
   if (Number(request.headers['content-length'] ?? 0) > requestBytesMax) throw tooLarge;
-  const headers = { ...passedOn(request.headers), ...keyHeaders(account), 'accept-encoding': 'identity' };
-  const out = ways.start(url, { method: request.method ?? 'GET', headers, signal });
-  const answered = Promise.withResolvers<IncomingMessage>();
-  out.once('response', answered.resolve);
-  out.on('error', answered.reject);
   const countSent = counted(requestBytesMax, tooLarge, (chunk) => {
     use.bytesSent += chunk.length;
   });
+  const body = account.signs ? await buffer(request.pipe(countSent)) : null;
+  const method = request.method ?? 'GET';
+  const plain = { ...passedOn(request.headers), 'accept-encoding': 'identity' };
+  const headers = { ...plain, ...(await authorized(account, { method, url, headers: plain, body })) };
+  const out = ways.start(url, { method, headers, signal });
+  const answered = Promise.withResolvers<IncomingMessage>();
+  out.once('response', answered.resolve);
+  out.on('error', answered.reject);
   // Whichever comes first: an early answer is passed on, whatever is still to be sent.
-  const sent = pipeline(request, countSent, out, { signal });
+  const sent = body === null ? pipeline(request, countSent, out, { signal }) : pipeline([body], out, { signal });
   sent.catch(answered.reject);
   const incoming = await answered.promise;
   const reader = openUsageReader(String(incoming.headers['content-type'] ?? ''));
@@ -80,18 +84,19 @@ const dropped = new Set([
   ...['transfer-encoding', 'upgrade', 'host', 'authorization', 'x-api-key', 'cookie', 'set-cookie', 'accept-encoding'],
 ]);
 
-const passedOn = (headers: IncomingHttpHeaders): Record<string, string | string[]> => {
+const passedOn = (headers: IncomingHttpHeaders): Record<string, string> => {
   const named = (headers.connection ?? '').split(',').map((name) => name.trim().toLowerCase());
   return Object.fromEntries(
-    Object.entries(headers).filter(
-      (entry): entry is [string, string | string[]] =>
-        entry[1] !== undefined && !dropped.has(entry[0]) && !named.includes(entry[0]),
+    Object.entries(headers).flatMap(([name, value]) =>
+      value === undefined || dropped.has(name) || named.includes(name) ? [] : [[name, String(value)]],
     ),
   );
 };
 
-const keyHeaders = ({ provider, key }: Account): Record<string, string> =>
-  provider === 'anthropic' ? { 'x-api-key': key } : { authorization: `Bearer ${key}` };
+const authorized = async ({ provider, key, authorize }: Account, going: Going): Promise<Record<string, string>> => {
+  if (authorize !== undefined) return authorize(going);
+  return provider === 'anthropic' ? { 'x-api-key': key } : { authorization: `Bearer ${key}` };
+};
 
 const counted = (bytesMax: number, tooMuch: Error, each: (chunk: Buffer) => void): Transform => {
   let bytes = 0;

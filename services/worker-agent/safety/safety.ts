@@ -11,6 +11,7 @@ import type { WorkerConfig } from '../config.ts';
 import {
   type Account,
   type CredentialProxy,
+  type Loan,
   openProxy,
   type Pass,
   type Provider,
@@ -27,6 +28,8 @@ export type Guard = {
    * Nothing for a provider without a key here. Ends with the guard.
    */
   admit(providers: readonly Provider[]): Record<string, string>;
+  /** An address of ours and a pass for an account that a runtime found by itself. Ends with the guard. */
+  lend(account: Account): Loan;
   /** What went through its passes to providers. */
   used(): ProxyUse[];
   /** The run is over: its passes open nothing any more. */
@@ -66,7 +69,7 @@ export const openSafety = async (settings: WorkerConfig): Promise<Safety> => {
     timeoutMs: proxyTimeout,
     requestsMax: proxyRequests,
   };
-  const proxy = accounts.length === 0 ? null : await openProxy({ accounts, limits });
+  const proxy = await openProxy({ accounts, limits });
   return {
     setUp: fences.setUp,
     sandbox: fences.says,
@@ -75,10 +78,14 @@ export const openSafety = async (settings: WorkerConfig): Promise<Safety> => {
       return {
         fence: withWayOut(fences.agent, proxy),
         admit: (providers) => {
-          const pass = proxy?.admit(attempt, providers);
-          if (pass === undefined) return {};
+          const pass = proxy.admit(attempt, providers);
           passes.push(pass);
           return pass.env;
+        },
+        lend: (account) => {
+          const loan = proxy.lend(attempt, account);
+          passes.push(loan);
+          return loan;
         },
         used: () => passes.map((pass) => pass.use()),
         close: () => {
@@ -86,13 +93,13 @@ export const openSafety = async (settings: WorkerConfig): Promise<Safety> => {
         },
       };
     },
-    close: async () => proxy?.close(),
+    close: proxy.close,
   };
 };
 
 /** An agent without network still reaches the models whose keys it may use. */
-const withWayOut = (fence: Fence, proxy: CredentialProxy | null): Fence =>
-  fence.sandbox && proxy ? { ...fence, sandbox: { ...fence.sandbox, relay: proxy } } : fence;
+const withWayOut = (fence: Fence, proxy: CredentialProxy): Fence =>
+  fence.sandbox ? { ...fence, sandbox: { ...fence.sandbox, relay: proxy } } : fence;
 
 const accountsOf = (settings: WorkerConfig): Account[] => {
   const { anthropicKey, anthropicUrl } = settings;

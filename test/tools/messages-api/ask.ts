@@ -21,7 +21,12 @@ export type Ask = {
   headers: IncomingHttpHeaders;
   isStreamed: boolean;
   body: Body;
+  /** As it came, for whoever looks at its signature. */
+  raw: Raw;
 };
+
+/** A request; its path is the one that the script is asked at, with the script's name. */
+export type Raw = { method: string; path: string; text: string };
 
 type Part = { type: string; text?: string; tool_use_id?: string; is_error?: boolean; content?: unknown };
 type Message = { role: string; content: string | Part[] };
@@ -33,7 +38,8 @@ type Body = {
   tools?: { name: string }[];
 };
 
-export const askOf = (headers: IncomingHttpHeaders, body: Body, nth: number): Ask => {
+export const askOf = (headers: IncomingHttpHeaders, raw: Raw, nth: number): Ask => {
+  const body = bodyOf(raw);
   const said = body.messages.filter(({ role }) => role === 'user').flatMap(({ content }) => textsOf(content));
   const last = body.messages.findLast(({ role }) => role === 'user')?.content ?? [];
   return {
@@ -51,6 +57,16 @@ export const askOf = (headers: IncomingHttpHeaders, body: Body, nth: number): As
     headers,
     isStreamed: body.stream === true,
     body,
+    raw,
+  };
+};
+
+/** Clouds name the model in the path. */
+const bodyOf = ({ path, text }: Raw): Body => {
+  const body = JSON.parse(text) as Body;
+  return {
+    ...body,
+    model: body.model ?? decodeURIComponent(/\/models?\/([^/]+?)(?:$|\/|:\w+$)/.exec(path)?.[1] ?? ''),
   };
 };
 

@@ -6,8 +6,9 @@
  *
  * Every script has an address of its own (`ANTHROPIC_BASE_URL`), so many agents can be served side by side. A reply is
  * a message, streamed or whole as it is asked for; an error with its status and headers; a connection that is dropped,
- * or one that falls silent, before or amid the answer. What
- * requests and events look like: https://docs.claude.com/en/api/messages
+ * or one that falls silent, before or amid the answer. What requests and events look like:
+ * https://docs.claude.com/en/api/messages. Amazon Bedrock and Vertex are asked for the same under paths of their own;
+ * the streams of Bedrock are not served here, so that the CLI asks for a whole answer.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -51,8 +52,9 @@ export const openMessagesApi = async (): Promise<MessagesApi> => {
       response.writeHead(200).end();
     } else if (path === '/v1/messages/count_tokens') {
       json(response, 200, { input_tokens: Math.ceil(text.length / 4) });
-    } else if (path === '/v1/messages' && served) {
-      const ask = askOf(request.headers, JSON.parse(text), served.asks.length);
+    } else if (served && isAsked.test(path)) {
+      const raw = { method: request.method ?? '', path: request.url ?? '', text };
+      const ask = askOf(request.headers, raw, served.asks.length);
       served.asks.push(ask);
       await send(response, ask, await served.script(ask));
     } else {
@@ -78,6 +80,8 @@ export const openMessagesApi = async (): Promise<MessagesApi> => {
     [Symbol.asyncDispose]: close,
   };
 };
+
+const isAsked = /^\/v1\/messages$|^\/model\/[^/]+\/invoke$|^\/projects\/.+:(?:streamR|r)awPredict$/;
 
 const textOf = async (request: IncomingMessage): Promise<string> => {
   const chunks: Buffer[] = [];

@@ -51,8 +51,7 @@ export const environmentOf = (
   return {
     ...Object.fromEntries(Object.entries(request.env).filter(([name]) => !theirs.test(name))),
     ...login.env,
-    // The key stays with the worker: the agent has an address of ours and a pass in its place.
-    ...(login.kind === 'api_key' ? request.guard?.admit(['anthropic']) : {}),
+    ...payingBy(login, request.guard),
     CLAUDE_CODE_SHELL: join(import.meta.dirname, 'plain-bash.sh'),
     CLAUDE_CODE_TMPDIR: scratchOf(request.mark),
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
@@ -62,6 +61,13 @@ export const environmentOf = (
     DISABLE_AUTOUPDATER: '1',
     ...(process.getuid?.() === 0 ? { IS_SANDBOX: '1' } : {}),
   };
+};
+
+/** What pays stays with the worker: the agent has an address of ours and a pass in its place. */
+const payingBy = ({ door, secret }: Login, guard: RunRequest['guard']): Record<string, string> => {
+  if (guard === undefined || door === null) return secret;
+  const loan = guard.lend(door.account);
+  return { ...loan.env, ...door.env(loan) };
 };
 
 const scratchPrefix = 'nexus-claude-run-';

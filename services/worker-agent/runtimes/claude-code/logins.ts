@@ -1,5 +1,6 @@
 /**
  * What pays: a subscription's login, an API key, Bedrock or Vertex; looked for in this order, unless one is asked for.
+ * What of it stays with the worker, and how, is told in doors.ts.
  *
  * `claude auth status` says, without a call, whether a login is there. It is asked without the key, since the CLI takes
  * the key wherever it sees one, and a person with a subscription would be billed without a word.
@@ -10,6 +11,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { inheritedEnvironment } from '@nexus/shared/config';
 import { allowedEnv, run } from '@nexus/shared/process';
+import { bedrockDoor, type Door, keyDoor, openKept, readKept, tokenDoor } from './doors.ts';
 import type { ClaudeSettings } from './look.ts';
 
 export type LoginKind = 'subscription' | 'api_key' | 'bedrock' | 'vertex';
@@ -20,8 +22,13 @@ export type Login = {
   says: string;
   /** Who is charged, without a secret in it: what is limited is limited for all that share it. */
   account: string;
+  /** What the CLI has to know of it that is no secret. */
   env: Record<string, string>;
-  /** Where conversations lie. */
+  /** What it has to know besides where nobody keeps that from it. */
+  secret: Record<string, string>;
+  /** How the secret stays with the worker; null: it cannot. */
+  door: Door | null;
+  /** Where conversations lie: apart from a person's login, wherever that can be. */
   folder: string;
 };
 
@@ -53,62 +60,88 @@ const mends: Record<LoginKind | 'auto', string> = {
 const looks: Record<LoginKind, (program: string, settings: ClaudeSettings) => Promise<Login | string>> = {
   subscription: async (program, settings) => {
     const token = settings.claudeToken;
+    const { anthropicUrl: url = usualAddress } = settings;
     if (token) {
       const says = 'subscription (CLAUDE_CODE_OAUTH_TOKEN)';
-      const env = { CLAUDE_CODE_OAUTH_TOKEN: token, ...addressOf(settings) };
-      return withFolder(
-        { kind: 'subscription', says, account: accountOf('subscription', token), env },
-        ownFolder(settings),
+      const secret = { CLAUDE_CODE_OAUTH_TOKEN: token, ...addressOf(settings) };
+      const door = tokenDoor(url, async () => token);
+      return apart(
+        { kind: 'subscription', says, account: accountOf('subscription', token), env: {}, secret, door },
+        settings,
       );
     }
-    const theirs = settings.claudeFolder ?? join(homedir(), '.claude');
-    const status = await statusOf(program, settings.claudeFolder);
-    if (status === null) return `no CLAUDE_CODE_OAUTH_TOKEN, and no login in ${theirs}`;
-    const plan = status.subscriptionType ? ` (${status.subscriptionType})` : '';
-    const env = { ...folderEnv(settings.claudeFolder), ...addressOf(settings) };
-    const account = accountOf('subscription', status.orgId ?? theirs);
-    return { kind: 'subscription', says: `subscription${plan} in ${theirs}`, account, env, folder: theirs };
+    return (await inFolder(program, settings)) ?? `no CLAUDE_CODE_OAUTH_TOKEN, and no login in ${theirsOf(settings)}`;
   },
   api_key: async (_program, settings) => {
-    const key = settings.anthropicKey;
+    const { anthropicKey: key, anthropicUrl: url = usualAddress } = settings;
     if (!key) return 'no ANTHROPIC_API_KEY';
-    const env = { ANTHROPIC_API_KEY: key, ...addressOf(settings) };
-    return withFolder(
-      { kind: 'api_key', says: 'API key', account: accountOf('api_key', key), env },
-      ownFolder(settings),
-    );
+    const secret = { ANTHROPIC_API_KEY: key, ...addressOf(settings) };
+    const account = accountOf('api_key', key);
+    return apart({ kind: 'api_key', says: 'API key', account, env: {}, secret, door: keyDoor(url, key) }, settings);
   },
-  bedrock: (_program, settings) =>
-    cloud('bedrock', 'CLAUDE_CODE_USE_BEDROCK', ['AWS_*', 'ANTHROPIC_BEDROCK_*'], settings),
-  vertex: (_program, settings) =>
-    cloud(
-      'vertex',
-      'CLAUDE_CODE_USE_VERTEX',
-      ['ANTHROPIC_VERTEX_*', 'CLOUD_ML_REGION', 'VERTEX_*', 'GOOGLE_*', 'GCLOUD_*'],
-      settings,
-    ),
+  bedrock: async (_program, settings) => {
+    const found = inheritedEnvironment(['CLAUDE_CODE_USE_BEDROCK', 'AWS_*', 'ANTHROPIC_BEDROCK_*', ...models]);
+    if (!isOn(found.CLAUDE_CODE_USE_BEDROCK)) return 'no CLAUDE_CODE_USE_BEDROCK';
+    return cloud('bedrock', found, bedrockDoor(found), settings);
+  },
+  vertex: async (_program, settings) => {
+    const names = ['ANTHROPIC_VERTEX_*', 'CLOUD_ML_REGION', 'VERTEX_*', 'GOOGLE_*', 'GCLOUD_*'];
+    const found = inheritedEnvironment(['CLAUDE_CODE_USE_VERTEX', ...names, ...models]);
+    if (!isOn(found.CLAUDE_CODE_USE_VERTEX)) return 'no CLAUDE_CODE_USE_VERTEX';
+    return cloud('vertex', found, null, settings);
+  },
 };
 
-const cloud = async (
-  kind: LoginKind,
-  flag: string,
-  names: string[],
+const models = ['ANTHROPIC_MODEL', 'ANTHROPIC_SMALL_FAST_MODEL'];
+const isOn = (flag: string | undefined): boolean => /^(1|true|yes|on)$/i.test(flag ?? '');
+
+/** Where the secret stays here, only what says where and which model goes along. */
+const cloud = (
+  kind: 'bedrock' | 'vertex',
+  found: Record<string, string>,
+  door: Door | null,
   settings: ClaudeSettings,
-): Promise<Login | string> => {
-  const env = inheritedEnvironment([flag, ...names, 'ANTHROPIC_MODEL', 'ANTHROPIC_SMALL_FAST_MODEL']);
-  if (!/^(1|true|yes|on)$/i.test(env[flag] ?? '')) return `no ${flag}`;
-  return withFolder({ kind, says: kind, account: accountOf(kind, JSON.stringify(env)), env }, ownFolder(settings));
+): Promise<Login> => {
+  const isPlain = (name: string) => door === null || /^(CLAUDE_CODE_|ANTHROPIC_|AWS_(DEFAULT_)?REGION$)/.test(name);
+  const split = (plain: boolean) =>
+    Object.fromEntries(Object.entries(found).filter(([name]) => isPlain(name) === plain));
+  const account = accountOf(kind, JSON.stringify(found));
+  return apart({ kind, says: kind, account, env: split(true), secret: split(false), door }, settings);
 };
 
-const withFolder = (login: Omit<Login, 'folder'>, folder: string): Login => ({
-  ...login,
-  env: { ...login.env, ...folderEnv(folder) },
-  folder,
-});
+/** The login of a person in a folder. Where it lies in a file, agents are kept from that, and talk elsewhere. */
+const inFolder = async (program: string, settings: ClaudeSettings): Promise<Login | null> => {
+  const theirs = theirsOf(settings);
+  const status = await statusOf(program, settings.claudeFolder);
+  if (status === null) return null;
+  const plan = status.subscriptionType ? ` (${status.subscriptionType})` : '';
+  const says = `subscription${plan} in ${theirs}`;
+  const account = accountOf('subscription', status.orgId ?? theirs);
+  const kept = await readKept(theirs);
+  if (kept === null) {
+    const env = { ...folderEnv(settings.claudeFolder), ...addressOf(settings) };
+    return { kind: 'subscription', says, account, env, secret: {}, door: null, folder: theirs };
+  }
+  const token = openKept(theirs, () => askStatus(program, settings.claudeFolder));
+  const secret = { CLAUDE_CODE_OAUTH_TOKEN: kept.accessToken, ...addressOf(settings) };
+  // By its plan the CLI chooses the model of those who name none.
+  const env = {
+    ...(kept.subscriptionType ? { CLAUDE_CODE_SUBSCRIPTION_TYPE: kept.subscriptionType } : {}),
+    ...(kept.rateLimitTier ? { CLAUDE_CODE_RATE_LIMIT_TIER: kept.rateLimitTier } : {}),
+  };
+  const door = tokenDoor(settings.anthropicUrl ?? usualAddress, token);
+  return apart({ kind: 'subscription', says, account, env, secret, door }, settings);
+};
 
-/** Without a login of a person, conversations lie apart from theirs. */
-const ownFolder = (settings: ClaudeSettings): string =>
-  settings.claudeFolder ?? join(settings.home ?? join(homedir(), '.nexus'), 'claude');
+const theirsOf = ({ claudeFolder }: ClaudeSettings): string => claudeFolder ?? join(homedir(), '.claude');
+
+/** Conversations lie apart from those of a person, and never beside a login, which agents could read then. */
+const apart = async (login: Omit<Login, 'folder'>, settings: ClaudeSettings): Promise<Login> => {
+  const { claudeFolder, home = join(homedir(), '.nexus') } = settings;
+  const isFree = claudeFolder !== undefined && (await readKept(claudeFolder)) === null;
+  const folder = isFree ? claudeFolder : join(home, 'claude');
+  return { ...login, env: { ...login.env, ...folderEnv(folder) }, folder };
+};
 
 const folderEnv = (folder: string | undefined): Record<string, string> =>
   folder === undefined ? {} : { CLAUDE_CONFIG_DIR: folder };

@@ -94,11 +94,13 @@ test('a subscription comes before a key, a key before the clouds, unless one is 
   const key = { anthropicKey: 'sk-ant-of-the-operator' };
   const folder = loggedIn();
   const login = await found({ ...key, claudeFolder: folder });
-  expect(login).toMatchObject({ kind: 'subscription', says: `subscription (max) in ${folder}`, folder });
-  expect(JSON.stringify(login)).not.toContain('sk-ant');
+  expect(login).toMatchObject({ kind: 'subscription', says: `subscription (max) in ${folder}` });
+  expect({ ...login.env, ...login.secret }).not.toHaveProperty('ANTHROPIC_API_KEY');
+  // Agents may read where they talk: never where somebody is logged in.
+  expect(login.folder).toBe(join(home, 'claude'));
   const token = await found({ ...key, claudeToken: 'sk-ant-oat01-token' });
   expect(token).toMatchObject({ kind: 'subscription', says: 'subscription (CLAUDE_CODE_OAUTH_TOKEN)' });
-  expect(token.env).not.toHaveProperty('ANTHROPIC_API_KEY');
+  expect({ ...token.env, ...token.secret }).not.toHaveProperty('ANTHROPIC_API_KEY');
   expect(await found({ ...key, claudeFolder: folder, claudeLogin: 'api_key' })).toMatchObject({ kind: 'api_key' });
   expect(await found(key)).toMatchObject({ kind: 'api_key', folder: join(home, 'nobody') });
   vi.stubEnv('CLAUDE_CODE_USE_BEDROCK', '1');

@@ -11,7 +11,7 @@ export const claudeConfig = defineConfig({
   claudeFolder: setting(
     'NEXUS_CLAUDE_FOLDER',
     is.optionalText,
-    'The folder with the login and the conversations of Claude Code; left out, the person’s own if a login is in it, else one in NEXUS_HOME.',
+    'The folder with the login of Claude Code; left out, the person’s own. Conversations lie in it only if no login does, else in NEXUS_HOME, as agents may read them.',
   ),
   claudeLogin: setting(
     'NEXUS_CLAUDE_LOGIN',
