@@ -3,6 +3,7 @@ import type { HandlerTools } from '@nexus/shared/bus';
 import { toAppError } from '@nexus/shared/errors';
 import type { TaskView } from '@nexus/shared/ledger';
 import { z } from 'zod';
+import { paidFor } from './purse.ts';
 import type { PrimeAnswers } from './questions.ts';
 import type { Tools } from './settle-task.ts';
 
@@ -16,23 +17,26 @@ const reply = z.object({
 
 /** An answer or null for each question. A model that fails answers nothing: nobody waits for it for ever. */
 export const askPrime = async (
-  tools: Pick<HandlerTools, 'signal' | 'log'> & Pick<Tools, 'catalog' | 'planning'>,
+  tools: Pick<HandlerTools, 'signal' | 'log' | 'claim'> & Pick<Tools, 'catalog' | 'planning'>,
   view: TaskView,
   asked: { subtask_id: string; questions: readonly string[] },
 ): Promise<PrimeAnswers> => {
   const { planning, catalog, signal, log } = tools;
   if (!planning?.model || asked.questions.length === 0) return [];
+  const { model, timeoutMs, spending } = planning;
+  const errand = { taskId: view.head.task_id, what: '(answers)' as const, budget: view.request.budget };
+  const question = {
+    name: 'answers',
+    system: catalog.agents.get('nexus_prime')?.persona ?? '',
+    prompt: promptFor(view, asked),
+    schema: reply,
+    check: ({ answers }: z.infer<typeof reply>) =>
+      answers.length === asked.questions.length ? [] : [`there are ${asked.questions.length} questions, in order`],
+    signal,
+    timeoutMs,
+  };
   try {
-    const { value } = await planning.model.ask({
-      name: 'answers',
-      system: catalog.agents.get('nexus_prime')?.persona ?? '',
-      prompt: promptFor(view, asked),
-      schema: reply,
-      check: ({ answers }) =>
-        answers.length === asked.questions.length ? [] : [`there are ${asked.questions.length} questions, in order`],
-      signal,
-      timeoutMs: planning.timeoutMs,
-    });
+    const { value } = await paidFor(errand, tools, spending, (gate) => model.ask({ ...question, gate }));
     return value.answers.map(({ answer }) => answer?.trim() || null);
   } catch (thrown) {
     if (signal.aborted) throw thrown;

@@ -13,7 +13,7 @@ import {
   timeBoxLevelOf,
   timeBoxProblem,
 } from '@nexus/shared/messages/domain';
-import type { Answer, Model } from '@nexus/shared/model';
+import type { Answer, Gate, Model } from '@nexus/shared/model';
 import { z } from 'zod';
 
 /** Without optional properties, as servers want it; `plannedSubtask` holds each step to the rest. */
@@ -52,6 +52,8 @@ export type Asked = {
   warnings: readonly string[];
   signal: AbortSignal;
   timeoutMs: number;
+  /** Where it is paid; left out, it is counted nowhere. */
+  gate?: Gate | undefined;
 };
 
 /** Asks the model. Throws what `ask` throws. */
@@ -62,6 +64,7 @@ export const judge = ({
   warnings,
   signal,
   timeoutMs,
+  gate,
 }: Asked): Promise<Answer<JudgementAnswer>> =>
   model.ask({
     name: 'plan',
@@ -71,6 +74,7 @@ export const judge = ({
     check: (answer) => problemsOf(answer, catalog, request),
     signal,
     timeoutMs,
+    gate,
   });
 
 /** The steps of an answer as a plan has them; null where the workflow's own were meant. */

@@ -32,13 +32,14 @@ const open = async (context: ServiceContext<typeof config>): Promise<Tools> => {
   const { plansMax, personTimeout: personTimeoutMs, retention: retentionMs } = settings;
   const spending = openSpending({ bus, config: settings, log, meters });
   const { costOf: priceOf } = spending.prices;
-  const model = openModel(settings, { priceOf, account: 'orchestrator' });
+  const model = openModel(settings, { priceOf });
   log.info(
     { model: model?.says ?? null },
     model === null ? 'Plans are made from templates' : 'Plans are made by a model',
   );
   const { retries, otherAgentsMax: otherAgents } = settings;
-  const planning = { model, timeoutMs: settings.askTimeout, tries: { retries, otherAgents }, costs: spending.book };
+  const tries = { retries, otherAgents };
+  const planning = { model, timeoutMs: settings.askTimeout, tries, costs: spending.book, spending };
   return { catalog, patience: { plansMax, personTimeoutMs }, planning, retentionMs, close: catalog.close };
 };
 

@@ -11,7 +11,7 @@ export const onPlanRequested: Handler<'plan.requested', Tools> = async ({ payloa
   // Delivered twice it is made once: a model has its price.
   if ((await readPreview(tools.store, tools.keys, preview_id)) !== null) return done();
   try {
-    const plan = await planTask(request, warnings, tools);
+    const plan = await planTask(preview_id, request, warnings, tools);
     return done({ write: writePreview(tools.keys, preview_id, { plan, failure: null }) });
   } catch (thrown) {
     if (tools.signal.aborted || !(thrown instanceof AppError)) throw thrown;

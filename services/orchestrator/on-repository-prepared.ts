@@ -12,7 +12,7 @@ export const onRepositoryPrepared: Handler<'repository.prepared', Tools> = async
   let planned: Plan | AppError | null = null;
   // A model takes its time and its price: nobody asks it for a plan that is there, or that nobody needs.
   if (view !== null && view.plan === null && view.head.status === 'planning' && payload.base_commit !== null) {
-    planned = await planTask(view.request, payload.warnings, tools).catch((thrown: unknown) => {
+    planned = await planTask(payload.task_id, view.request, payload.warnings, tools).catch((thrown: unknown) => {
       if (thrown instanceof AppError && !tools.signal.aborted) return thrown;
       throw thrown;
     });

@@ -35,11 +35,12 @@ const make = async (
   const environment = { NEXUS_MODEL_URL: api.url, OPENAI_API_KEY: api.key, NEXUS_MODEL: 'test-model' };
   const model = openModel(loadConfig(askConfig, script === null ? {} : environment), {
     priceOf: () => 0.01,
-    account: 'test',
   });
   const store = { readHash: async () => history } as unknown as Store;
-  const made = await planTask({ request: 'Add CSV export to the reports', ...request }, ['The tree has 3 remotes.'], {
+  const asked = { request: 'Add CSV export to the reports', ...request };
+  const made = await planTask('a-task', asked, ['The tree has 3 remotes.'], {
     ...{ catalog, store, keys: keysOf('{test}'), log: silentLog(), now: () => 0 },
+    claim: { instanceId: 'orchestrator-test', token: 'a-token', epoch: 1 },
     planning: { model, timeoutMs: 5000, tries: { retries: 3, otherAgents: 1 } },
     signal: new AbortController().signal,
   });

@@ -8,10 +8,11 @@ import { AppError } from '@nexus/shared/errors';
 import { readHistory } from '@nexus/shared/ledger';
 import type { Plan, TaskRequest } from '@nexus/shared/messages/domain';
 import type { Answer, Model } from '@nexus/shared/model';
-import type { CostBook } from '@nexus/shared/spend';
+import type { CostBook, Spending } from '@nexus/shared/spend';
 import { type JudgementAnswer, judge, stepsOf } from './judge.ts';
 import { outlookOf, type Tries } from './outlook.ts';
 import { costDays, withPrice } from './price.ts';
+import { paidFor } from './purse.ts';
 import { planRequest } from './strategy.ts';
 
 /** Who plans, and what a plan is weighed by. */
@@ -22,19 +23,25 @@ export type Planning = {
   tries: Tries;
   /** What was spent before, by role; left out, prices are what the model says. */
   costs?: Pick<CostBook, 'rowsBy'>;
+  /** Where it is reserved and booked what the model costs; left out, nowhere. */
+  spending?: Pick<Spending, 'calls'>;
 };
 
 type Given = { catalog: Catalog; planning?: Planning | undefined };
-type Reading = Pick<HandlerTools, 'store' | 'keys' | 'log' | 'now' | 'signal'>;
+type Reading = Pick<HandlerTools, 'store' | 'keys' | 'log' | 'now' | 'signal' | 'claim'>;
 
-/** Plans a request. Throws what `planRequest` throws, for what the request names and the catalog does not have. */
+/**
+ * Plans a request, on the account of a task or of a plan that is only shown. Throws what `planRequest` throws, for what the
+ * request names and the catalog does not have.
+ */
 export const planTask = async (
+  taskId: string,
   request: TaskRequest,
   warnings: readonly string[],
   tools: Given & Reading,
 ): Promise<Plan> => {
   const template = planRequest(tools.catalog, request, warnings, tools.now());
-  const plan = await judged(template, request, warnings, tools);
+  const plan = await judged(taskId, template, request, warnings, tools);
   if (tools.planning === undefined) return plan;
   const history = await readHistory(tools.store, tools.keys);
   const outlook = outlookOf(plan, history, tools.planning.tries);
@@ -43,6 +50,7 @@ export const planTask = async (
 };
 
 const judged = async (
+  taskId: string,
   template: Plan,
   request: TaskRequest,
   warnings: readonly string[],
@@ -50,10 +58,12 @@ const judged = async (
 ): Promise<Plan> => {
   const { catalog, planning, signal, log, now } = tools;
   if (!planning?.model) return template;
-  const { model, timeoutMs } = planning;
+  const { model, timeoutMs, spending } = planning;
+  const asked = { catalog, model, request, warnings, signal, timeoutMs };
+  const errand = { taskId, what: '(plan)' as const, budget: request.budget };
   let answer: Answer<JudgementAnswer>;
   try {
-    answer = await judge({ catalog, model, request, warnings, signal, timeoutMs });
+    answer = await paidFor(errand, tools, spending, (gate) => judge({ ...asked, gate }));
   } catch (thrown) {
     if (signal.aborted || !(thrown instanceof AppError)) throw thrown;
     log.warn({ err: thrown, model: model.says }, 'a plan was made without the model');

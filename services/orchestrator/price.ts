@@ -26,12 +26,15 @@ export const withPrice = (plan: Plan, rows: readonly CostRow[], { budget }: Pick
 
 const priceOf = ({ subtasks, outlook }: Plan, rows: readonly CostRow[]): number | null => {
   const means = new Map(rows.flatMap((row) => (mean([row]) === null ? [] : [[row.name, mean([row]) as number]])));
-  const average = mean(rows);
+  const average = mean(rows.filter(({ name }) => !ownRoles.includes(name)));
   if (average === null) return null;
   const attempts = new Map(outlook?.steps.map((step) => [step.id, step.attempts]));
   const sum = subtasks.reduce((usd, { id, role }) => usd + (attempts.get(id) ?? 1) * (means.get(role) ?? average), 0);
   return Math.round(sum * 10_000) / 10_000;
 };
+
+/** Under which NEXUS books what it asks itself: no attempts of agents. */
+const ownRoles: readonly string[] = ['orchestrator', 'memory'];
 
 /** What an attempt costs on average, by price list where a subscription paid; null where no call had a price. */
 const mean = (rows: readonly CostRow[]): number | null => {

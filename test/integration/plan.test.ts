@@ -18,7 +18,6 @@ const play = async (replies: Reply[] | null = null) => {
   const environment = api ? { NEXUS_MODEL_URL: api.url, OPENAI_API_KEY: api.key, NEXUS_MODEL: 'test-model' } : {};
   const model = openModel(loadConfig(askConfig, environment as Record<string, string>), {
     priceOf: () => 0.0123,
-    account: 'test',
   });
   const orchestrator = await fabric.open('orchestrator');
   const planning = { model, timeoutMs: 10_000, tries: { retries: 3, otherAgents: 1 } };

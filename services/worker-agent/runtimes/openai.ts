@@ -4,8 +4,8 @@
  * Where: `NEXUS_MODEL_URL` or `OPENAI_BASE_URL`, with `OPENAI_API_KEY` where the server wants one. Which model: that of
  * the task or agent, else `NEXUS_OPENAI_MODEL`. The loop is in `openai/loop.ts`, which says why it runs in the worker.
  */
-import { createHash } from 'node:crypto';
 import { isFailure, toAppError } from '@nexus/shared/errors';
+import { accountOf } from '@nexus/shared/model';
 import { openPrices } from '@nexus/shared/spend';
 import { runLoop } from '../openai/loop.ts';
 import { forgetMemoir, memoirOf, openMemoir } from '../openai/memoir.ts';
@@ -93,7 +93,7 @@ const runHere = async (request: RunRequest): Promise<RunResult> => {
     chat: server.chat,
     model,
     config,
-    account: accountOf(server.chat.endpoint.key),
+    account: accountOf(server.chat.endpoint),
     priceOf: openPrices(request.context.settings?.prices).costOf,
     told: () => news.splice(0),
     memoir,
@@ -101,7 +101,3 @@ const runHere = async (request: RunRequest): Promise<RunResult> => {
   await memoir.close().catch((error: Error) => request.onNotice?.(`its conversation was not kept: ${error.message}`));
   return result;
 };
-
-/** Who pays, under a name from which nobody finds the key. */
-const accountOf = (key: string | null): string =>
-  key === null ? 'none' : `key-${createHash('sha256').update(key).digest('hex').slice(0, 8)}`;

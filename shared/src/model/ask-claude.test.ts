@@ -9,6 +9,7 @@ import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { z } from 'zod';
 import { claudeProgram } from '../../../test/tools/claude.ts';
 import { hang, openMessagesApi, refuse, type Script, say, use } from '../../../test/tools/messages-api/messages-api.ts';
+import type { Gate } from './call.ts';
 import { askConfig, openModel } from './open-model.ts';
 
 const schema = z.object({ title: z.string(), steps: z.array(z.string()) });
@@ -31,7 +32,7 @@ afterEach(() => {
   delete process.env.CLAUDE_CONFIG_DIR;
 });
 
-const ask = async (name: string, script: Script, signal = new AbortController().signal) => {
+const ask = async (name: string, script: Script, signal = new AbortController().signal, gate?: Gate) => {
   process.env.ANTHROPIC_BASE_URL = api.script(name, script);
   process.env.ANTHROPIC_API_KEY = 'sk-ant-a-key-for-tests-0000000';
   process.env.CLAUDE_CONFIG_DIR = folder;
@@ -43,7 +44,26 @@ const ask = async (name: string, script: Script, signal = new AbortController().
   });
   const check = ({ steps }: z.infer<typeof schema>) => (steps.includes('two') ? [] : ['there is no step two']);
   const question = { name: 'plan', prompt: 'Plan @it.', system: 'You plan.', schema, check, signal, timeoutMs: 60_000 };
-  return openModel(config, { priceOf: () => null, account: 'test' })?.ask(question);
+  return openModel(config, { priceOf: () => 0.5 })?.ask({ ...question, gate });
+};
+
+/** Writes down what was reserved, and how that ended. */
+const openGate = () => {
+  const said: unknown[][] = [];
+  const told = (what: string) => async (how?: unknown) => void said.push(how === undefined ? [what] : [what, how]);
+  const reserved = {
+    settle: told('settle'),
+    release: told('release'),
+    limited: told('limited'),
+    failed: told('failed'),
+  };
+  const gate: Gate = {
+    reserve: async (call) => {
+      said.push(['reserve', call]);
+      return reserved;
+    },
+  };
+  return { gate, said };
 };
 const plan = (...steps: string[]) => use('StructuredOutput', { title: 'A plan', steps });
 
@@ -85,4 +105,23 @@ test('an abort ends the CLI, and leaves no process', async () => {
   );
   await expect(asked).rejects.toBe(stopped);
   expect(listMarked().filter(({ mark }) => mark.startsWith('nexus-ask-'))).toEqual([]);
+});
+
+test('its process takes a place, and what it may use is reserved before and settled after', async () => {
+  const { gate, said } = openGate();
+  const answer = await ask('paid', () => plan('one', 'two'), undefined, gate);
+  const lane = { kind: 'process', provider: 'anthropic', account: expect.stringMatching(/^claude-api_key-\w{8}$/) };
+  expect(said).toEqual([
+    ['reserve', { ...lane, model: 'sonnet', notional: false, usdMax: 0.5, tokensMax: expect.any(Number) }],
+    ['settle', { usd: answer?.usd, usage: answer?.usage, model: answer?.model }],
+  ]);
+});
+
+test.each([
+  [429, 'rate_limit_error', 'limited'],
+  [529, 'overloaded_error', 'failed'],
+])('a refusal with %i costs nothing, and is told to the governor as it was', async (status, type, how) => {
+  const { gate, said } = openGate();
+  await expect(ask(`refused-${status}`, () => refuse(status, type, 'no'), undefined, gate)).rejects.toThrow();
+  expect(said.map(([what]) => what)).toEqual(['reserve', how]);
 });

@@ -5,12 +5,17 @@
  * A key is passed on only where there is no login: the CLI takes the key wherever it sees one, and a person with a
  * subscription would be billed without a word.
  */
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { inheritedEnvironment } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { allowedEnv, run } from '@nexus/shared/process';
 import { z } from 'zod';
 import { type Answering, complaintOf, type Said, type Turn } from './ask.ts';
+import type { Priced } from './ask-server.ts';
+import { type Reserved, reserve, tokensOf } from './call.ts';
+import type { Usage } from './chat.ts';
+import { accountNamed } from './model-config.ts';
 
 const outputBytesMax = 20_000_000;
 const statusMs = 20_000;
@@ -33,14 +38,27 @@ const resultLine = z.looseObject({
   errors: z.array(z.string()).default([]),
 });
 
-export const claudeAnswering = (program: string, model: string | null): Answering => {
+/** What the CLI adds to a question of its own accord, in tokens, with room. */
+const addedTokens = 10_000;
+
+export const claudeAnswering = (
+  program: string,
+  model: string | null,
+  { priceOf, outputTokensMax }: Priced & { outputTokensMax: number },
+): Answering => {
   let login: Promise<Login> | null = null;
   return {
     says: `${model ?? 'the usual model'} by ${program}`,
     turn: async (turn) => {
       login ??= findLogin(program);
-      const { env, isSubscription } = await login;
+      const { env, isSubscription, account } = await login;
       const named = turn.model ?? model;
+      const asked = named ?? usualModel;
+      const input = tokensOf(`${turn.system}${promptOf(turn)}${JSON.stringify(turn.schema)}`) + addedTokens;
+      const most: Usage = { ...nothing, input_tokens: input, output_tokens: outputTokensMax };
+      const call = { provider: 'anthropic', account, model: asked, kind: 'process' as const, notional: isSubscription };
+      const amounts = { usdMax: priceOf(asked, most), tokensMax: input + outputTokensMax };
+      const reserved = turn.gate && (await reserve(turn.gate, { ...call, ...amounts }, turn.signal));
       const result = await run({
         command: [program, ...argumentsOf(turn, named)],
         folder: tmpdir(),
@@ -51,11 +69,36 @@ export const claudeAnswering = (program: string, model: string | null): Answerin
         signal: turn.signal,
         mark: `nexus-ask-${process.pid}`,
         leashed: true,
+      }).catch(async (thrown) => {
+        await reserved?.release();
+        throw thrown;
       });
+      await settle(reserved, readResult(result.stdout), turn.signal, most);
       turn.signal.throwIfAborted();
-      return { ...saidIn(result.stdout, result.stderr, named ?? 'claude'), notional: isSubscription };
+      return { ...saidIn(result.stdout, result.stderr, asked), notional: isSubscription };
     },
   };
+};
+
+/** The CLI's own choice. */
+const usualModel = 'opus';
+
+/** An answer that was broken off has cost at least its question: nobody tells more of it. */
+const settle = async (
+  reserved: Reserved | undefined,
+  said: Result | null,
+  signal: AbortSignal,
+  most: Usage,
+): Promise<void> => {
+  if (said === null) {
+    await (signal.aborted ? reserved?.settle({ usd: null, usage: { ...most, output_tokens: 0 } }) : reserved?.failed());
+    return;
+  }
+  const usage = usageIn(said);
+  const status = said.api_error_status ?? null;
+  if (tokensIn(usage) > 0) await reserved?.settle({ usd: said.total_cost_usd, usage, model: modelIn(said) });
+  else if (status === 429) await reserved?.limited(null);
+  else await (said.is_error && (status === null || status >= 500) ? reserved?.failed() : reserved?.release());
 };
 
 const argumentsOf = (turn: Turn, model: string | null): string[] => [
@@ -89,18 +132,25 @@ const saidIn = (stdout: string, stderr: string, model: string): Omit<Said, 'noti
   if (said.is_error) throw fail('MODEL_UNREACHABLE', { where, message });
   return {
     text: said.structured_output === undefined ? said.result : JSON.stringify(said.structured_output),
-    usage: {
-      input_tokens: said.usage?.input_tokens ?? 0,
-      output_tokens: said.usage?.output_tokens ?? 0,
-      cache_read_tokens: said.usage?.cache_read_input_tokens ?? 0,
-      cache_write_tokens: said.usage?.cache_creation_input_tokens ?? 0,
-    },
+    usage: usageIn(said),
     usd: said.total_cost_usd,
-    model: Object.keys(said.modelUsage)[0] ?? model,
+    model: modelIn(said) ?? model,
   };
 };
 
-const readResult = (stdout: string): z.infer<typeof resultLine> | null => {
+type Result = z.infer<typeof resultLine>;
+
+const nothing: Usage = { input_tokens: 0, output_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0 };
+const usageIn = ({ usage }: Result): Usage => ({
+  input_tokens: usage?.input_tokens ?? 0,
+  output_tokens: usage?.output_tokens ?? 0,
+  cache_read_tokens: usage?.cache_read_input_tokens ?? 0,
+  cache_write_tokens: usage?.cache_creation_input_tokens ?? 0,
+});
+const tokensIn = (usage: Usage): number => Object.values(usage).reduce((total, count) => total + count, 0);
+const modelIn = ({ modelUsage }: Result): string | undefined => Object.keys(modelUsage)[0];
+
+const readResult = (stdout: string): Result | null => {
   try {
     return resultLine.parse(JSON.parse(stdout.trim().split('\n').at(-1) ?? ''));
   } catch {
@@ -108,7 +158,7 @@ const readResult = (stdout: string): z.infer<typeof resultLine> | null => {
   }
 };
 
-type Login = { env: Record<string, string>; isSubscription: boolean };
+type Login = { env: Record<string, string>; isSubscription: boolean; account: string };
 
 const findLogin = async (program: string): Promise<Login> => {
   const quiet = {
@@ -120,7 +170,8 @@ const findLogin = async (program: string): Promise<Login> => {
   const place = inheritedEnvironment(['CLAUDE_CONFIG_DIR', 'ANTHROPIC_BASE_URL']);
   const token = inheritedEnvironment(['CLAUDE_CODE_OAUTH_TOKEN']);
   const env = { ...quiet, ...place, ...token };
-  if (Object.keys(token).length > 0) return { env, isSubscription: true };
+  const [secret] = Object.values(token);
+  if (secret) return { env, isSubscription: true, account: accountNamed('claude-subscription', secret) };
   const command: [string, ...string[]] = [program, 'auth', 'status'];
   const status = await run({
     command,
@@ -129,8 +180,14 @@ const findLogin = async (program: string): Promise<Login> => {
     timeoutMs: statusMs,
     outputBytesMax: 100_000,
   });
-  if (/"loggedIn":\s*true/.test(status.stdout)) return { env, isSubscription: true };
+  if (/"loggedIn":\s*true/.test(status.stdout)) {
+    const [, whose = place.CLAUDE_CONFIG_DIR ?? join(homedir(), '.claude')] =
+      /"orgId":\s*"([^"]+)"/.exec(status.stdout) ?? [];
+    return { env, isSubscription: true, account: accountNamed('claude-subscription', whose) };
+  }
   const paid = ['ANTHROPIC_API_KEY', 'CLAUDE_CODE_USE_BEDROCK', 'CLAUDE_CODE_USE_VERTEX', 'ANTHROPIC_VERTEX_*'];
   const clouds = ['AWS_*', 'ANTHROPIC_BEDROCK_*', 'CLOUD_ML_REGION', 'VERTEX_*', 'GOOGLE_*', 'GCLOUD_*'];
-  return { env: { ...env, ...inheritedEnvironment([...paid, ...clouds]) }, isSubscription: false };
+  const theirs = inheritedEnvironment([...paid, ...clouds]);
+  const payer = theirs.ANTHROPIC_API_KEY ?? JSON.stringify(theirs);
+  return { env: { ...env, ...theirs }, isSubscription: false, account: accountNamed('claude-api_key', payer) };
 };

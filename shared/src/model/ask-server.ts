@@ -3,15 +3,15 @@ import { fail, isFailure } from '@nexus/shared/errors';
 import { type Answering, complaintOf, type Turn } from './ask.ts';
 import { CallFailed, callModel } from './call.ts';
 import { type ChatMessage, openChat, type Usage } from './chat.ts';
-import type { Endpoint, ModelConfig } from './model-config.ts';
+import { accountOf, type Endpoint, type ModelConfig } from './model-config.ts';
 
-export type Priced = { priceOf: (model: string, usage: Usage) => number | null; account: string };
+export type Priced = { priceOf: (model: string, usage: Usage) => number | null };
 
 export const serverAnswering = (
   endpoint: Endpoint,
   model: string,
   config: ModelConfig,
-  { priceOf, account }: Priced,
+  { priceOf }: Priced,
 ): Answering => {
   const chat = openChat(endpoint);
   let knowsSchemas = true;
@@ -33,7 +33,7 @@ export const serverAnswering = (
         triesMax: config.modelTries,
         waitMsMax: config.modelWait,
         gate: turn.gate,
-        account,
+        account: accountOf(endpoint),
         priceOf,
         onUsage: (one, price) => {
           usage = added(usage, one);

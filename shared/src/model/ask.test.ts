@@ -15,7 +15,7 @@ const question: Question<Plan> = {
   ...{ name: 'plan', prompt: 'Plan it.', system: 'You plan.', schema, timeoutMs: 5000 },
   signal: new AbortController().signal,
 };
-const priced = { priceOf: () => 0.25, account: 'test' };
+const priced = { priceOf: () => 0.25 };
 
 const configOf = (environment: Record<string, string>) => loadConfig(askConfig, environment);
 const play = async (script: Script, changes: Partial<Question<Plan>> = {}) => {

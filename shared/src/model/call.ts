@@ -11,6 +11,7 @@
 import { setTimeout as after } from 'node:timers/promises';
 import { toAppError } from '@nexus/shared/errors';
 import type { Chat, ChatAnswer, ChatOutcome, ChatRequest, Usage } from './chat.ts';
+import { providerOf } from './model-config.ts';
 import type { ModelFailure } from './model-failure.ts';
 
 /** Budgets and the limits of a provider, as the governor of spending offers them. */
@@ -21,10 +22,12 @@ export type Gate = {
     provider: string;
     account: string;
     model: string;
+    kind?: 'call' | 'process';
+    notional?: boolean;
   }): Promise<Reserved>;
 };
 export type Reserved = {
-  settle(used: { usd: number | null; usage: Usage }): Promise<void>;
+  settle(used: { usd: number | null; usage: Usage; model?: string | undefined }): Promise<void>;
   release(): Promise<void>;
   limited(retryAfterMs: number | null): Promise<void>;
   failed(): Promise<void>;
@@ -82,7 +85,7 @@ const once = async (
   const { gate, account, priceOf, onUsage } = options;
   const { model } = request;
   const most = mostOf(request);
-  const provider = chat.endpoint.isOpenai ? 'openai' : (URL.parse(chat.endpoint.url)?.host ?? 'openai');
+  const provider = providerOf(chat.endpoint);
   const tokensMax = most.input_tokens + most.output_tokens;
   const call = { usdMax: priceOf(model, most), tokensMax, provider, account, model };
   const reserved = gate === undefined ? undefined : await reserve(gate, call, request.signal);
@@ -114,7 +117,11 @@ const once = async (
 };
 
 /** A gate may wait for a provider: an abort waits for nobody, and what is reserved after it is given back. */
-const reserve = async (gate: Gate, call: Parameters<Gate['reserve']>[0], signal: AbortSignal): Promise<Reserved> => {
+export const reserve = async (
+  gate: Gate,
+  call: Parameters<Gate['reserve']>[0],
+  signal: AbortSignal,
+): Promise<Reserved> => {
   signal.throwIfAborted();
   const reserved = gate.reserve(call);
   const aborted = Promise.withResolvers<never>();

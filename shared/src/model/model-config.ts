@@ -1,4 +1,5 @@
 /** The settings of models: where they are asked, which, and how patiently. */
+import { createHash } from 'node:crypto';
 import { type ConfigOf, defineConfig, is, setting } from '@nexus/shared/config';
 
 export const modelConfig = defineConfig({
@@ -45,6 +46,16 @@ export type ModelConfig = ConfigOf<typeof modelConfig>;
 
 /** Where models are asked, and with what. */
 export type Endpoint = { url: string; key: string | null; isOpenai: boolean };
+
+/** Who pays, under a name from which nobody finds the key: what is limited is limited for all that share it. */
+export const accountNamed = (kind: string, secret: string): string =>
+  `${kind}-${createHash('sha256').update(secret).digest('hex').slice(0, 8)}`;
+
+export const accountOf = ({ key }: Pick<Endpoint, 'key'>): string => (key === null ? 'none' : accountNamed('key', key));
+
+/** Under what name a server's limits are kept. */
+export const providerOf = ({ url, isOpenai }: Endpoint): string =>
+  isOpenai ? 'openai' : (URL.parse(url)?.host ?? 'openai');
 
 const openaiUrl = 'https://api.openai.com/v1';
 

@@ -24,7 +24,7 @@ export {
   type Usage,
 } from './chat.ts';
 export { type EmbedConfig, embedConfig, openEmbed } from './embed.ts';
-export { type Endpoint, endpointOf, type ModelConfig, modelConfig } from './model-config.ts';
+export { accountNamed, accountOf, type Endpoint, endpointOf, type ModelConfig, modelConfig } from './model-config.ts';
 export type { ModelFailure } from './model-failure.ts';
 export { defaultModel, nearestOf, replacementOf } from './names.ts';
 export { type AskConfig, askConfig, openModel } from './open-model.ts';

@@ -44,8 +44,10 @@ export type AskConfig = ConfigOf<typeof askConfig>;
 export const openModel = (config: AskConfig, priced: Priced): Model | null => {
   const endpoint = endpointOf(config);
   if (config.modelBy === 'none') return null;
-  if (config.modelBy === 'claude')
-    return modelOf(claudeAnswering(config.askClaude, config.model ?? null), config.askTries);
+  if (config.modelBy === 'claude') {
+    const how = { ...priced, outputTokensMax: config.modelOutput };
+    return modelOf(claudeAnswering(config.askClaude, config.model ?? null, how), config.askTries);
+  }
   if (endpoint === null) return null;
   const model = config.model ?? config.openaiModel ?? defaultModel;
   return modelOf(serverAnswering(endpoint, model, config, priced), config.askTries);

@@ -87,6 +87,12 @@ export const beginAttempt = async (parts: SpendParts, options: AttemptOptions): 
   return attempt.face();
 };
 
+/** The gate for calls that no agent makes but a service itself, under its claim: nothing is reserved ahead. */
+export const openCalls = (
+  parts: SpendParts,
+  options: Omit<AttemptOptions, 'model' | 'lane' | 'notional'>,
+): Pick<AttemptSpend, 'gate' | 'end'> => new Spending(parts, { ...options, model: null, lane: null }).face();
+
 class Spending {
   readonly #parts: SpendParts;
   readonly #options: AttemptOptions;
@@ -141,7 +147,8 @@ class Spending {
   async #reserveCall(call: PlannedCall): Promise<Reservation> {
     const { place, limits, signal } = this.#options;
     const id = this.#nextId();
-    const usd = call.usdMax === null ? null : exactly(call.usdMax);
+    const { kind = 'call', provider, account, notional = false } = call;
+    const usd = notional ? exactly(0) : call.usdMax === null ? null : exactly(call.usdMax);
     const deadline = performance.now() + this.#parts.config.providerWait;
     for (;;) {
       const asked = { id, replaces: this.#step ?? undefined, place, limits, usd, tokens: exactly(call.tokensMax) };
@@ -155,7 +162,8 @@ class Spending {
     if (this.#step !== null) this.#reservations.delete(this.#step);
     this.#step = null;
     this.#reservations.add(id);
-    const lane: Lane = { kind: 'call', provider: call.provider, account: call.account, model: call.model };
+    const model = kind === 'call' ? call.model : this.#parts.prices.nameOf(call.model);
+    const lane: Lane = { kind, provider, account, model };
     try {
       const waitMs = Math.max(0, deadline - performance.now());
       await this.#parts.governor.admit(lane, id, waitMs, signal);
@@ -181,10 +189,10 @@ class Spending {
         await this.#free(id);
       });
     return {
-      settle: ({ usd, usage }) =>
+      settle: ({ usd, usage, model = call.model }) =>
         once(async () => {
-          const cost = usd ?? this.#parts.prices.costOf(call.model, usage);
-          await this.#book({ id, model: call.model, usage, usd: cost, calls: 1, notional: false });
+          const cost = usd ?? this.#parts.prices.costOf(model, usage);
+          await this.#book({ id, model, usage, usd: cost, calls: 1, notional: call.notional ?? false });
           await patiently(() => governor.report(lane, id, { is: 'well' }), signal);
         }),
       release: () => unused({ is: 'unused' }),

@@ -18,6 +18,10 @@ export type PlannedCall = {
   provider: string;
   account: string;
   model: string;
+  /** `process`: a CLI makes it. Left out: we do. */
+  kind?: 'call' | 'process' | undefined;
+  /** Nobody is charged it, as with a subscription: no budget in USD counts it. */
+  notional?: boolean | undefined;
 };
 
 /** Budgets and the limits of providers: nothing that costs is called before it is reserved here. */
@@ -32,8 +36,8 @@ export type SpendGate = {
 
 /** One reserved call. Exactly one of these ends it; a second one changes nothing. */
 export type Reservation = {
-  /** It was answered, and cost this. */
-  settle(used: { usd: number | null; usage: Usage }): Promise<void>;
+  /** It was answered, by this model if not by the one that was asked, and cost this. */
+  settle(used: { usd: number | null; usage: Usage; model?: string | undefined }): Promise<void>;
   /** It was not made. */
   release(): Promise<void>;
   /** The provider said that it has had enough for now; nothing was used. */

@@ -13,7 +13,7 @@
  */
 import type { Bus } from '@nexus/shared/bus';
 import type { Log, Meters } from '@nexus/shared/telemetry';
-import { type AttemptOptions, type AttemptSpend, beginAttempt, type SpendParts } from './attempt-spend.ts';
+import { type AttemptOptions, type AttemptSpend, beginAttempt, openCalls, type SpendParts } from './attempt-spend.ts';
 import { type Budgets, makeBudgets, scopeInWords } from './budgets.ts';
 import { type CostBook, makeCostBook } from './cost.ts';
 import { type Governor, makeGovernor } from './governor.ts';
@@ -35,6 +35,8 @@ export type Spending = {
   prices: Prices;
   /** Admits an attempt. Throws `BUDGET_SPENT`, `PRICE_UNKNOWN`, `BUDGET_RESERVED` or `PROVIDER_LIMITED`. */
   begin(options: AttemptOptions): Promise<AttemptSpend>;
+  /** For calls that a service makes itself, for a task or for all; `end` gives back what is still reserved. */
+  calls(options: Parameters<typeof openCalls>[1]): ReturnType<typeof openCalls>;
 };
 
 export type SpendingOptions = {
@@ -60,7 +62,8 @@ export const openSpending = (options: SpendingOptions): Spending => {
     ...tellers,
   };
   const { budgets, governor, book } = parts;
-  return { budgets, governor, book, prices, begin: (attempt) => beginAttempt(parts, attempt) };
+  const begin: Spending['begin'] = (attempt) => beginAttempt(parts, attempt);
+  return { budgets, governor, book, prices, begin, calls: (asked) => openCalls(parts, asked) };
 };
 
 /** Meters, log and events. Labels are closed sets: no task, no model. */
