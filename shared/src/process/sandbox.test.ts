@@ -61,6 +61,14 @@ test.runIf(usable)('a link that leads out of the folder leads to what cannot be 
   expect(existsSync(join(folder, 'theirs.txt'))).toBe(false);
 });
 
+test.runIf(usable)('a folder that is to be hidden and to be written is written', async () => {
+  const both = join(root, 'both');
+  mkdirSync(both);
+  const { start } = open({ hidden: [both], writable: [both] });
+  expect(await start(`echo a > ${both}/a`)).toMatchObject({ exitCode: 0 });
+  expect(readFileSync(join(both, 'a'), 'utf8')).toBe('a\n');
+});
+
 test.runIf(usable)('what is hidden is not seen, what is named is written, also inside of what is hidden', async () => {
   const secret = join(root, 'secret');
   mkdirSync(join(secret, 'mine'), { recursive: true });

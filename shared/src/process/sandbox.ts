@@ -34,7 +34,12 @@ export const inSandbox = (
   { folder, sandbox, scratch }: { folder: string; sandbox: Sandbox; scratch: string },
 ): string[] => {
   const here = realOf(folder);
-  const hidden = sandbox.hidden.filter(existsSync).map(realOf);
+  const writable = sandbox.writable.filter(existsSync).map(realOf);
+  // A folder that is named as both is written: made read-only again at the end, nothing would be kept in it.
+  const hidden = sandbox.hidden
+    .filter(existsSync)
+    .map(realOf)
+    .filter((path) => !writable.includes(path));
   const folders = ['/run', ...hidden.filter(isFolder)];
   const relay = sandbox.network ? undefined : sandbox.relay;
   return [
@@ -49,7 +54,7 @@ export const inSandbox = (
     ...['--ro-bind-try', names, names, '--ro-bind-try', installation, installation],
     ...['--ro-bind-try', process.execPath, process.execPath],
     ...(sandbox.readable ?? []).filter(existsSync).flatMap((path) => ['--ro-bind', realOf(path), realOf(path)]),
-    ...sandbox.writable.filter(existsSync).flatMap((path) => ['--bind', realOf(path), realOf(path)]),
+    ...writable.flatMap((path) => ['--bind', path, path]),
     ...['--bind', here, here, '--chdir', here],
     ...(relay ? ['--ro-bind', relay.socket, relayed] : []),
     // A folder in memory that stands for a hidden one must not become a place to keep things.
