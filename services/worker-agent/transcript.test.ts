@@ -2,10 +2,10 @@ import { openRedactor } from '@nexus/shared/telemetry';
 import { describe, expect, test, vi } from 'vitest';
 import { openTranscript } from './transcript.ts';
 
-const open = (bytesMax = 1_000_000) => {
+const open = (bytesMax = 1_000_000, everyMs = 50) => {
   const pieces: string[] = [];
   const redactor = openRedactor(['a-secret-value']);
-  const transcript = openTranscript({ redactor, bytesMax, everyMs: 50, onPiece: (text) => pieces.push(text) });
+  const transcript = openTranscript({ redactor, bytesMax, everyMs, onPiece: (text) => pieces.push(text) });
   return { transcript, pieces };
 };
 
@@ -15,6 +15,18 @@ describe('a transcript', () => {
     for (const word of ['one\n', 'two\n', 'three\n']) transcript.write(word);
     expect(pieces).toEqual([]);
     await vi.waitFor(() => expect(pieces).toEqual(['one\ntwo\nthree\n']));
+  });
+
+  test('lets the first words out without waiting, and gathers what follows them', async () => {
+    const { transcript, pieces } = open(1_000_000, 3_600_000);
+    transcript.write('one\n');
+    await vi.waitFor(() => expect(pieces).toEqual(['one\n']));
+    for (const word of ['two\n', 'three\n']) transcript.write(word);
+    // The next timer of ours would have gone off by then.
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(pieces).toEqual(['one\n']);
+    transcript.end();
+    expect(pieces).toEqual(['one\n', 'two\nthree\n']);
   });
 
   test('lets a flood out at once, in pieces that fit an entry of the journal, in any script', () => {

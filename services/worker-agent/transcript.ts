@@ -1,8 +1,9 @@
 /**
  * The transcript of an attempt: everything an agent prints, redacted once, shown live, kept up to a limit.
  *
- * Live pieces go out when enough has come or some time has passed, whichever is first, so that a flood makes
- * few events. What is kept is the beginning and the end; what was cut out in between is counted.
+ * The first words after a pause go out at once. What follows is gathered until enough has come or some time has
+ * passed, whichever is first, so that a flood makes few events. What is kept is the beginning and the end; what was cut
+ * out in between is counted.
  */
 import type { Redactor } from '@nexus/shared/telemetry';
 
@@ -20,7 +21,7 @@ export type Transcript = {
 /** An entry of the journal holds 2 kB. */
 const pieceBytesMax = 1800;
 
-/** Opens a transcript; `onPiece` gets redacted text of at most 1800 bytes. */
+/** Opens a transcript; `onPiece` gets redacted text of at most 1800 bytes, small pieces not more often than `everyMs`. */
 export const openTranscript = (options: {
   redactor: Redactor;
   bytesMax: number;
@@ -32,9 +33,11 @@ export const openTranscript = (options: {
   const kept = openKept(options.bytesMax);
   let waiting = '';
   let timer: NodeJS.Timeout | undefined;
+  let flushedAt = Number.NEGATIVE_INFINITY;
   const flush = (): void => {
     clearTimeout(timer);
     timer = undefined;
+    flushedAt = performance.now();
     for (const piece of piecesOf(waiting)) onPiece(piece);
     waiting = '';
   };
@@ -43,7 +46,7 @@ export const openTranscript = (options: {
     kept.add(text);
     waiting += text;
     if (waiting.length >= pieceBytesMax) flush();
-    else timer ??= setTimeout(flush, everyMs);
+    else timer ??= setTimeout(flush, Math.max(0, flushedAt + everyMs - performance.now()));
   };
   return {
     write: (chunk) => add(safe.push(chunk)),
