@@ -54,7 +54,7 @@ export const serve = async ({ env = {}, presences = [able], state = 'running', m
       readText: async () => null,
       readIndex: async () => [],
     },
-    side: { register: () => undefined, run: async () => null, command: async () => [] },
+    side: { register: () => undefined, run: async () => null, command: async () => [], read: async () => [] },
     control: { read: async () => ({ epoch: 0, state, scopes: {}, by: null, at: null }) },
     presences: async () => presences,
     accepted: async () => false,

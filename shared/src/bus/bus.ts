@@ -70,7 +70,7 @@ export type { Told } from './presence.ts';
 export type { Draft, Published } from './publish.ts';
 export { isConnectionError, type Store } from './redis.ts';
 export { type Counts, describeServer, eraseFabric, type ServerDescription } from './server.ts';
-export type { ReadCommand, Side } from './side-scripts.ts';
+export type { Read, ReadCommand, Side } from './side-scripts.ts';
 export type { BusHealth } from './troubles.ts';
 
 /** A handler: from a message and tools to an outcome. It never publishes, acknowledges or retries. */

@@ -5,6 +5,7 @@
  *   bus.side.register('spend', new URL('./scripts/', import.meta.url));   // <verb>-<number of keys>.lua
  *   await bus.side.run('spend/reserve', [keys.…], ['1', …]);
  *   await bus.side.command('HGETALL', keys.…);
+ *   await bus.side.read([['HGETALL', keys.…], ['ZRANGE', keys.…, 0, 9]]);
  *
  * What it promises: one call is one script, whole or not at all; nothing is sent twice by itself, so a call that lost
  * its connection fails (`isConnectionError`) and may have had its effect: a script that is asked again must be able
@@ -40,11 +41,13 @@ const readCommands = [
   'XREVRANGE',
   'ZCARD',
   'ZCOUNT',
+  'ZMSCORE',
   'ZRANGE',
   'ZSCAN',
   'ZSCORE',
 ] as const;
 export type ReadCommand = (typeof readCommands)[number];
+export type Read = [command: ReadCommand, key: string, ...values: (string | number)[]];
 
 export type Side = {
   /** Makes the scripts of a folder known as `<module>/<verb>`. The same folder twice is fine. */
@@ -53,6 +56,8 @@ export type Side = {
   run(name: string, keys: readonly string[], values: readonly (string | number)[]): Promise<unknown>;
   /** Sends one command that only reads. */
   command(command: ReadCommand, key: string, ...values: (string | number)[]): Promise<unknown>;
+  /** Many of these in one round trip, each by itself: the server serves others in between. Throws if one fails. */
+  read(commands: readonly Read[]): Promise<unknown[]>;
 };
 
 /** The side door on a connection, for keys that begin with `prefix`. */
@@ -80,10 +85,20 @@ export const makeSide = (redis: Redis, prefix: string): Side => {
       if (keys.length !== wanted) throw fail('BUG', { message: `${name} takes ${wanted} keys, not ${keys.length}` });
       return await call.call(redis, ...keys.map(own), ...values);
     },
-    command: async (command, key, ...values) => {
-      if (!readCommands.includes(command))
-        throw fail('BUG', { message: `${command} is not a command that only reads` });
-      return await redis.call(command, own(key), ...values);
+    command: async (command, key, ...values) => await redis.call(onlyRead(command), own(key), ...values),
+    read: async (commands) => {
+      if (commands.length === 0) return [];
+      const pipeline = redis.pipeline();
+      for (const [command, key, ...values] of commands) pipeline.call(onlyRead(command), own(key), ...values);
+      return ((await pipeline.exec()) ?? []).map(([error, answer]) => {
+        if (error) throw error;
+        return answer;
+      });
     },
   };
+};
+
+const onlyRead = (command: ReadCommand): ReadCommand => {
+  if (readCommands.includes(command)) return command;
+  throw fail('BUG', { message: `${command} is not a command that only reads` });
 };

@@ -12,18 +12,19 @@
  * meaning where no embedding model is configured or the server has no vector sets; then words alone decide.
  *
  * Text is found by an index of our own, in sorted sets, so any Redis 7 or Valkey 8 will do: `words.ts` makes words and
- * their impacts, `scripts/recall-1.lua` reads the impact-ordered lists, the rarest words first, within a budget.
+ * their impacts, `find.ts` reads the impact-ordered lists, the rarest words first, within a budget.
  *
- * Order to read: shape.ts (what a memory is), words.ts, scripts/remember-7.lua, scripts/recall-1.lua, rank.ts, this
- * file. To extend it: another source of relevance is one more list in `rank.ts`.
+ * Order to read: shape.ts (what a memory is), words.ts, scripts/remember-7.lua, find.ts, rank.ts, this file. To extend
+ * it: another source of relevance is one more list in `rank.ts`.
  */
 import type { Keys, Side } from '@nexus/shared/bus';
 import { fail } from '@nexus/shared/errors';
 import type { Log } from '@nexus/shared/telemetry';
+import { find, pairs } from './find.ts';
 import { type Found, type Ranked, rank } from './rank.ts';
 import type { MemorySettings } from './settings.ts';
 import { type Memory, type MemoryDraft, memoryDraft, memoryIdOf } from './shape.ts';
-import { readMemory, sourceField } from './stored.ts';
+import { fieldsOf, readMemory, sourceField } from './stored.ts';
 import { type Embed, openVectors, type Vectors } from './vectors.ts';
 import { fingerprintOf, impactsOf, likeness, type Words, wordsOf } from './words.ts';
 
@@ -101,8 +102,6 @@ type Store = Required<Omit<MemoryOptions, 'embed' | 'log'>> & { vectors: Vectors
 const sourcesMax = 16;
 /** Lessons that have so much in common say the same. */
 const sameFrom = 0.8;
-/** A question longer than that is about everything. */
-const questionWordsMax = 48;
 /** Memories that one call forgets at most: each takes a write for every word of it. */
 const forgottenAtOnce = 200;
 
@@ -182,7 +181,7 @@ const printOf = (kind: string, id: string, content: string, words: Words): strin
 /** A lesson of the scope that says the same in slightly other words; '' if there is none. */
 const likeOf = async (store: Store, scope: string, id: string, words: Words): Promise<string> => {
   const own = new Set(words.keys());
-  const near = await ask(store, { scopes: [scope], words, limit: 3, tags: [], also: [] });
+  const near = await find(store, { scopes: [scope], words, limit: 6 });
   const same = near.find(
     ({ memory }) =>
       memory.id !== id &&
@@ -200,7 +199,7 @@ const recall = async (store: Store, question: Question): Promise<Ranked[]> => {
   const near = (await store.vectors?.near(scopes, `${about}\n${text}`.trim(), 4 * limit)) ?? new Map();
   const also = [...near].map(([id, { scope }]): [string, string] => [scope, id]);
   const tagged = tags.map((tag) => tag.toLowerCase());
-  const found = await ask(store, { scopes, words, limit: 3 * limit, tags: tagged, also });
+  const found = await find(store, { scopes, words, limit: 4 * limit, tags: tagged, also });
   const fits = (one: Found): boolean => {
     if (tagged.length > 0 && !one.memory.tags.some((tag) => tagged.includes(tag))) return false;
     if (words.size === 0) return true;
@@ -215,50 +214,16 @@ const recall = async (store: Store, question: Question): Promise<Ranked[]> => {
   ).slice(0, limit);
 };
 
-type Asked = {
-  scopes: readonly string[];
-  words: Words;
-  limit: number;
-  tags: readonly string[];
-  /** Scope and id of what is wanted as well. */
-  also: readonly [string, string][];
-};
-
-const ask = async (store: Store, { scopes, words, limit, tags, also }: Asked): Promise<Found[]> => {
-  const { side, keys, settings, prefix } = store;
-  const asked = [...new Set(scopes)];
-  const weights = [...words].sort(([, one], [, other]) => other - one).slice(0, questionWordsMax);
-  const rows = (await side.run(
-    'memory/recall',
-    [keys.memoryScopes],
-    [
-      ...[prefix, limit, settings.memoryReadMax],
-      ...[asked.length, ...asked, tags.length, ...tags, also.length, ...also.flat()],
-      ...weights.flatMap(([word, times]) => [word, Math.min(2, times)]),
-    ],
-  )) as [string, string, string, number, string[]][];
-  return rows.flatMap(([id, score, fit, shared, fields]) => {
-    const memory = readMemory(id, fields);
-    return memory === null ? [] : [{ memory, score: Number(score), fit: Number(fit), shared, likeness: null }];
-  });
-};
-
 // --- looking -----------------------------------------------------------------------------------
 
 const readOne = async ({ side, keys }: Store, id: string): Promise<Memory | null> => {
   const flat = (await side.command('HGETALL', keys.memory(id))) as string[];
-  return readMemory(id, flat);
+  return readMemory(id, fieldsOf(flat));
 };
 
 const scopesOf = async ({ side, keys }: Store): Promise<{ scope: string; count: number }[]> => {
   const rows = await side.command('ZRANGE', keys.memoryScopes, 0, -1, 'REV', 'WITHSCORES');
   return pairs(rows).map(([scope, count]) => ({ scope, count: Number(count) }));
-};
-
-/** Members with their scores, which the client gives flat or in pairs, by its version. */
-const pairs = (rows: unknown): [string, string][] => {
-  const flat = (rows as (string | string[])[]).flat();
-  return flat.flatMap((value, at): [string, string][] => (at % 2 === 0 ? [[value, flat[at + 1] ?? '']] : []));
 };
 
 const list = async (

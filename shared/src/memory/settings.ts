@@ -41,8 +41,14 @@ export const memoryConfig = defineConfig({
   memoryReadMax: setting(
     'NEXUS_MEMORY_READ_MAX',
     is.count(100, 100_000),
-    'How many entries of the index one question may read in a scope; rare words come first.',
-    { default: '1000' },
+    'How many entries of the index one question may read; rare words come first, and no scope is left out.',
+    { default: '400' },
+  ),
+  memoryTermsMax: setting(
+    'NEXUS_MEMORY_TERMS_MAX',
+    is.count(4, 48),
+    'By how many of its words a question looks in a scope, the rarest first; more say less than the rare ones.',
+    { default: '24' },
   ),
 });
 

@@ -5,10 +5,8 @@ import { type Memory, type Provenance, provenance } from './shape.ts';
 export const sourceField = ({ kind, task_id, subtask_id, attempt }: Provenance, key: string): string =>
   task_id === null ? `from::${key}` : `from:${task_id}:${subtask_id ?? ''}:${attempt ?? ''}:${kind}`;
 
-/** Fields and values, flat, as HGETALL gives them; null where there is no memory. */
-export const readMemory = (id: string, flat: readonly string[]): Memory | null => {
-  const fields = new Map<string, string>();
-  for (let at = 0; at < flat.length; at += 2) fields.set(flat[at] ?? '', flat[at + 1] ?? '');
+/** Null where there is no memory. */
+export const readMemory = (id: string, fields: ReadonlyMap<string, string>): Memory | null => {
   const text = (name: string): string => fields.get(name) ?? '';
   if (fields.size === 0) return null;
   const uses = Number(text('uses'));
@@ -26,6 +24,19 @@ export const readMemory = (id: string, flat: readonly string[]): Memory | null =
     last_used_at: uses > 0 ? isoOf(text('used')) : null,
     uses,
   };
+};
+
+/** The words that it is found by, and in the same order the impact of each in hundredths. */
+export const foundBy = (fields: ReadonlyMap<string, string>): [words: string[], impacts: string[]] => [
+  (fields.get('words') ?? '').split(' '),
+  (fields.get('impacts') ?? '').split(' '),
+];
+
+/** Fields and values, flat, as HGETALL gives them. */
+export const fieldsOf = (flat: readonly string[]): Map<string, string> => {
+  const fields = new Map<string, string>();
+  for (let at = 0; at < flat.length; at += 2) fields.set(flat[at] ?? '', flat[at + 1] ?? '');
+  return fields;
 };
 
 const readSource = (text: string): Provenance => provenance.parse(JSON.parse(text));

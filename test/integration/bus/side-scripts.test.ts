@@ -31,6 +31,27 @@ test('a registered script runs by its module and verb, and a read sees what it w
   expect(await side.command('GET', key)).toBe('two');
 });
 
+test('many reads go at once and answer in their order, and one that fails is told', async () => {
+  const { side, keys } = await openWithSwap();
+  const [one, two] = [`${keys.prefix}:mine:one`, `${keys.prefix}:mine:two`];
+  await side.run('mine/swap', [one], ['1']);
+  await side.run('mine/swap', [two], ['2']);
+  expect(
+    await side.read([
+      ['GET', two],
+      ['HGETALL', `${keys.prefix}:mine:none`],
+      ['GET', one],
+    ]),
+  ).toEqual(['2', [], '1']);
+  expect(await side.read([])).toEqual([]);
+  await expect(
+    side.read([
+      ['GET', one],
+      ['ZCARD', two],
+    ]),
+  ).rejects.toThrow(/WRONGTYPE/);
+});
+
 test('a script runs again after the server has forgotten all scripts', async () => {
   const fabric = testFabric();
   const { side, keys } = await fabric.open('worker-agent');
@@ -48,5 +69,7 @@ test('keys of others, unknown scripts, a wrong number of keys and writing comman
   await expect(side.run('mine/other', [key], [])).rejects.toEqual(bug(/no script is registered/));
   await expect(side.run('mine/swap', [key, key], ['x'])).rejects.toEqual(bug(/takes 1 keys, not 2/));
   await expect(side.command('DEL' as 'GET', key)).rejects.toEqual(bug(/only reads/));
+  await expect(side.read([['EXISTS', 'elsewhere']])).rejects.toEqual(bug(/no key of the fabric/));
+  await expect(side.read([['DEL' as 'GET', key]])).rejects.toEqual(bug(/only reads/));
   expect(await side.command('EXISTS', key)).toBe(0);
 });

@@ -12,6 +12,7 @@ const settings = {
   memoryWordsMax: 64,
   memoryPostingsMax: 4096,
   memoryReadMax: 2000,
+  memoryTermsMax: 24,
   memoryLikeness: 0.75,
 };
 const at = '2026-01-02T03:04:05.000Z';

@@ -11,7 +11,7 @@ const directions: [RegExp, readonly number[]][] = [
 ];
 const settings = {
   ...{ memoriesMax: 100, memoryHalfLife: 1000, memoryForgetBelow: 0.02, memoryWordsMax: 64 },
-  ...{ memoryPostingsMax: 4096, memoryReadMax: 2000, memoryLikeness: 0.75 },
+  ...{ memoryPostingsMax: 4096, memoryReadMax: 2000, memoryTermsMax: 24, memoryLikeness: 0.75 },
 };
 
 const embedding = () => {

@@ -43,14 +43,14 @@ call('ZINCRBY', KEYS[1], 1, scope)
 call('HSET', KEYS[6], fingerprint, id)
 if ARGV[10] ~= '' then call('SADD', KEYS[7], id) end
 
-local most, words = tonumber(ARGV[12]), {}
+local most, words, impacts = tonumber(ARGV[12]), {}, {}
 for at = 18, #ARGV, 2 do
   local word, key = ARGV[at], ARGV[14] .. ARGV[at]
-  words[#words + 1] = word
+  words[#words + 1], impacts[#impacts + 1] = word, ARGV[at + 1]
   call('HINCRBY', KEYS[5], word, 1)
   call('ZADD', key, ARGV[at + 1], id)
   local over = call('ZCARD', key) - most
   if over > 0 then call('ZREMRANGEBYRANK', key, 0, over - 1) end
 end
-call('HSET', KEYS[2], 'words', table.concat(words, ' '))
+call('HSET', KEYS[2], 'words', table.concat(words, ' '), 'impacts', table.concat(impacts, ' '))
 return answer('kept', id)
