@@ -4,10 +4,10 @@
  *   how rare each word is → the tops of the lists of the rarest → those that lead by these, as they lie → their scores
  *
  * Three round trips of small reads instead of one script: a script holds up the whole fabric for as long as it
- * computes, and most of that was moving ids into Lua and out of it. Here the longest single read takes the server some
- * ten microseconds, and what is left to compute is the asker's. Nothing is read to its end: the rarest words come first,
- * within a budget, so the time is the same in a huge scope; only the weakest contributions of common words can be
- * missed. What leads is then scored by all words of the question, from what lies with the memory itself.
+ * computes, and most of that was moving ids into Lua and out of it. Here the longest single read takes the server
+ * some ten microseconds, and what is left to compute is the asker's. No list is read to its end: the rarest words
+ * come first, within a budget, so the time is the same in a huge scope; only the weakest contributions of common
+ * words can be missed. What leads is then scored by all words of the question, from what lies with the memory itself.
  */
 import type { Keys, Read, Side } from '@nexus/shared/bus';
 import type { Found } from './rank.ts';
