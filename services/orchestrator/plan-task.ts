@@ -31,8 +31,8 @@ type Given = { catalog: Catalog; planning?: Planning | undefined };
 type Reading = Pick<HandlerTools, 'store' | 'keys' | 'log' | 'now' | 'signal' | 'claim'>;
 
 /**
- * Plans a request, on the account of a task or of a plan that is only shown. Throws what `planRequest` throws, for what the
- * request names and the catalog does not have.
+ * Plans a request, on the account of a task or of a plan that is only shown. Throws what `planRequest` throws, for
+ * what the request names and the catalog does not have.
  */
 export const planTask = async (
   taskId: string,

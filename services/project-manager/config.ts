@@ -3,6 +3,7 @@ import { catalogConfig } from '@nexus/shared/catalog';
 import { type ConfigOf, defineConfig, is, setting } from '@nexus/shared/config';
 import { memoryConfig } from '@nexus/shared/memory';
 import { embedConfig } from '@nexus/shared/model';
+import { spendConfig } from '@nexus/shared/spend';
 
 const limits = defineConfig({
   taskAgentsMax: setting('NEXUS_TASK_AGENTS_MAX', is.count(1, 1000), 'How many agents work on one task at a time.', {
@@ -43,7 +44,7 @@ const limits = defineConfig({
   }),
 });
 
-export const config = defineConfig({ ...limits, ...catalogConfig, ...memoryConfig, ...embedConfig });
+export const config = defineConfig({ ...limits, ...catalogConfig, ...memoryConfig, ...embedConfig, ...spendConfig });
 
 /** The limits that the board is driven by. */
 export type Rules = Omit<ConfigOf<typeof limits>, 'retryWaitMax'> & {

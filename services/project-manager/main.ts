@@ -14,6 +14,7 @@ import { secretValues } from '@nexus/shared/config';
 import { openMemory } from '@nexus/shared/memory';
 import { openEmbed } from '@nexus/shared/model';
 import { defineService, type ServiceContext, type ServiceTools, serve } from '@nexus/shared/service';
+import { embeddingGate, openSpending } from '@nexus/shared/spend';
 import { openRedactor } from '@nexus/shared/telemetry';
 import { config, type Rules } from './config.ts';
 import { onAttemptBegun } from './on-attempt-begun.ts';
@@ -54,8 +55,11 @@ const open = async (
   let forget: NodeJS.Timeout | undefined;
   const { side, keys } = context.bus;
   const redact = openRedactor(secretValues()).text;
+  const spending = openSpending({ bus: context.bus, config: settings, log, meters: context.meters });
+  const gate = embeddingGate(spending, context.bus.instanceId);
+  const embed = openEmbed(settings, { gate, priceOf: spending.prices.costOf });
   return {
-    memories: openMemory({ side, keys, settings, redact, embed: openEmbed(settings), log }),
+    memories: openMemory({ side, keys, settings, redact, embed, log }),
     running: async () => (await context.bus.presences()).flatMap(({ running }) => running),
     countOverdue: (count) => {
       overdue.set(count);

@@ -5,6 +5,7 @@
 import { done, type Handler } from '@nexus/shared/bus';
 import { readTask } from '@nexus/shared/ledger';
 import { agentScope, contentCharsMax, type Memories, type MemoryKind, projectScope } from '@nexus/shared/memory';
+import { onAccount } from '@nexus/shared/spend';
 import type { Tools } from './transition.ts';
 
 export type MemoryTools = { memories: Memories };
@@ -23,7 +24,9 @@ export const onMemoryNoted: Handler<'memory.noted', Tools & MemoryTools> = async
   const at = new Date(tools.now()).toISOString();
   const source = { kind, by: agent_id, task_id, subtask_id, attempt, at };
   try {
-    const { id, how } = await tools.memories.remember({ scope, content, tags, importance, source, key });
+    const memory = { scope, content, tags, importance, source, key };
+    const account = { taskId: task_id, budget: task?.request.budget };
+    const { id, how } = await onAccount(account, () => tools.memories.remember(memory));
     tools.log.debug({ memory: id, how, scope }, 'Remembered');
   } catch (thrown) {
     // At maxmemory all that drains comes first: a memory is not worth a message that goes round until there is room.

@@ -15,7 +15,7 @@ import { taskId } from '@nexus/shared/messages/domain';
 import { openEmbed } from '@nexus/shared/model';
 import { listMarked } from '@nexus/shared/process';
 import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
-import { openSpending, type Spending } from '@nexus/shared/spend';
+import { embeddingGate, openSpending, type Spending } from '@nexus/shared/spend';
 import { openRedactor } from '@nexus/shared/telemetry';
 import { type Admission, openAdmission, readMachine } from './admission.ts';
 import type { WorkerTools } from './attempt.ts';
@@ -60,7 +60,8 @@ const open = async (context: Context): Promise<WorkerTools> => {
   ];
   timers.push(keepRoom(settings, bus.isClaimed, log));
   const redactor = openRedactor(secretValues());
-  const embed = openEmbed(settings);
+  const gate = embeddingGate(spending, bus.instanceId);
+  const embed = openEmbed(settings, { gate, priceOf: spending.prices.costOf });
   const memories = openMemory({ side: bus.side, keys: bus.keys, settings, redact: redactor.text, embed, log });
   const running = openRunning(bus.present);
   const safety = await openSafety(settings);

@@ -9,6 +9,7 @@ import type { AgentDefinition } from '@nexus/shared/catalog';
 import { agentScope, type Memories, type Memory, projectScope } from '@nexus/shared/memory';
 import type { PayloadOf } from '@nexus/shared/messages';
 import type { TaskRequest } from '@nexus/shared/messages/domain';
+import { onAccount } from '@nexus/shared/spend';
 import type { Log } from '@nexus/shared/telemetry';
 
 /** A memory as a prompt shows it; each source is a phrase. */
@@ -33,21 +34,23 @@ const headMax = 200;
 export const recallFor = async (
   order: Order,
   agent: Pick<AgentDefinition, 'agent_id' | 'memory'>,
-  request: Pick<TaskRequest, 'repository' | 'request'>,
+  request: Pick<TaskRequest, 'repository' | 'request' | 'budget'>,
   { memories, config, log }: RecallTools,
 ): Promise<Recalled[]> => {
   if (memories === undefined || config.memoryRecalled === 0) return [];
   const project = request.repository ? [projectScope(request.repository)] : [];
   try {
-    const found = await memories.recall({
+    const question = {
       scopes: [agentScope(agent.agent_id), ...project, 'shared'],
       // What the person asked for says more than the title of a step that every task has.
       about: `${headOf(request.request)} ${order.title}`,
       text: [request.request.slice(0, requestMax), order.goal, ...order.acceptance, ...order.files].join('\n'),
       limit: config.memoryRecalled,
       fit: config.memoryFit,
-      where: (memory) => isFor(memory, order, agent),
-    });
+      where: (memory: Memory) => isFor(memory, order, agent),
+    };
+    const account = { taskId: order.task_id, budget: request.budget };
+    const found = await onAccount(account, () => memories.recall(question));
     const recalled = within(
       found.map(({ memory }) => memory),
       config.memoryPromptChars,

@@ -13,9 +13,11 @@ import { secretValues } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { agentScope, type Memories, type Memory, openMemory, projectScope } from '@nexus/shared/memory';
 import { openEmbed } from '@nexus/shared/model';
+import { embeddingGate } from '@nexus/shared/spend';
 import { openRedactor } from '@nexus/shared/telemetry';
 import type { Api, Fleet } from '../fleet.ts';
 import { refusal } from '../openapi.ts';
+import { spendingOf } from '../spending.ts';
 
 /** Opens the memories at the first call: nothing of Redis is touched before. */
 type Open = () => Memories;
@@ -24,8 +26,12 @@ export const memoryRoutes = (app: Api, fleet: Fleet): void => {
   let opened: Memories | undefined;
   const open: Open = () => {
     const { bus, config: settings, log } = fleet;
+    if (opened !== undefined) return opened;
     const redact = openRedactor(secretValues()).text;
-    opened ??= openMemory({ side: bus.side, keys: bus.keys, settings, redact, embed: openEmbed(settings), log });
+    const spending = spendingOf(fleet);
+    const gate = embeddingGate(spending, bus.instanceId);
+    const embed = openEmbed(settings, { gate, priceOf: spending.prices.costOf });
+    opened = openMemory({ side: bus.side, keys: bus.keys, settings, redact, embed, log });
     return opened;
   };
   addReading(app, open);

@@ -25,6 +25,7 @@ export type { Budgets, BudgetView, Limit, Limits, Place, Refusal, ScopeName } fr
 export { type CostBook, type CostKind, type CostLine, type CostRow, costKinds, type Spender } from './cost.ts';
 export { noUsage, type PlannedCall, type Reservation, type SpendGate, type Usage } from './gate.ts';
 export type { Governor, Lane } from './governor.ts';
+export { embeddingGate, onAccount } from './on-account.ts';
 export { openPrices, type Price, type Prices } from './prices.ts';
 export { type SpendConfig, spendConfig } from './settings.ts';
 
