@@ -1,0 +1,32 @@
+/** The compose file hands on what its services can be told about models and money: a setting in .env is no wish. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { askConfig, embedConfig } from '@nexus/shared/model';
+import { spendConfig } from '@nexus/shared/spend';
+import { expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { root } from './parts.ts';
+
+type Compose = { services: Record<string, { environment?: Record<string, unknown> }> };
+const { services } = parse(readFileSync(join(root, 'docker-compose.yml'), 'utf8'), { merge: true }) as Compose;
+
+/** A file, and a program, lie in an image and not in a setting. */
+const ofImages = ['NEXUS_PRICES', 'NEXUS_CLAUDE_PROGRAM'];
+const known = new Set(
+  [askConfig, embedConfig, spendConfig]
+    .flatMap((settings) => Object.values(settings).map(({ name }) => name))
+    .filter((name) => !ofImages.includes(name)),
+);
+
+test.each(['gateway', 'orchestrator', 'project-manager', 'worker-agent'])(
+  '%s is told each of its settings of models and money that a person gives',
+  async (name) => {
+    const { environment = {} } = services[name] ?? {};
+    const module = (await import(join(root, 'services', name, 'config.ts'))) as Record<string, object>;
+    const declared = Object.values(module).flatMap((one) => Object.values(one) as { name?: string }[]);
+    const wanted = [...new Set(declared.flatMap((one) => (one?.name && known.has(one.name) ? [one.name] : [])))];
+    expect(wanted).toContain('NEXUS_BUDGET_DAY_USD');
+    expect(wanted.filter((one) => !Object.hasOwn(environment, one))).toEqual([]);
+    for (const one of wanted) expect(environment[one]).toMatch(new RegExp(`^\\$\\{${one}:-\\w*\\}$`));
+  },
+);
