@@ -28,3 +28,4 @@ export { accountNamed, accountOf, type Endpoint, endpointOf, type ModelConfig, m
 export type { ModelFailure } from './model-failure.ts';
 export { defaultModel, nearestOf, replacementOf } from './names.ts';
 export { type AskConfig, askConfig, openModel } from './open-model.ts';
+export { resetIn } from './resets.ts';

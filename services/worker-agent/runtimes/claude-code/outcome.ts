@@ -1,5 +1,6 @@
 /** How a run of the CLI ended, as a result of ours: by its last result and what it saw, hardly by its exit code. */
 import { type ErrorCode, fail } from '@nexus/shared/errors';
+import { resetIn } from '@nexus/shared/model';
 import type { Parked, RunRequest, RunResult } from '../../runtimes.ts';
 import type { Login } from './logins.ts';
 import { windowOf } from './models.ts';
@@ -93,7 +94,8 @@ const apiEnd = (ran: RunResult, seen: Seen, how: How): End => {
   const error = seen.apiError?.error ?? '';
   const says = saidIn(seen);
   const { login, model } = how;
-  if (seen.limit?.status === 'rejected' || status === 429) return parked('MODEL_LIMITED', seen, how, says);
+  const isLimited = status === 429 || error === 'rate_limit' || isUsedUp.test(says);
+  if (seen.limit?.status === 'rejected' || isLimited) return parked('MODEL_LIMITED', seen, how, says);
   if (status === 401 || status === 403 || error === 'authentication_failed' || /not logged in/i.test(says)) {
     return told(loginRefused(login, says));
   }
@@ -114,10 +116,17 @@ const parked = (
   { login, parkMs, nowMs }: How,
   message: string,
 ): End => {
-  const resets = seen.limit?.status === 'rejected' ? seen.limit.resetsAt : undefined;
-  const until = resets === undefined ? nowMs + parkMs : Math.max(resets * 1000, nowMs + 1000);
+  const until = Math.max(opensAt(code, seen, message, nowMs) ?? nowMs + parkMs, nowMs + 1000);
   const { message: says } = fail(code, { where: `of ${login.says}`, message });
   return { code, says, parked: { until, code, says, account: login.account } };
+};
+
+const isUsedUp = /\bhit your\b.*\blimit\b|\b(?:usage|spend) limit reached\b/i;
+
+/** When a used-up window opens: told as a number, else in words; null where neither can be read. */
+const opensAt = (code: ErrorCode, { limit }: Seen, message: string, nowMs: number): number | null => {
+  if (limit?.status === 'rejected' && limit.resetsAt !== undefined) return limit.resetsAt * 1000;
+  return code === 'MODEL_LIMITED' ? resetIn(message, nowMs) : null;
 };
 
 const saidIn = ({ result, apiError }: Seen): string =>

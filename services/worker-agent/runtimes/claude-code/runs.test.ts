@@ -104,6 +104,17 @@ test('a subscription’s used-up window puts the attempt aside until it opens, a
   expect(readFileSync(join(claude.folder, 'env.txt'), 'utf8')).not.toContain('sk-ant-of-the-operator');
 });
 
+test('a window that is told of in words alone is waited for, too', async () => {
+  await using claude = await openClaude();
+  const opens = Math.ceil(Date.now() / 60_000) * 60_000 + 3 * 3_600_000;
+  const clock = { timeZone: 'Asia/Kolkata', hour: 'numeric', minute: '2-digit' } as const;
+  const time = new Intl.DateTimeFormat('en-US', clock).format(opens).replace(/\s/, '').toLowerCase();
+  const says = `You've hit your limit · resets ${time} (Asia/Kolkata)`;
+  const limited = refuse(429, 'rate_limit_error', says, { 'x-should-retry': 'false' });
+  const ran = await claude.run(() => limited, { settings: { claudePark: 90_000 } });
+  expect(ran).toMatchObject({ ok: false, code: 'MODEL_LIMITED', parked: { until: opens } });
+});
+
 test.each([
   ['is overloaded', 529, 'overloaded_error', 'MODEL_UNREACHABLE'],
   ['fails', 500, 'api_error', 'MODEL_UNREACHABLE'],
