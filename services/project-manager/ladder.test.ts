@@ -116,6 +116,7 @@ test('what no retry can mend skips the retries, and another runtime comes before
 });
 
 const commonToAll = ['NO_RUNTIME', 'RUNTIME_UNKNOWN', 'AGENT_COMMAND_MISSING', 'COMMAND_MISSING', 'POISON'].concat([
+  'AGENT_PROGRAM_MISSING',
   'MODEL_KEY_REFUSED',
   'LOGIN_REFUSED',
 ]);

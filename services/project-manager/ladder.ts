@@ -35,6 +35,7 @@ const mendedBy = new Map<string, 'another runtime' | 'a person'>([
   ['RUNTIME_UNKNOWN', 'another runtime'],
   ['AGENT_COMMAND_MISSING', 'another runtime'],
   ['COMMAND_MISSING', 'another runtime'],
+  ['AGENT_PROGRAM_MISSING', 'another runtime'],
   // A key that is refused is refused to all that have it.
   ['MODEL_KEY_REFUSED', 'another runtime'],
   ['LOGIN_REFUSED', 'another runtime'],

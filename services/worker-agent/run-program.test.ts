@@ -55,10 +55,10 @@ test('a program that meets the end of a file and says so has met that limit, wha
   expect(await runWithin({ fileBytes: 1e6 }, 'echo EFBIG; exit 0')).toMatchObject({ ok: true });
 });
 
-test('a program that is not there, or may not be run, is said so, and not by a number alone', async () => {
+test('AGENT_PROGRAM_MISSING: what is not there, or may not be run, is said so, and not by a number alone', async () => {
   const missing = await runWithin({}, '/nowhere/my-agent --yes');
   expect(missing).toMatchObject({
-    code: 'AGENT_FAILED',
+    code: 'AGENT_PROGRAM_MISSING',
     says: expect.stringMatching(/127: a program .* is not there/),
   });
   expect((await runWithin({}, 'touch agent && ./agent')).says).toMatch(/126: a file .* may not be run/);

@@ -86,16 +86,17 @@ const endOf = (result: ProcessResult, request: RunRequest): { code: ErrorCode | 
   const signal = result.signal ?? signalOf(result.exitCode);
   if (signal !== null) return told(fail('AGENT_CRASHED', { signal }));
   if (result.exitCode !== 0 && limits.fileBytes && metFileLimit(result)) return told(overLimit('file', limits));
-  if (result.exitCode !== 0) return told(fail('AGENT_FAILED', { exit: exitInWords(result.exitCode) }));
+  const missing = missingBy(result.exitCode);
+  if (missing !== null) return told(fail('AGENT_PROGRAM_MISSING', { exit: missing }));
+  if (result.exitCode !== 0) return told(fail('AGENT_FAILED', { exit: result.exitCode ?? 'none' }));
   return { code: null, says: '' };
 };
 
 /** What a shell means by these two (https://pubs.opengroup.org/onlinepubs/9799919799, shell language 2.8.2). */
-const exitInWords = (exitCode: number | null): string => {
+const missingBy = (exitCode: number | null): string | null => {
   const seen = 'an agent sees only what its sandbox shows it';
   if (exitCode === 127) return `127: a program that it calls is not there; ${seen}`;
-  if (exitCode === 126) return `126: a file that it calls may not be run, or is no program; ${seen}`;
-  return String(exitCode ?? 'none');
+  return exitCode === 126 ? `126: a file that it calls may not be run, or is no program; ${seen}` : null;
 };
 
 /** Each limit has a code, which names the setting that raises it. */

@@ -637,6 +637,13 @@ export const registry = {
     says: 'The agent ended with exit code {exit}.',
     operator: 'Its output is in the evidence of the attempt: `nexus logs <task>`.',
   },
+  AGENT_PROGRAM_MISSING: {
+    outcome: 'dead',
+    http: 422,
+    says: 'The agent ended with exit code {exit}.',
+    operator:
+      'Install it where the workers run, or correct its path or NEXUS_AGENT_COMMAND; then `nexus retry <task>`.',
+  },
   AGENT_CRASHED: {
     outcome: 'retry',
     http: 500,
