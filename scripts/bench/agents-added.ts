@@ -83,10 +83,10 @@ const told = ({ small }: AgentsBench, rounds: Pair[][]) => {
     ],
     where: [
       `${all.length} pairs${small ? ', of a small size' : ''}; a bare run takes ${middle(all, 'bare')}, at the median`,
-      'the agent’s run: login and CLI looked up, leash, sandbox, proxy for the key, its events read, its last process gone',
+      'the agent’s run: login and CLI looked up, leash, sandbox, proxy for the key, events, its last process gone',
       `the whole attempt, from its beginning to its result in the journal: ${middle(all, 'whole')}, of which ` +
-        `${middle(all, 'before')} before the agent (clone, set-up, prompt, session) and ${middle(all, 'after')} after it ` +
-        '(commit, push, session, evidence, settlement)',
+        `${middle(all, 'before')} before the agent (clone, set-up, prompt, session) and ${middle(all, 'after')} ` +
+        'after it (commit, push, session, evidence, settlement)',
     ],
     data: { rounds },
   };

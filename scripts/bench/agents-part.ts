@@ -1,4 +1,4 @@
-/** What the parts of the benchmark of agents stand on: a fleet, a model that is scripted, and the journal as it grows. */
+/** What the parts of the benchmark of agents stand on: a fleet, a scripted model, and the journal as it grows. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bus, JournalEntry } from '@nexus/shared/bus';
@@ -23,10 +23,21 @@ export type Journal = {
   entries: readonly JournalEntry[];
   /** The first entry that is looked for, also one that is there already. Throws after `withinMs`. */
   until<T>(what: string, find: (entry: JournalEntry) => T | null, withinMs?: number): Promise<T>;
+  /** The process of an instance, as it tells itself. */
+  pidOf(instanceId: string): Promise<number>;
   close(): Promise<void>;
 };
 
 const patienceMs = 120_000;
+
+/** What is waited for, or an error that says what did not come to pass. */
+export const inTime = async <T>(what: string, promise: Promise<T>, withinMs = patienceMs): Promise<T> => {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error(lateText(what, withinMs))), withinMs);
+  return Promise.race([promise, late.promise]).finally(() => clearTimeout(timer));
+};
+
+const lateText = (what: string, ms: number): string => `it did not come to pass within ${ms / 1000} s: ${what}`;
 
 export const openJournal = async (server: Server, prefix: string): Promise<Journal> => {
   const bus = await openProduct({ redisUrl: server.url, prefix }, 'gateway', true);
@@ -52,12 +63,17 @@ export const openJournal = async (server: Server, prefix: string): Promise<Journ
         };
         const late = () => {
           listeners.delete(listener);
-          reject(new Error(`it did not come to pass within ${withinMs / 1000} s: ${what}`));
+          reject(new Error(lateText(what, withinMs)));
         };
         const timer = setTimeout(late, withinMs);
         listeners.add(listener);
         for (const entry of [...entries]) if (listeners.has(listener)) listener(entry);
       }),
+    pidOf: async (instanceId) => {
+      const found = (await bus.presences()).find((one) => one.instance_id === instanceId);
+      if (found === undefined) throw new Error(`nobody has heard of ${instanceId}`);
+      return found.pid;
+    },
     close: async () => {
       ending.abort();
       await following;
@@ -70,20 +86,27 @@ const follow = async (bus: Bus, signal: AbortSignal, onEntry: (entry: JournalEnt
   for await (const entry of bus.follow({ after: '0-0', signal })) onEntry(entry);
 };
 
-/** A message of a kind in the journal, with when it was written; null: this entry is none. */
-export const messageIn = (entry: JournalEntry, type: string): { at: number; payload: Payload } | null => {
-  const body = entry.body as { type?: string; payload?: Payload };
-  return entry.kind === 'message' && body.type === type && body.payload
-    ? { at: entry.at, payload: body.payload }
-    : null;
-};
-type Payload = { task_id: string; subtask_id?: string; instance_id?: string; attempt?: number; outcome?: string };
+/** A message as the journal tells of it; `at` is when it was written there. What is large it leaves out. */
+export type Told = { at: number; id: string; task: string; from: string };
 
-/** The first message of a kind about a task. */
-export const messageOf = (journal: Journal, type: string, task: string) =>
+/** The message of this kind that an entry tells of; null: it tells of none. */
+export const messageIn = ({ kind, at, body }: JournalEntry, type: string): Told | null => {
+  const message = body as { type?: string; message_id: string; conversation_thread: string; from: Sender };
+  if (kind !== 'message' || message.type !== type) return null;
+  return { at, id: message.message_id, task: message.conversation_thread, from: message.from.instance_id };
+};
+type Sender = { instance_id: string };
+
+/** The first message of a kind about a task that fits. */
+export const messageOf = (
+  journal: Journal,
+  type: string,
+  task: string,
+  fits: (message: Told) => boolean = () => true,
+): Promise<Told> =>
   journal.until(`${type} of ${task}`, (entry) => {
     const message = messageIn(entry, type);
-    return message?.payload.task_id === task ? message : null;
+    return message?.task === task && fits(message) ? message : null;
   });
 
 export type ClaudeGround = {

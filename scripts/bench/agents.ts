@@ -18,12 +18,16 @@
  */
 import { readOptions } from '../options.ts';
 import { added } from './agents-added.ts';
+import { crowd } from './agents-crowd.ts';
+import { idle } from './agents-idle.ts';
 import type { AgentsPart } from './agents-part.ts';
+import { resume } from './agents-resume.ts';
+import { subtask } from './agents-subtask.ts';
 import { endFleets } from './bench-fleet.ts';
 import { runBench } from './bench-run.ts';
 import { openServer } from './server.ts';
 
-const parts: Record<string, AgentsPart> = { added };
+const parts: Record<string, AgentsPart> = { added, idle, crowd, resume, subtask };
 
 const { values: options, positionals } = readOptions(import.meta.filename, {
   allowPositionals: true,

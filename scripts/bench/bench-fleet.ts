@@ -97,10 +97,13 @@ export const withFleet = async <T>(
   }
 };
 
-/** Waits until a task has ended; throws if it did not end well. */
+const patienceMs = 600_000;
+
+/** Waits until a task has ended; throws if it did not end well, or not within ten minutes. */
 export const completed = async (client: Client, taskId: string, everyMs = 500): Promise<TaskDetail> => {
-  for (;;) {
+  for (const began = performance.now(); ; ) {
     const task = await client.task(taskId);
+    if (performance.now() - began > patienceMs) throw new Error(`${taskId} does not end: ${task.current_phase}`);
     if (hasEnded(task)) {
       if (task.status === 'completed') return task;
       throw new Error(`${taskId} is ${task.status}: ${task.reason}`);

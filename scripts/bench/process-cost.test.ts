@@ -1,5 +1,7 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { expect, test } from 'vitest';
-import { cpuMsOf, memoryOf, readCpuMs, readMemory } from './process-cost.ts';
+import { cpuMsOf, descendantsOf, memoryOf, readCpuMs, readMemory } from './process-cost.ts';
 
 test('memory is read from a rollup: the fair share, and what is nobody else’s', () => {
   const rollup = `559d-7ffe ---p 00000000 00:00 0 [rollup]
@@ -22,3 +24,20 @@ test.runIf(process.platform === 'linux')('a process can look at itself', () => {
   expect(memoryOf(process.pid).pss).toBeGreaterThan(10);
   expect(cpuMsOf(process.pid)).toBeGreaterThan(0);
 });
+
+test.runIf(process.platform === 'linux')(
+  'what descends from a process is found, children of children too',
+  async () => {
+    const shell = spawn('sh', ['-c', 'sh -c "echo; sleep 60; :"; :'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const ended = once(shell, 'exit');
+    await once(shell.stdout, 'data');
+    const found = descendantsOf(process.pid);
+    const below = descendantsOf(shell.pid ?? 0);
+    for (const { pid } of below.toReversed()) process.kill(pid, 'SIGKILL');
+    shell.kill('SIGKILL');
+    await ended;
+    expect(found).toContainEqual({ pid: shell.pid, name: 'sh' });
+    expect(below.map(({ name }) => name)).toContain('sh');
+    expect(found).toEqual(expect.arrayContaining(below));
+  },
+);

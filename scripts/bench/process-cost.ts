@@ -1,5 +1,5 @@
 /** What a running process costs, as Linux tells it. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /**
  * Memory in MB (10^6 bytes). `pss` shares what processes have in common fairly; `own` is what its end would free;
@@ -23,4 +23,27 @@ export const cpuMsOf = (pid: number): number => readCpuMs(readFileSync(`/proc/${
 export const readCpuMs = (stat: string): number => {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) * 10;
+};
+
+export type Descendant = { pid: number; name: string };
+
+/** Every process that descends from this one. proc_pid_stat(5): its name is the second field, its parent the fourth. */
+export const descendantsOf = (root: number): Descendant[] => {
+  const rows = readdirSync('/proc').flatMap((pid) => (/^\d+$/.test(pid) ? rowOf(Number(pid)) : []));
+  const ours = new Set([root]);
+  for (let size = 0; size !== ours.size; ) {
+    size = ours.size;
+    for (const { pid, parent } of rows) if (ours.has(parent)) ours.add(pid);
+  }
+  return rows.filter(({ pid }) => pid !== root && ours.has(pid)).map(({ pid, name }) => ({ pid, name }));
+};
+
+/** Nothing for a process that has just ended. */
+const rowOf = (pid: number): (Descendant & { parent: number })[] => {
+  try {
+    const [, name = '', parent = ''] = /\((.*)\) \S+ (\d+)/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? [];
+    return [{ pid, name, parent: Number(parent) }];
+  } catch {
+    return [];
+  }
 };

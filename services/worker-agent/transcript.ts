@@ -21,7 +21,7 @@ export type Transcript = {
 /** An entry of the journal holds 2 kB. */
 const pieceBytesMax = 1800;
 
-/** Opens a transcript; `onPiece` gets redacted text of at most 1800 bytes, small pieces not more often than `everyMs`. */
+/** Opens a transcript; `onPiece` gets redacted text of at most 1800 bytes, and small pieces every `everyMs` at most. */
 export const openTranscript = (options: {
   redactor: Redactor;
   bytesMax: number;
