@@ -8,6 +8,7 @@ const processes = [
   'services/finalizer/release.test.ts',
   'services/quality-checker/apart.test.ts',
   'services/quality-checker/faults.test.ts',
+  'services/quality-checker/fenced.test.ts',
   'services/quality-checker/gate-runs.test.ts',
   'services/quality-checker/gate.test.ts',
   'services/worker-agent/attempt.test.ts',

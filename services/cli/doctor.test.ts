@@ -102,8 +102,9 @@ test('a service without a living instance is a failure; a stopped fleet is a war
   expect(refusing.find(({ name }) => name === 'worker-agent')?.says).toContain('takes no work: No memory.');
 });
 
-test('a worker whose agents have no sandbox is a warning, with the reason and what mends it', () => {
-  const telling = (sandbox: Presence['sandbox']) => ({ ...instance('worker-agent'), sandbox }) as Presence;
+test('a worker whose agents, or a gate whose checks have no sandbox is a warning, with the reason and its mend', () => {
+  const telling = (sandbox: Presence['sandbox'], service: Presence['service'] = 'worker-agent') =>
+    ({ ...instance(service), sandbox }) as Presence;
   const boxed = telling({ state: 'on', says: 'by /usr/bin/bwrap', mend: '' });
   expect(sandboxFindings([instance('gateway'), boxed])).toMatchObject([{ state: 'ok', name: 'sandbox' }]);
   const bare = telling({ state: 'missing', says: 'bwrap is not on the path', mend: 'install bubblewrap' });
@@ -114,6 +115,15 @@ test('a worker whose agents have no sandbox is a warning, with the reason and wh
     },
   ]);
   expect(sandboxFindings([instance('worker-agent')])).toEqual([]);
+  const gate = telling({ state: 'on', says: 'by /usr/bin/bwrap', mend: '' }, 'quality-checker');
+  expect(sandboxFindings([boxed, gate])).toMatchObject([{ says: 'agents and checks run in one, by /usr/bin/bwrap' }]);
+  const off = telling({ state: 'off', says: 'NEXUS_SANDBOX is off', mend: '' }, 'quality-checker');
+  expect(sandboxFindings([boxed, off])).toMatchObject([
+    {
+      ...{ state: 'warn', says: 'checks run without one: NEXUS_SANDBOX is off' },
+      mend: 'set NEXUS_SANDBOX=auto on the quality checkers',
+    },
+  ]);
 });
 
 test('tasks that wait for a person are told with the oldest', () => {

@@ -297,11 +297,15 @@ export const runtimeFindings = (instances: readonly Presence[]): Finding[] => {
   return [...findings, warn('runtimes', 'no worker can run an agent by itself', mend)];
 };
 
-/** Whether agents run in a sandbox: the first worker without one says why. */
+/** Whether agents run in a sandbox, and the checks of what they made: the first service without one says why. */
 export const sandboxFindings = (instances: readonly Presence[]): Finding[] => {
-  const told = instances.filter(({ service }) => service === 'worker-agent').flatMap(({ sandbox }) => sandbox ?? []);
+  const told = instances.flatMap(({ service, sandbox }) => (sandbox ? [{ ...sandbox, who: whoRuns[service] }] : []));
   const without = told.find(({ state }) => state !== 'on');
-  if (without === undefined) return told.slice(0, 1).map(({ says }) => ok('sandbox', `agents run in one, ${says}`));
-  const says = `agents run without one: ${without.says}`;
-  return [warn('sandbox', says, without.mend || 'set NEXUS_SANDBOX=auto on the workers')];
+  const who = [...new Set((without ? [without] : told).map((one) => one.who))].sort().join(' and ');
+  if (without === undefined) return told.slice(0, 1).map(({ says }) => ok('sandbox', `${who} run in one, ${says}`));
+  const mend =
+    without.mend || `set NEXUS_SANDBOX=auto on the ${without.who === 'agents' ? 'workers' : 'quality checkers'}`;
+  return [warn('sandbox', `${who} run without one: ${without.says}`, mend)];
 };
+
+const whoRuns: Record<string, string> = { 'worker-agent': 'agents', 'quality-checker': 'checks' };

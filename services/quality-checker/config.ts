@@ -1,9 +1,10 @@
 /** The settings of the quality checker. */
 import { type ConfigOf, defineConfig, type FabricConfig, is, setting } from '@nexus/shared/config';
-import { projectConfig } from '@nexus/shared/project';
+import { projectConfig, sandboxConfig } from '@nexus/shared/project';
 
 export const config = defineConfig({
   ...projectConfig,
+  ...sandboxConfig,
   slots: setting('NEXUS_GATES', is.count(1, 64), 'How many candidates a quality checker tests side by side.', {
     default: '2',
   }),

@@ -116,6 +116,7 @@ const runIn = async (gate: Gate, folder: string, changes: readonly Change[], lab
     mark,
     signal,
     limits: tools.config,
+    sandbox: tools.sandbox,
     cache: payload.setup === null ? setUpCacheOf(tools.config) : null,
     redact,
     started: (name, command) => {

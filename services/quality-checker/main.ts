@@ -6,6 +6,7 @@
  */
 import { secretValues } from '@nexus/shared/config';
 import { sweepScratch } from '@nexus/shared/git';
+import { openFence } from '@nexus/shared/project';
 import { defineService, type ServiceContext, serve } from '@nexus/shared/service';
 import { openRedactor } from '@nexus/shared/telemetry';
 import { config } from './config.ts';
@@ -18,6 +19,10 @@ const sweepEveryMs = 3_600_000;
 
 const open = async ({ config: settings, bus, log }: ServiceContext<typeof config>): Promise<CheckerTools> => {
   const definitions = await loadChecks();
+  const { places, says } = await openFence(settings, { ground: 'gates' });
+  bus.present({ sandbox: says });
+  // As agents' set-ups have it: what a project installs and tests may need the network, whatever agents have.
+  const sandbox = places && { ...places, network: true };
   const sweep = async () => {
     const of = { home: settings.home, prefix: bus.keys.prefix, now: Date.now(), isClaimed: bus.isClaimed };
     const removed = (await sweepGates(of)) + (await sweepScratch()).length;
@@ -27,7 +32,8 @@ const open = async ({ config: settings, bus, log }: ServiceContext<typeof config
   trySweep();
   const timer = setInterval(trySweep, sweepEveryMs);
   const close = async () => clearInterval(timer);
-  return { config: settings, definitions, redact: openRedactor(secretValues()).text, sweep: trySweep, close };
+  const { text: redact } = openRedactor(secretValues());
+  return { config: settings, definitions, sandbox, redact, sweep: trySweep, close };
 };
 
 export const service = defineService({

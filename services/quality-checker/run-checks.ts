@@ -9,7 +9,7 @@
  */
 import { statfs } from 'node:fs/promises';
 import type { Check, CheckState } from '@nexus/shared/messages/domain';
-import { type ProcessResult, run } from '@nexus/shared/process';
+import { type ProcessResult, run, type Sandbox } from '@nexus/shared/process';
 import { type SetUpCache, setUp } from '@nexus/shared/project';
 import { type Counted, countTests, readTypeErrors } from './counts.ts';
 import type { PlannedCheck } from './define-check.ts';
@@ -23,6 +23,8 @@ export type Runner = {
   environment: Record<string, string>;
   mark: string;
   signal: AbortSignal;
+  /** What every command is started in; null: as it is. */
+  sandbox: Sandbox | null;
   /** Where set-ups are kept; null where this one is the person's own. */
   cache: SetUpCache | null;
   limits: Record<'checkTimeoutMs' | 'setupTimeoutMs' | 'checkOutputMax' | 'checkLogMax' | 'diskReserve', number>;
@@ -51,16 +53,16 @@ export const runChecks = async (plan: GatePlan, runner: Runner): Promise<Ran[]> 
 
 /** A set-up that failed is listed as a check that is broken; one that worked is not, since it proves nothing. */
 const brokenSetUp = async (commands: readonly string[], runner: Runner): Promise<Ran | null> => {
-  const { folder, environment: env, mark, signal, limits, cache } = runner;
+  const { folder, environment: env, mark, signal, limits, cache, sandbox } = runner;
   const { failed, log } = await setUp({
-    ...{ folder, commands, env, mark, signal, cache },
+    ...{ folder, commands, env, mark, signal, cache, sandbox: sandbox ?? undefined },
     timeoutMs: limits.setupTimeoutMs,
     outputBytesMax: limits.checkOutputMax,
     onCommand: (command) => runner.started(setUpName, command),
   });
   if (failed === null) return null;
   const full = isDiskFull(failed.result) ? `The disk is full (${await freeMb(folder)} MB are free): the` : 'The';
-  const why = `${full} set-up ${endingOf(failed.result, runner)}.`;
+  const why = `${full} set-up ${endingOf(failed.result, runner)}.${keptOut(failed.result, runner)}`;
   return finish({ name: setUpName, state: 'broken', why, ...failed, log, counted: nothing }, runner);
 };
 
@@ -90,6 +92,12 @@ const endedFromOutside = ({ exitCode, signal, timedOut, outputLimited }: Process
 const isDiskFull = ({ output }: ProcessResult): boolean =>
   /\bENOSPC\b|No space left on device|Disk quota/i.test(output);
 
+/** How programs say that they may not write there: in the sandbox that is a matter of its settings. */
+const keptOut = ({ exitCode, output }: ProcessResult, { sandbox }: Runner): string =>
+  sandbox !== null && exitCode !== 0 && /\bEROFS\b|Read-only file system/i.test(output)
+    ? ' It tried to write outside its clone, where its sandbox lets nothing write; NEXUS_SANDBOX_WRITE names more.'
+    : '';
+
 const freeMb = async (folder: string): Promise<number> => {
   const { bavail, bsize } = await statfs(folder);
   return Math.floor((bavail * bsize) / 1e6);
@@ -112,7 +120,7 @@ const read = (what: PlannedCheck['reads'], output: string, folder: string): Coun
 
 /** What the exit code says, and nothing but the exit code; a run that found no test proves nothing. */
 const stateOf = (result: ProcessResult, { tests }: Counted, runner: Runner): { state: CheckState; why: string } => {
-  const why = `It ${endingOf(result, runner)}.`;
+  const why = `It ${endingOf(result, runner)}.${keptOut(result, runner)}`;
   if (result.timedOut || result.outputLimited) return { state: 'failed', why };
   if (result.exitCode === 126 || result.exitCode === 127) {
     return { state: 'broken', why: `A tool that it needs is missing or cannot be run (exit code ${result.exitCode}).` };
@@ -179,7 +187,8 @@ const runCommand = async (command: string, timeoutMs: number, runner: Runner): P
   const { folder, environment: env, mark, signal, limits } = runner;
   signal.throwIfAborted();
   const outputBytesMax = limits.checkOutputMax;
-  const result = await run({ command, folder, env, mark, leashed: true, timeoutMs, outputBytesMax, signal });
+  const sandbox = runner.sandbox ?? undefined;
+  const result = await run({ command, folder, env, mark, leashed: true, timeoutMs, outputBytesMax, signal, sandbox });
   signal.throwIfAborted();
   return result;
 };

@@ -94,6 +94,7 @@ export const toolsFor = (signal: AbortSignal = new AbortController().signal): To
     diskReserve: 0,
   } as Tools['config'],
   definitions,
+  sandbox: null,
   redact: (text) => text.replaceAll('hunter2', '(redacted)'),
   sweep: () => undefined,
 });

@@ -1,26 +1,9 @@
 /** The settings of what keeps agents in: the sandbox, its limits, and the keys that stay with us. */
 import { defineConfig, is, setting } from '@nexus/shared/config';
+import { sandboxConfig } from '@nexus/shared/project';
 
 export const safetyConfig = defineConfig({
-  sandbox: setting(
-    'NEXUS_SANDBOX',
-    is.oneOf('auto', 'on', 'off'),
-    'Agents and set-ups run in a sandbox by bubblewrap: `auto` where one can be had, `on` or the worker does not serve.',
-    { default: 'auto' },
-  ),
-  sandboxWrite: setting(
-    'NEXUS_SANDBOX_WRITE',
-    is.list,
-    'Folders and files that agents may write in the sandbox besides their clone, their /tmp and the package caches: ' +
-      'for example the folder where an agent’s program keeps its state.',
-    { default: '' },
-  ),
-  sandboxHide: setting(
-    'NEXUS_SANDBOX_HIDE',
-    is.list,
-    'Folders and files that agents do not see in the sandbox, besides the usual places of keys and logins.',
-    { default: '' },
-  ),
+  ...sandboxConfig,
   agentNetwork: setting(
     'NEXUS_AGENT_NETWORK',
     is.flag,

@@ -621,7 +621,7 @@ export const presence = z.object({
   sandbox: z
     .object({ state: z.enum(['on', 'off', 'missing']), says: z.string(), mend: z.string() })
     .optional()
-    .meta({ description: 'Workers: whether agents run in a sandbox, and why not.' }),
+    .meta({ description: 'Workers and quality checkers: whether agents and checks run in a sandbox, and why not.' }),
   silent_since: timestamp.optional().meta({
     description: 'Since when it has not beaten, as whoever reads this sees it; left out while it beats.',
   }),

@@ -33,6 +33,8 @@ export const cacheEnvironment = (home: string): Record<string, string> => {
     PNPM_HOME: cache('pnpm'),
     YARN_CACHE_FOLDER: cache('yarn'),
     PIP_CACHE_DIR: cache('pip'),
+    // Without a place to write it Go builds nothing, and in a sandbox the home of the person is none.
+    GOCACHE: cache('go-build'),
     COREPACK_ENABLE_DOWNLOAD_PROMPT: '0',
   };
 };

@@ -6,11 +6,12 @@
  *   set-up   what the lock file wants, else an install by the manager that the manifest names, else by npm;
  *            none where nothing is depended on
  *
- * A new package manager is one line of `managers`. Read on: `ground.ts`, `set-up.ts`,
- * `set-up-cache.ts`, `set-up-key.ts`, `machine-lock.ts`.
+ * A new package manager is one line of `managers`. Read on: `ground.ts`, `fences.ts` (what a project's code is started
+ * in), `set-up.ts`, `set-up-cache.ts`, `set-up-key.ts`, `machine-lock.ts`.
  */
 import { defineConfig, is, setting } from '@nexus/shared/config';
 
+export { type Fenced, openFence, type SandboxState, sandboxConfig } from './fences.ts';
 export { cacheEnvironment, openGround } from './ground.ts';
 export { lockOnMachine } from './machine-lock.ts';
 export { type SetUp, setUp } from './set-up.ts';
