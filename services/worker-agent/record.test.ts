@@ -25,6 +25,19 @@ test('an attempt is taken once while the claim of whoever took it stands, and ag
   expect(taken(await takeAttempt(order, second)).before).toMatchObject({ ...saved, token: first.claim.token });
 });
 
+test('a conversation is named as soon as it begins, beside what was saved before, and waits no more', async () => {
+  const order = rig.order();
+  const [first, second, third] = [rig.tools().tools, rig.tools().tools, rig.tools().tools];
+  await taken(await takeAttempt(order, first)).speaks('the-first');
+  const next = taken(await takeAttempt(order, second));
+  expect(next.before).toMatchObject({ session: 'the-first', commit: null, spent_ms: 0, token: first.claim.token });
+  await next.save({ ...saved, commit: 'c'.repeat(40), waits: 'MODEL_LIMITED: Later.' });
+  await next.speaks('the-second');
+  const { before } = taken(await takeAttempt(order, third));
+  expect(before).toMatchObject({ session: 'the-second', commit: 'c'.repeat(40), spent_ms: 5 });
+  expect(before).not.toHaveProperty('waits');
+});
+
 test('of two that ask at the same moment one gets it', async () => {
   const order = rig.order();
   const all = Array.from({ length: 5 }, () => rig.tools().tools);

@@ -27,6 +27,8 @@ export type AttemptRecord = {
   readonly before: Checkpoint | null;
   /** Writes a checkpoint down, under this claim. Throws CLAIM_LOST. */
   save(saved: Saved): Promise<void>;
+  /** A conversation has begun: whoever comes next finds it, also where nothing else of this run was saved yet. */
+  speaks(session: string): Promise<void>;
   /** The writes that go with the end of the attempt: whoever comes after that finds it ended. */
   end(): Promise<LedgerWrite[]>;
 };
@@ -73,6 +75,7 @@ const openRecord = async (order: Order, found: AttemptView, tools: Tools): Promi
   const { attempt } = order;
   let { revision } = found;
   let known = found.checkpoint?.commit ?? null;
+  let latest = found.checkpoint;
   let turn: Promise<unknown> = Promise.resolve();
   const write = (parts: Parts): LedgerWrite[] => writeAttempt(keys, order.task_id, order.subtask_id, revision, parts);
   /** The revision as it stands, if the document is still ours: an answer that got lost may hide a write of our own. */
@@ -91,6 +94,11 @@ const openRecord = async (order: Order, found: AttemptView, tools: Tools): Promi
     revision += 1;
   };
   const at = () => new Date(tools.now()).toISOString();
+  const inTurn = (work: () => Promise<void>): Promise<void> => {
+    const kept = turn.then(work);
+    turn = kept.catch(() => undefined);
+    return kept;
+  };
   await keep({ running: { attempt, token: claim.token, since: at(), every_ms: tools.config.checkpointInterval } });
   return {
     before: neverRan(found.checkpoint) ? null : found.checkpoint,
@@ -99,10 +107,25 @@ const openRecord = async (order: Order, found: AttemptView, tools: Tools): Promi
       // Only work that nobody had saved yet is progress; an attempt that was merely begun anew is not.
       const isProgress = saved.commit !== null && saved.commit !== known;
       known = saved.commit ?? known;
-      const kept = turn.then(() => keep({ checkpoint }, isProgress));
-      turn = kept.catch(() => undefined);
-      return kept;
+      latest = checkpoint;
+      return inTurn(() => keep({ checkpoint }, isProgress));
     },
+    speaks: (session) =>
+      inTurn(() => {
+        const none: Checkpoint = {
+          attempt,
+          token: claim.token,
+          at: at(),
+          commit: null,
+          step: 'begins',
+          spent_ms: 0,
+          left: [],
+          session,
+        };
+        const { waits: _over, ...rest } = latest ?? none;
+        latest = { ...rest, session };
+        return keep({ checkpoint: latest });
+      }),
     end: async () => {
       await turn;
       // Decided on what stands there now: a settlement that is refused would run the whole attempt again.

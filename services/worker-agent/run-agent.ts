@@ -71,7 +71,10 @@ export const runAgent = async (
       },
       onSession: (id) => {
         progress.session = id;
-        keeper.opened(id);
+        void keeper
+          .opened(id)
+          .then(() => attempt.record.speaks(id))
+          .catch(onTrouble);
       },
       onEvent: (event) => {
         keeper.heard(event);

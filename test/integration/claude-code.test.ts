@@ -101,6 +101,28 @@ test('an agent whose worker is killed in the middle of a turn goes on elsewhere,
   }
 }, 120_000);
 
+test('an agent whose worker is killed before anything was saved goes on there in its conversation', async () => {
+  const { shop, settings, asks } = await openFleet(worksTwice);
+  const home = shop.newHome();
+  const late = { ...settings, NEXUS_CHECKPOINT_INTERVAL: '1h', NEXUS_CHECKPOINT_THROTTLE: '1h' };
+  const dead = await shop.start(home, late);
+  await shop.dispatch([{}]);
+  const [begun] = await eventually(
+    'it is in the middle of a turn',
+    async () => {
+      const { checkpoint } = await shop.attempt('storage');
+      return asks().length === 2 && checkpoint?.session ? sessionsOf(shop) : undefined;
+    },
+    30_000,
+  );
+  expect(begun).toMatchObject({ status: 'active', transcript: null });
+  await shop.start(home, settings);
+  dead.child.kill('SIGKILL');
+  expect(await onlyFinished(shop)).toMatchObject({ outcome: 'finished', attempt: 1 });
+  expect((await sessionsOf(shop)).map(({ session_id }) => session_id)).toEqual([begun?.session_id]);
+  expect(JSON.stringify(asks().findLast(isGoingOn)?.body.messages)).toContain('The word is plum.');
+}, 120_000);
+
 test('where the end of the old process cannot be confirmed, a copy of the conversation goes on', async () => {
   const { shop, settings } = await openFleet(worksTwice);
   const dead = await shop.start(shop.newHome(), settings);

@@ -62,7 +62,14 @@ export const openShop = async (files?: Record<string, string>) => {
   };
 };
 
-export type CheckpointSeen = { commit: string | null; token: string; step: string; spent_ms: number; at: string };
+export type CheckpointSeen = {
+  commit: string | null;
+  token: string;
+  step: string;
+  spent_ms: number;
+  session: string | null;
+  at: string;
+};
 
 const marksOf = (prefix: string) => listMarked().filter(({ mark }) => mark.startsWith(`${prefix}.`));
 

@@ -27,8 +27,8 @@ type Tools = Pick<
 export type Keeper = {
   /** The id of the conversation that is under way; null before the first. */
   current(): string | null;
-  /** A conversation begins, or goes on; what was under way before it has ended. */
-  opened(id: string): void;
+  /** A conversation begins, or goes on; what was under way before it has ended. Resolves when that is written down. */
+  opened(id: string): Promise<void>;
   heard(event: AgentEvent): void;
   /** Writes down how it stands, and carries its transcript to the hub where that has grown. */
   save(): Promise<void>;
@@ -127,7 +127,7 @@ export const openKeeper = (options: {
 
   return {
     current: () => doc?.session_id ?? null,
-    opened: (id) => void inTurn(() => begin(id)),
+    opened: (id) => inTurn(() => begin(id)),
     heard: (event) => {
       if (doc === null) return;
       if (event.kind === 'tool_call') doc.tool_calls += 1;
