@@ -4,6 +4,7 @@
  *   npm run test:sessions                        every agent of the catalog
  *   npm run test:sessions -- --agents builder,tester
  *   npm run test:sessions -- --at-once 8         so many agents side by side
+ *   npm run test:sessions -- --patience 600      so many seconds for each step, on a machine with other work
  *
  * A real fleet runs the real CLI of Claude Code; only the model is scripted, so nothing is paid. Each agent begins, and
  * is left hanging in the middle of a turn; then its worker is killed with SIGKILL. The next worker has another folder
@@ -19,15 +20,19 @@ import { eraseFabric } from '@nexus/shared/bus';
 import { openCatalog } from '@nexus/shared/catalog';
 import { type Client, openClient, type SessionShown } from '@nexus/shared/client';
 import { type Fleet, launchFleet, waitForWorkers } from '../services/cli/fleet.ts';
-import { type Ask, openMessagesApi, type Reply, use } from '../test/tools/messages-api/messages-api.ts';
+import { type Ask, hang, openMessagesApi, type Reply, use } from '../test/tools/messages-api/messages-api.ts';
 import { readOptions } from './options.ts';
 import { provideClaude } from './provide-claude.mjs';
 
 const { values: options } = readOptions(import.meta.filename, {
-  options: { agents: { type: 'string', default: '' }, 'at-once': { type: 'string', default: '6' } },
+  options: {
+    agents: { type: 'string', default: '' },
+    'at-once': { type: 'string', default: '10' },
+    patience: { type: 'string', default: '180' },
+  },
 });
 
-const patienceMs = 120_000;
+const patienceMs = Number(options.patience) * 1000;
 const word = 'The word is plum.';
 
 type Stage = {
@@ -39,17 +44,25 @@ type Stage = {
   ok: boolean;
 };
 
-/** Begins and hangs; whoever is shown what was said before goes on, and ends. */
+/** Something to do with the tools that an agent has: many may only read. */
+const doOne = ({ tools }: Ask, name: string, text: string): Reply => {
+  if (tools.includes('Write')) return use('Write', { file_path: `${name}.txt`, content: name }, text);
+  return use('Read', { file_path: 'README.md' }, text);
+};
+
+/**
+ * Begins and hangs, in a command or, where an agent may run none, in the middle of an answer; whoever is shown what was
+ * said before goes on, and ends.
+ */
 const script = (ask: Ask): Reply => {
   const text = JSON.stringify(ask.body.messages);
   if (ask.said.length > 1 && text.includes(word)) {
     return text.includes('I go on.')
       ? use('StructuredOutput', { summary: `I was told before: ${word}` })
-      : use('Write', { file_path: 'done.txt', content: 'done' }, 'I go on.');
+      : doOne(ask, 'done', 'I go on.');
   }
-  return ask.turn === 0
-    ? use('Write', { file_path: 'begun.txt', content: 'begun' }, word)
-    : use('Bash', { command: 'sleep 600' });
+  if (ask.turn === 0) return doOne(ask, 'begun', word);
+  return ask.tools.includes('Bash') ? use('Bash', { command: 'sleep 600' }) : hang('amid');
 };
 
 const main = async (): Promise<number> => {
@@ -114,7 +127,7 @@ const tryAgents = async (client: Client, agents: string[], { home, fleets, next 
     stages.push({ agent, task: task_id, said: [], ok: true });
   }
   const each = (what: string, work: (stage: Stage) => Promise<string | null>) =>
-    Promise.all(stages.filter(({ ok }) => ok).map((stage) => told(stage, what, work)));
+    Promise.all(stages.filter(({ ok }) => ok).map((stage) => told(client, stage, what, work)));
   await each('created', async (stage) => {
     const [session] = (await client.sessions({ task: stage.task, limit: 200 })).sessions;
     if (session?.status !== 'active') return null;
@@ -151,7 +164,12 @@ const tryAgents = async (client: Client, agents: string[], { home, fleets, next 
 };
 
 /** Asks until it came to pass; what never did is said as that. */
-const told = async (stage: Stage, what: string, work: (stage: Stage) => Promise<string | null>): Promise<void> => {
+const told = async (
+  client: Client,
+  stage: Stage,
+  what: string,
+  work: (stage: Stage) => Promise<string | null>,
+): Promise<void> => {
   let problem = '';
   for (const until = Date.now() + patienceMs; Date.now() < until; await sleep(300)) {
     try {
@@ -164,8 +182,16 @@ const told = async (stage: Stage, what: string, work: (stage: Stage) => Promise<
       problem = `: ${(thrown as Error).message}`;
     }
   }
-  stage.said.push(`never ${what}${problem}`);
+  stage.said.push(`never ${what}${problem || (await standing(client, stage.task))}`);
   stage.ok = false;
+};
+
+/** How its task and its sessions stand, for whoever has to find out why. */
+const standing = async (client: Client, task: string): Promise<string> => {
+  const { status, reason } = await client.task(task);
+  const { sessions } = await client.sessions({ task, limit: 200 });
+  const each = sessions.map((one) => `${one.session_id.slice(0, 8)} is ${one.status} ${one.why}`.trim());
+  return `: its task is ${status}${reason ? ` (${reason})` : ''}; ${each.join(', ') || 'it has no session'}`;
 };
 
 process.exitCode = await main();
