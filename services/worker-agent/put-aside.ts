@@ -22,7 +22,7 @@ export const putAside = async (
   attempt: Attempt,
   workspace: Workspace,
   checkpoints: Checkpoints,
-  { code, says, until, account }: Parked,
+  { code, says, until, account, unreachableSince }: Parked,
 ): Promise<Later> => {
   const { tools, mark, progress } = attempt;
   const { step } = progress;
@@ -35,6 +35,7 @@ export const putAside = async (
     session: progress.session,
     spent_ms: progress.spentMs(),
     left: checkpoints.left().slice(0, 20),
+    ...(unreachableSince === undefined ? {} : { unreachable_since: unreachableSince }),
   };
   await attempt.record.save({ commit: wip, ...state, waits: `${code}: ${says}`.slice(0, 500) });
   await removeWorkspace(workspace);

@@ -20,11 +20,14 @@ type Tools = Pick<HandlerTools, 'store' | 'keys' | 'claim' | 'now' | 'checkpoint
   config: { checkpointInterval: number };
 };
 
-export type Saved = Pick<Checkpoint, 'commit' | 'step' | 'spent_ms' | 'left' | 'session' | 'waits'>;
+type Fields = 'commit' | 'step' | 'spent_ms' | 'left' | 'session' | 'waits' | 'unreachable_since';
+export type Saved = Pick<Checkpoint, Fields>;
 
 export type AttemptRecord = {
   /** What was saved last before this delivery, of this attempt or of one that never told its end. */
   readonly before: Checkpoint | null;
+  /** Since when, in ms, its provider cannot be reached; null: it was, when last seen. */
+  readonly unreachableSince: number | null;
   /** Writes a checkpoint down, under this claim. Throws CLAIM_LOST. */
   save(saved: Saved): Promise<void>;
   /** A conversation has begun: whoever comes next finds it, also where nothing else of this run was saved yet. */
@@ -102,6 +105,7 @@ const openRecord = async (order: Order, found: AttemptView, tools: Tools): Promi
   await keep({ running: { attempt, token: claim.token, since: at(), every_ms: tools.config.checkpointInterval } });
   return {
     before: neverRan(found.checkpoint) ? null : found.checkpoint,
+    unreachableSince: found.checkpoint?.unreachable_since ?? null,
     save: (saved) => {
       const checkpoint = { attempt, token: claim.token, at: at(), ...saved };
       // Only work that nobody had saved yet is progress; an attempt that was merely begun anew is not.
@@ -122,7 +126,7 @@ const openRecord = async (order: Order, found: AttemptView, tools: Tools): Promi
           left: [],
           session,
         };
-        const { waits: _over, ...rest } = latest ?? none;
+        const { waits: _over, unreachable_since: _away, ...rest } = latest ?? none;
         latest = { ...rest, session };
         return keep({ checkpoint: latest });
       }),

@@ -37,6 +37,8 @@ export type Usable = {
   looked: string;
   /** The one thing that makes it usable; empty if it is. */
   mend: string;
+  /** What keeps it from being used may be over in a moment, as with a server that does not answer. */
+  passing?: boolean;
 };
 
 /** Everything about one run of one agent. */
@@ -101,7 +103,14 @@ export type AgentEvent =
   | { kind: 'usage'; usage: Usage };
 
 /** A provider's window is used up: the attempt is put aside, uncounted, until it opens again. */
-export type Parked = { until: number | null; code: ErrorCode; says: string; account: string };
+export type Parked = {
+  until: number | null;
+  code: ErrorCode;
+  says: string;
+  account: string;
+  /** Since when, in ms, it cannot be reached, over all deliveries of the attempt. */
+  unreachableSince?: number | undefined;
+};
 
 export type RunResult = {
   ok: boolean;
@@ -215,13 +224,15 @@ export const lookAtRuntimes = (runtimes: Map<string, Runtime>, context: RuntimeC
   Promise.all(
     [...runtimes.values()].map(async (runtime) => {
       const { name, capabilities } = runtime;
-      return { name, ...(await lookAt(runtime, context)), tells_cost: capabilities.cost };
+      const { usable, looked, mend } = await lookAt(runtime, context);
+      return { name, usable, looked, mend, tells_cost: capabilities.cost };
     }),
   );
 
 /**
  * Chooses the runtime of an attempt: the first of `wishes` that is set decides, `auto` takes the first usable.
- * Nothing is rehearsed unless a scenario was given. Throws `RUNTIME_UNKNOWN` or `NO_RUNTIME`.
+ * Nothing is rehearsed unless a scenario was given. Where none is usable, one that may be so in a moment is taken: its
+ * run puts the attempt aside. Throws `RUNTIME_UNKNOWN` or `NO_RUNTIME`.
  */
 export const chooseRuntime = async (
   runtimes: Map<string, Runtime>,
@@ -235,12 +246,14 @@ export const chooseRuntime = async (
   const candidates = [...runtimes.values()].filter(({ name }) =>
     wish === 'auto' ? name !== 'scripted' : name === wish,
   );
-  const states: (RuntimeState & { runtime: Runtime })[] = [];
+  const states: (Usable & { runtime: Runtime; name: string })[] = [];
   for (const runtime of candidates) {
     const state = { runtime, name: runtime.name, ...(await lookAt(runtime, context)) };
     if (state.usable) return runtime;
     states.push(state);
   }
+  const passing = states.find((state) => state.passing);
+  if (passing) return passing.runtime;
   throw fail('NO_RUNTIME', {
     looked: states.map((state) => `${state.name}: ${state.looked}`).join('; ') || 'nothing, since there is no runtime',
     mend: states.at(-1)?.mend ?? 'add a runtime',

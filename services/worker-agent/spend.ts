@@ -5,12 +5,13 @@
  *   spent for good (task, subtask, attempt)  the attempt fails with BUDGET_SPENT, its work kept; a person is asked
  *   spent for today, or reserved by others   put aside, uncounted; tried again every NEXUS_BUDGET_RECHECK
  *   its provider takes nothing more          put aside, uncounted, until the provider says; so is all of its account
+ *   its provider is out of reach             put aside, uncounted; after NEXUS_PROVIDER_DOWN_MAX it fails
  *
  * Reserved under the claim, right after `begin` and before anything is spawned: a claim that is lost later takes its
  * reservations with it, and one that was lost before could not begin.
  */
 import { type ErrorCode, isFailure } from '@nexus/shared/errors';
-import type { AttemptSpend, Lane, Spending } from '@nexus/shared/spend';
+import { type AttemptSpend, brokenInWords, type Lane, type Report, type Spending } from '@nexus/shared/spend';
 import type { Attempt, Later } from './attempt.ts';
 import { type Finished, failedBefore } from './conclude.ts';
 import type { AgentEvent, Parked, Payer, RunRequest, RunResult, Runtime, RuntimeContext } from './runtimes.ts';
@@ -36,18 +37,30 @@ export const openPurse = async (
     return purseOf(attempt, spending, runtime, payer, await begin(attempt, spending, runtime, payer));
   } catch (thrown) {
     if (!isFailure(thrown, 'BUDGET_SPENT', 'PRICE_UNKNOWN', 'BUDGET_RESERVED', 'PROVIDER_LIMITED')) throw thrown;
-    const waits = waitOf(attempt, thrown.code, String(thrown.details.scope ?? ''), thrown.details.until);
-    if (waits === null) return { ended: failedBefore(attempt, { code: thrown.code, says: thrown.message }, '') };
-    await waitFor(attempt, `${thrown.code}: ${thrown.message}`);
-    return { ended: { later: thrown.message, until: waits } };
+    const { code, message, details } = thrown;
+    const waits = waitOf(attempt, code, String(details.scope ?? ''), details.until);
+    if (waits === null) return { ended: failedBefore(attempt, { code, says: message }, '') };
+    const isBroken = details.why === brokenInWords;
+    const given = isBroken ? givenUp(attempt, message) : null;
+    if (given !== null) return { ended: failedBefore(attempt, given, '') };
+    await waitFor(attempt, `${code}: ${message}`, isBroken);
+    return { ended: { later: message, until: waits } };
   }
 };
 
+/** An attempt whose provider is out of reach for too long has failed; null: it is waited for. */
+const givenUp = ({ record, tools }: Attempt, says: string): { code: ErrorCode; says: string } | null => {
+  const waitedMs = tools.now() - (record.unreachableSince ?? tools.now());
+  if (waitedMs <= tools.config.providerDownMax) return null;
+  return { code: 'MODEL_UNREACHABLE', says: `${says} It has been so for ${Math.ceil(waitedMs / 60_000)} minutes.` };
+};
+
 /** Writes down what it waits for, beside what it had before: people look there. */
-const waitFor = async ({ record, note }: Attempt, waits: string): Promise<void> => {
+const waitFor = async ({ record, note, tools }: Attempt, waits: string, isBroken: boolean): Promise<void> => {
   note(`is put aside, uncounted: ${waits}`);
   const { commit = null, step = 'waits', spent_ms = 0, left = [], session = null } = record.before ?? {};
-  await record.save({ commit, step, spent_ms, left, session, waits: waits.slice(0, 500) });
+  const since = isBroken ? { unreachable_since: record.unreachableSince ?? tools.now() } : {};
+  await record.save({ commit, step, spent_ms, left, session, waits: waits.slice(0, 500), ...since });
 };
 
 const begin = (
@@ -114,12 +127,13 @@ const purseOf = (
     // What went through the gate is booked already, call by call.
     const { usage = null, model = null, notional = false } = result;
     const told = usage !== null || result.cost.usd !== null;
-    if (!asksItself && (told || runtime.capabilities.cost)) {
-      await spend.settle({ usd: result.cost.usd, usage, model, notional });
-    } else if (!asksItself && bounded) {
+    if (!asksItself) {
+      const landed = landedAs(result, payer, attempt.tools.now());
+      await spend.settle({ usd: result.cost.usd, usage, model, notional, landed });
+    }
+    if (!asksItself && !told && !runtime.capabilities.cost && bounded) {
       attempt.note(`its runtime "${runtime.name}" told nothing of its use: no budget bounds it, only its time box`);
     }
-    await holdAccount(spending, payer, attempt, result);
     return judged(attempt, spend, { ...result, cost: (await bookedFor(attempt, spending)) ?? result.cost });
   };
   return {
@@ -152,27 +166,36 @@ const bookedFor = async ({ order }: Attempt, { book }: Spending): Promise<RunRes
 /** Refusals that say: too much at a time. */
 const isRefusal = (status: number | null): boolean => status === 429 || status === 529;
 
-/** A window that is used up is so for all that share the account: none of them begins before it opens. */
-const holdAccount = async (
-  spending: Spending,
-  payer: Payer | null,
-  { tools }: Attempt,
-  { parked }: RunResult,
-): Promise<void> => {
-  const lane = laneOf(payer, spending);
-  if (lane === null || !parked || parked.until === null || parked.code !== 'MODEL_LIMITED') return;
-  const retryAfterMs = Math.max(0, parked.until - tools.now());
-  await spending.governor.report(lane, `${tools.claim.token}/window`, {
-    is: 'limited',
-    retryAfterMs,
-    wholeAccount: true,
-  });
+/**
+ * What the end of a run says of its provider. A window that is used up is so for all that share the account: none of
+ * them begins before it opens.
+ */
+const landedAs = ({ parked, ok, turns = 0 }: RunResult, payer: Payer | null, now: number): Report => {
+  if (parked?.code === 'MODEL_UNREACHABLE') return { is: 'failed' };
+  if (parked?.code !== 'MODEL_LIMITED') return { is: ok || turns > 0 ? 'well' : 'unused' };
+  const retryAfterMs = parked.until === null ? null : Math.max(0, parked.until - now);
+  return { is: 'limited', retryAfterMs, wholeAccount: payer?.notional ?? false };
+};
+
+/** A provider out of reach is waited for, for so long; what it has answered meanwhile begins that anew. */
+const reached = (attempt: Attempt, result: RunResult, parked: Parked): RunResult => {
+  const { code, says } = parked;
+  if (code !== 'MODEL_UNREACHABLE' && !says.includes(brokenInWords)) return result;
+  const answered = (result.turns ?? 0) > 0;
+  const given = answered ? null : givenUp(attempt, says);
+  if (given !== null) return { ...result, ...given, ok: false, parked: null };
+  const now = attempt.tools.now();
+  const unreachableSince = answered ? now : (attempt.record.unreachableSince ?? now);
+  return { ...result, parked: { ...parked, unreachableSince } };
 };
 
 /** A run that met a limit: failed for a person to decide, or put aside; all else as it came. */
 const judged = (attempt: Attempt, spend: AttemptSpend, result: RunResult): RunResult => {
   const ended = spend.signal.aborted && isFailure(spend.signal.reason) ? spend.signal.reason : null;
   const isOurs = ended !== null && !result.ok && !attempt.tools.signal.aborted;
+  const { parked: aside } = result;
+  const isBudget = aside?.code === 'BUDGET_SPENT' || aside?.code === 'BUDGET_RESERVED';
+  if (!isOurs && aside && !isBudget) return reached(attempt, result, aside);
   const code = isOurs ? ended.code : result.code;
   if (code !== 'BUDGET_SPENT' && code !== 'BUDGET_RESERVED') return result;
   const says = isOurs ? ended.message : result.says;

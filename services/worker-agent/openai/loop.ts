@@ -290,7 +290,7 @@ const resultOf = (state: State, outputTail: string, error?: { code: ErrorCode; m
   turns: state.turns,
 });
 
-/** Limits of a provider and spent budgets put the attempt aside, uncounted; everything else fails it. */
+/** A provider's limits, one out of reach, and spent budgets put the attempt aside, uncounted; all else fails it. */
 const failedResult = (state: State, outputTail: string, thrown: unknown): RunResult => {
   const { signal, request, options } = state;
   const failure = thrown instanceof CallFailed ? thrown.failure : null;
@@ -299,7 +299,7 @@ const failedResult = (state: State, outputTail: string, thrown: unknown): RunRes
   const code = outside ? codeOfAbort(request.signal) : error.code;
   const says = outside ? 'The agent was ended before it was done.' : error.message;
   const result = resultOf(state, outputTail, { code, message: says });
-  if (!isFailure(error, 'MODEL_LIMITED', 'PROVIDER_LIMITED', 'BUDGET_SPENT')) return result;
+  if (!isFailure(error, 'MODEL_LIMITED', 'MODEL_UNREACHABLE', 'PROVIDER_LIMITED', 'BUDGET_SPENT')) return result;
   // A limit without a time is looked at again soon; an account without credit waits for a person.
   const waitsMs = failure?.again ? (failure.retryAfterMs ?? options.config.modelWait) : null;
   const until = untilOf(error.details.until) ?? (waitsMs === null ? null : Date.now() + waitsMs);

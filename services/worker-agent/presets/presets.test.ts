@@ -47,9 +47,9 @@ const told: Record<string, unknown[]> = {
   ],
 };
 const broken: Record<string, unknown> = {
-  codex: { type: 'turn.failed', error: { message: 'the window is used up' } },
-  gemini: { type: 'error', severity: 'error', message: 'the window is used up' },
-  opencode: { type: 'error', error: { name: 'x', data: { message: 'the window is used up' } } },
+  codex: { type: 'turn.failed', error: { message: 'the disk is gone' } },
+  gemini: { type: 'error', severity: 'error', message: 'the disk is gone' },
+  opencode: { type: 'error', error: { name: 'x', data: { message: 'the disk is gone' } } },
 };
 
 /** A program of that name, first on the path: it keeps its arguments and its prompt, and prints these events. */
@@ -134,9 +134,28 @@ describe.each(Object.keys(told))('the preset %s', (name) => {
 
   test('fails with what it told, also where it ends as if all were well', async () => {
     const { result } = await play(name, [events[0], broken[name]]);
-    expect(result).toMatchObject({ ok: false, code: 'AGENT_FAILED', says: 'the window is used up' });
+    expect(result).toMatchObject({ ok: false, code: 'AGENT_FAILED', says: 'the disk is gone' });
+    expect(result.parked).toBeUndefined();
     const { result: other } = await play(name, [broken[name]], { exit: 'exit 7' });
-    expect(other.says).toBe('The agent ended with exit code 7. the window is used up');
+    expect(other.says).toBe('The agent ended with exit code 7. the disk is gone');
+  });
+
+  test('is put aside where its provider takes no more, in whichever words it tells so', async () => {
+    for (const words of [
+      '429 Too Many Requests',
+      'Your usage limit is reached',
+      'RESOURCE_EXHAUSTED: quota exceeded',
+    ]) {
+      const told = JSON.parse(JSON.stringify(broken[name]).replace('the disk is gone', words)) as object;
+      const { result } = await play(name, [events[0], told], { exit: 'exit 1' });
+      const parked = {
+        until: expect.any(Number),
+        code: 'MODEL_LIMITED',
+        says: expect.stringContaining(words),
+        account: name,
+      };
+      expect(result).toMatchObject({ ok: false, code: 'MODEL_LIMITED', parked });
+    }
   });
 });
 

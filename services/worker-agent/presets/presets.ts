@@ -29,6 +29,8 @@ export type Rule =
 
 export type Preset = {
   program: string;
+  /** Who answers it, where the model that is asked for does not say so itself. */
+  provider: string;
   /** The prompt comes on standard input. */
   run: string[];
   /** `{session}` is the conversation to go on with. */
@@ -49,6 +51,7 @@ const opencodeOptions = ['--format', 'json', '--auto'];
 export const presets: Readonly<Record<string, Preset>> = {
   codex: {
     program: 'codex',
+    provider: 'openai',
     run: ['exec', ...codexOptions, '-'],
     resume: ['exec', 'resume', '{session}', ...codexOptions, '-'],
     model: ['--model', '{model}'],
@@ -93,6 +96,7 @@ export const presets: Readonly<Record<string, Preset>> = {
   },
   gemini: {
     program: 'gemini',
+    provider: 'google',
     run: geminiOptions,
     resume: [...geminiOptions, '--resume', '{session}'],
     model: ['--model', '{model}'],
@@ -122,6 +126,7 @@ export const presets: Readonly<Record<string, Preset>> = {
   },
   opencode: {
     program: 'opencode',
+    provider: 'opencode',
     run: ['run', ...opencodeOptions],
     resume: ['run', ...opencodeOptions, '--session', '{session}'],
     model: ['--model', '{model}'],
@@ -159,6 +164,9 @@ export const presets: Readonly<Record<string, Preset>> = {
     ],
   },
 };
+
+/** What their errors call a provider that takes no more for now: a rate, a quota, a window. */
+export const limitWords = /\b(429|529)\b|rate.?limit|too many requests|quota|usage limit|overloaded|window is used up/i;
 
 /** The preset that a command is the bare name of. */
 export const presetOf = (command: string): Preset | null =>

@@ -2,9 +2,11 @@
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import type { AgentDefinition } from '@nexus/shared/catalog';
+import { fail } from '@nexus/shared/errors';
 import { runProgram } from '../run-program.ts';
-import type { RunRequest, RunResult } from '../runtimes.ts';
-import type { Preset } from './presets.ts';
+import type { Payer, RunRequest, RunResult } from '../runtimes.ts';
+import { limitWords, type Preset } from './presets.ts';
 import { openReader, type Read } from './reader.ts';
 
 const tailMax = 16_000;
@@ -17,6 +19,13 @@ export const runPreset = async (preset: Preset, request: RunRequest): Promise<Ru
   if (result.ok || result.sessionId !== null || result.code !== 'AGENT_FAILED' || request.signal.aborted) return result;
   request.onNotice?.(`begins a new conversation: ${preset.program} did not go on with ${session}`);
   return runOnce(preset, request, null);
+};
+
+/** Who is limited for its calls. Which of its logins it uses it does not tell: all its processes count together. */
+export const payerOf = ({ program, provider }: Preset, { model }: Pick<AgentDefinition, 'model'>): Payer => {
+  const named = model === 'inherit' ? null : model;
+  const [route = '', ...rest] = (named ?? '').split('/');
+  return { provider: rest.length > 0 ? route : provider, account: program, model: named, notional: false };
 };
 
 const runOnce = async (preset: Preset, request: RunRequest, session: string | null): Promise<RunResult> => {
@@ -41,7 +50,7 @@ const runOnce = async (preset: Preset, request: RunRequest, session: string | nu
   const command: [string, ...string[]] = [preset.program, ...argumentsOf(preset, request, session)];
   const ran = await runProgram({ ...request, onOutput, alsoWrites }, command, request.prompt);
   reader.end();
-  return resultOf(preset, ran, reader.read, tail);
+  return resultOf(preset, request, ran, reader.read, tail);
 };
 
 const argumentsOf = (preset: Preset, { model }: RunRequest, session: string | null): string[] => {
@@ -55,15 +64,17 @@ const argumentsOf = (preset: Preset, { model }: RunRequest, session: string | nu
 };
 
 /** An error that it told outweighs exit code 0: not all of these programs end with another. */
-const resultOf = (preset: Preset, ran: RunResult, read: Read, outputTail: string): RunResult => {
+const resultOf = (preset: Preset, request: RunRequest, ran: RunResult, read: Read, outputTail: string): RunResult => {
   const { usage, usd } = read;
   const tokens = usage === null ? null : Object.values(usage).reduce((total, count) => total + count, 0);
   const why = [preset.exits[ran.exitCode ?? 0], read.errors.at(-1)].filter((part) => part).join(': ');
   const told = ran.ok && read.errors.length > 0 && read.turns === 0;
+  const isLimited = (told || (!ran.ok && ran.code === 'AGENT_FAILED')) && limitWords.test(read.errors.at(-1) ?? '');
   return {
     ...ran,
     ...(told ? { ok: false, code: 'AGENT_FAILED' as const, says: why } : {}),
     ...(!ran.ok && ran.code === 'AGENT_FAILED' && why !== '' ? { says: `${ran.says} ${why}` } : {}),
+    ...(isLimited ? limited(preset, why, request) : {}),
     outputTail,
     sessionId: read.session,
     cost: { usd, tokens },
@@ -72,4 +83,11 @@ const resultOf = (preset: Preset, ran: RunResult, read: Read, outputTail: string
     toolCalls: read.toolCalls,
     turns: read.turns,
   };
+};
+
+/** It is put aside, uncounted, like any attempt whose provider takes no more. */
+const limited = ({ program }: Preset, message: string, { context }: RunRequest) => {
+  const until = Date.now() + (context.settings?.claudePark ?? 60_000);
+  const { code, message: says } = fail('MODEL_LIMITED', { where: `of ${program}`, message });
+  return { ok: false, code, says, parked: { until, code, says, account: program } };
 };

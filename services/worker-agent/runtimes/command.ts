@@ -10,7 +10,7 @@
 import { isAbsolute } from 'node:path';
 import { allowedEnv, findProgram } from '@nexus/shared/process';
 import { presetOf } from '../presets/presets.ts';
-import { runPreset } from '../presets/run-preset.ts';
+import { payerOf, runPreset } from '../presets/run-preset.ts';
 import { missing, runProgram } from '../run-program.ts';
 import { defineRuntime, type RuntimeContext } from '../runtimes.ts';
 
@@ -39,6 +39,10 @@ export const runtime = defineRuntime({
           mend: `install ${program} where the workers run, or ${mended}`,
         }
       : { usable: true, looked: `${from} is ${path}`, mend: '' };
+  },
+  payer: async (context, agent) => {
+    const preset = presetOf(commandOf(context).command ?? '');
+    return preset === null ? null : payerOf(preset, agent);
   },
   run: async (request) => {
     const { command } = commandOf(request.context);

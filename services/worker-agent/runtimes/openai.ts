@@ -4,7 +4,7 @@
  * Where: `NEXUS_MODEL_URL` or `OPENAI_BASE_URL`, with `OPENAI_API_KEY` where the server wants one. Which model: that of
  * the task or agent, else `NEXUS_OPENAI_MODEL`. The loop is in `openai/loop.ts`, which says why it runs in the worker.
  */
-import { isFailure, toAppError } from '@nexus/shared/errors';
+import { type AppError, isFailure, toAppError } from '@nexus/shared/errors';
 import { accountOf } from '@nexus/shared/model';
 import { openPrices } from '@nexus/shared/spend';
 import { runLoop } from '../openai/loop.ts';
@@ -39,7 +39,8 @@ export const runtime = defineRuntime({
       const mend = refused
         ? 'set OPENAI_API_KEY to a key that is valid there'
         : 'start the server, or correct its address';
-      return { usable: false, looked: looked.failure.message, mend };
+      const passing = isFailure(looked.failure, 'MODEL_UNREACHABLE', 'MODEL_LIMITED');
+      return { usable: false, looked: looked.failure.message, mend, passing };
     }
     try {
       const model = whichModel([], config, looked.server);
@@ -72,11 +73,18 @@ export const runtime = defineRuntime({
   },
 });
 
+/** A server that is out of reach may be back in a moment: the attempt waits for it, uncounted. */
+const unanswered = ({ code, message: says }: AppError, account: string, { modelWait }: OpenaiConfig): RunResult => {
+  const waits = code === 'MODEL_UNREACHABLE' || code === 'MODEL_LIMITED';
+  const parked = waits ? { until: Date.now() + modelWait, code, says, account } : null;
+  return { ...failed(code, says), parked };
+};
+
 const runHere = async (request: RunRequest): Promise<RunResult> => {
   const config = configOf(request.context);
   const looked = config === null ? null : await servers.look(config);
   if (config === null || looked === null) return failed('NO_RUNTIME', 'No model server is configured.');
-  if ('failure' in looked) throw looked.failure;
+  if ('failure' in looked) return unanswered(looked.failure, accountOf(looked.endpoint), config);
   const { server } = looked;
   const wishes = [request.model, request.agent.model];
   const model = whichModel(wishes, config, server);

@@ -150,6 +150,8 @@ const checkpoint = z.object({
   session: z.string().nullable(),
   /** What it was put aside for; left out while it runs. */
   waits: z.string().optional(),
+  /** Since when, in ms, it has been put aside because its provider cannot be reached. */
+  unreachable_since: z.number().optional(),
 });
 
 /** Who runs an attempt, and how often it is to be saved. */

@@ -23,7 +23,7 @@ import {
 } from './budgets.ts';
 import type { CostBook, Spender, Spent } from './cost.ts';
 import { noUsage, type PlannedCall, type Reservation, type SpendGate, tokensOf, type Usage } from './gate.ts';
-import type { Governor, Lane } from './governor.ts';
+import type { Governor, Lane, Report } from './governor.ts';
 import type { Prices } from './prices.ts';
 import type { SpendConfig } from './settings.ts';
 
@@ -43,7 +43,14 @@ export type AttemptOptions = {
 };
 
 /** What a run used in all, as its runtime tells at its end. */
-export type RunTotal = { usd: number | null; usage: Usage | null; model: string | null; notional: boolean };
+export type RunTotal = {
+  usd: number | null;
+  usage: Usage | null;
+  model: string | null;
+  notional: boolean;
+  /** What its end says of the provider; left out: all was well. */
+  landed?: Report | undefined;
+};
 
 export type AttemptSpend = {
   gate: SpendGate;
@@ -236,7 +243,8 @@ class Spending {
     const moves = total.notional !== notional && before.usd !== 0;
     if (moves) await this.#book({ id: this.#nextId(), model, usage: noUsage, usd: -before.usd, calls: 0, notional });
     const usd = known === null ? null : known - (moves ? 0 : before.usd);
-    const calls = before.calls === 0 && (total.usage !== null || known !== null) ? 1 : 0;
+    const isUsed = tokensOf(total.usage ?? noUsage) > 0 || (known ?? 0) > 0;
+    const calls = before.calls === 0 && isUsed ? 1 : 0;
     const unpriced = known === null ? undefined : -before.unpriced;
     if (calls > 0 || tokensOf(usage) !== 0 || (usd ?? 0) !== 0) {
       const id = this.#step ?? this.#nextId();
@@ -244,7 +252,7 @@ class Spending {
       const rest = { id, model: total.model ?? model, usage, usd: usd ?? (calls > 0 ? null : 0), calls };
       await this.#book({ ...rest, notional: total.notional, unpriced });
     }
-    await this.#land('well');
+    await this.#land(total.landed ?? { is: 'well' });
   }
 
   /** What it cost as far as we can tell: the sum of its calls, or a price for what its only answer was. */
@@ -301,12 +309,12 @@ class Spending {
   }
 
   /** Gives the place of a process at its provider back. */
-  async #land(is: 'well' | 'unused'): Promise<void> {
+  async #land(landed: Report): Promise<void> {
     const { lane, signal } = this.#options;
     const flight = this.#flight;
     this.#flight = null;
     if (lane === null || flight === null) return;
-    await patiently(() => this.#parts.governor.report(lane, flight, { is }), signal, true);
+    await patiently(() => this.#parts.governor.report(lane, flight, landed), signal, true);
   }
 
   async #end(): Promise<void> {
@@ -315,7 +323,7 @@ class Spending {
     this.#reservations = new Set();
     try {
       if (ids.length > 0) await patiently(() => this.#parts.budgets.free(ids), this.#options.signal, true);
-      await this.#land('unused');
+      await this.#land({ is: 'unused' });
     } catch (thrown) {
       // Whoever meets a full budget frees it, once the claim is gone.
       this.#parts.onTrouble(thrown);

@@ -111,9 +111,12 @@ const makeSweep = (
   };
 };
 
+/** Why a provider takes nothing more where it is broken: how `PROVIDER_LIMITED` says it. */
+export const brokenInWords = 'it failed several times in a row';
+
 const inWords = {
   limited: 'it said that this is enough for now',
-  broken: 'it failed several times in a row',
+  broken: brokenInWords,
   rate: 'its calls a minute are used up',
   full: 'all places side by side are taken',
 };

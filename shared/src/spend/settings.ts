@@ -83,6 +83,13 @@ export const spendConfig = defineConfig({
     'A call waits so long for a provider that is limited; then its attempt is put aside, and counted as none.',
     { default: '90s' },
   ),
+  providerDownMax: setting(
+    'NEXUS_PROVIDER_DOWN_MAX',
+    is.duration,
+    'An attempt whose provider cannot be reached, or only fails, is put aside again and again for so long, ' +
+      'uncounted; then it fails.',
+    { default: '1h' },
+  ),
   breakerAfter: setting(
     'NEXUS_BREAKER_AFTER',
     is.count(1, 1000),

@@ -24,7 +24,7 @@ export type { AttemptOptions, AttemptSpend, RunTotal } from './attempt-spend.ts'
 export type { Budgets, BudgetView, Limit, Limits, Place, Refusal, ScopeName } from './budgets.ts';
 export { type CostBook, type CostKind, type CostLine, type CostRow, costKinds, type Spender } from './cost.ts';
 export { noUsage, type PlannedCall, type Reservation, type SpendGate, type Usage } from './gate.ts';
-export type { Governor, Lane } from './governor.ts';
+export { brokenInWords, type Governor, type Lane, type Report } from './governor.ts';
 export { embeddingGate, onAccount } from './on-account.ts';
 export { openPrices, type Price, type Prices } from './prices.ts';
 export { type SpendConfig, spendConfig } from './settings.ts';

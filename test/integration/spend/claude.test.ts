@@ -1,13 +1,8 @@
 /** What agents of Claude Code spend, as budgets and ledger see it: the real CLI, with a model that is scripted. */
-import type { Message, Outcome } from '@nexus/shared/bus';
-import type { PayloadOf } from '@nexus/shared/messages';
 import { afterAll, afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
-import type { Order } from '../../../services/worker-agent/attempt.ts';
-import { onSubtaskDispatched } from '../../../services/worker-agent/on-subtask-dispatched.ts';
 import { claudeProgram } from '../../tools/claude.ts';
 import { openMessagesApi, type Script, use } from '../../tools/messages-api/messages-api.ts';
-import { testFabric } from '../../tools/redis.ts';
-import { openRig as openSpend } from '../../tools/spending.ts';
+import { finishedOf, openPaidWorker } from '../../tools/paid-worker.ts';
 import { closeTemplates, openRig, type Rig, taskId } from '../../tools/worker.ts';
 
 let rig: Rig;
@@ -29,26 +24,7 @@ const openWorker = async (script: Script, login: Record<string, string> = {}) =>
     ...{ ANTHROPIC_API_KEY: 'sk-ant-of-nobody-0123456789', ANTHROPIC_BASE_URL: api.script('spend', script) },
     ...login,
   };
-  const fabric = testFabric();
-  const spending = await openSpend(fabric, settings);
-  const handle = async (order: Order): Promise<{ outcome: Outcome }> => {
-    const delivery = rig.tools(settings);
-    Object.assign(delivery.tools, { spending });
-    const outcome = await onSubtaskDispatched({ payload: order } as Message<'subtask.dispatched'>, delivery.tools);
-    return { outcome };
-  };
-  const flights = async (): Promise<string[]> => {
-    const prefix = `${fabric.config.prefix}:spend:flights:`;
-    const names = await fabric.redis.keys(`${prefix}*`);
-    const found = await Promise.all(names.map(async (name) => ((await fabric.redis.hlen(name)) > 0 ? [name] : [])));
-    return found.flat().map((name) => name.slice(prefix.length));
-  };
-  return { ...spending, handle, flights, budget: () => spending.budgets.read({ taskId }) };
-};
-
-const finishedOf = (outcome: Outcome): PayloadOf<'attempt.finished'> => {
-  if (outcome.is !== 'done') throw new Error(`the outcome is ${JSON.stringify(outcome)}`);
-  return outcome.publish.find(({ type }) => type === 'attempt.finished')?.payload as PayloadOf<'attempt.finished'>;
+  return openPaidWorker(rig, settings);
 };
 
 test('what an agent of Claude Code uses is booked at our own prices’ sum, and its process takes a place', async () => {

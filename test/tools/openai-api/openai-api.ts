@@ -40,6 +40,8 @@ export type ApiOptions = {
   models?: string[];
   /** So many chat requests in each window; what is over is refused with 429 and `retry-after`. */
   allows?: { count: number; everyMs: number };
+  /** Left out: any that is free. */
+  port?: number;
 };
 
 /** Starts the server on a free port of the loopback. */
@@ -89,7 +91,7 @@ export const openOpenaiApi = async (script: Script, options: ApiOptions = {}): P
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve));
   const close = async (): Promise<void> => {
     for (const socket of sockets) socket.destroy();
     await new Promise((resolve) => server.close(resolve));

@@ -57,7 +57,7 @@ export const claudeConfig = defineConfig({
   claudePark: setting(
     'NEXUS_CLAUDE_PARK',
     is.duration,
-    'How long an attempt is put aside when the provider takes no more and does not say until when.',
+    'How long an attempt of a CLI is put aside when the provider takes no more and does not say until when.',
     { default: '1m' },
   ),
 });
