@@ -14,6 +14,7 @@ import { completed } from './bench-fleet.ts';
 import { figure, median, shown } from './figures.ts';
 
 const word = 'The word is plum.';
+const further = 'I go on.';
 
 type Stage = { hangs: PromiseWithResolvers<void>; asked: PromiseWithResolvers<number>; isKilled: boolean };
 /** In s: since the kill, and since the worker that goes on began the attempt. */
@@ -81,10 +82,13 @@ const play = (ask: Ask, stage: Stage) => {
     stage.hangs.resolve();
     return use('Bash', { command: 'sleep 600' });
   }
-  const isResumed = JSON.stringify(ask.body.messages).includes(word);
-  if (isResumed) stage.asked.resolve(Date.now());
+  const told = JSON.stringify(ask.body.messages);
+  if (told.includes(word)) stage.asked.resolve(Date.now());
   else stage.asked.reject(new Error('a new conversation began'));
-  return use('StructuredOutput', { summary: 'I went on.' });
+  // What it had written just before the kill may not have been saved any more.
+  return told.includes(further)
+    ? use('StructuredOutput', { summary: 'I went on.' })
+    : use('Write', { file_path: 'further.txt', content: 'further' }, further);
 };
 
 const elsewhere = ({ fleet }: ClaudeGround, name: string): Record<string, string> => ({
