@@ -63,6 +63,22 @@ test('goes on in a new conversation when the context is as full as the settings 
   expect(ran.cost.tokens).toBeGreaterThan(170_000);
 });
 
+test.each([
+  ['goes on as it is', 79, 0],
+  ['is rotated', 81, 1],
+])(
+  'at 80 per cent of its context, unless set otherwise, a conversation is rotated: it %s at %i',
+  async (_, percent, times) => {
+    await using claude = await openClaude();
+    const usage = { input_tokens: percent * 10_000 };
+    const script: Script = ({ nth }) => (nth === 0 ? use('Bash', { command: 'true' }, '', { usage }) : say('Done.'));
+    const ran = await claude.run(script, { model: 'opus' });
+    expect(ran.ok).toBe(true);
+    const rotated = ran.notices.filter((says) => says.includes('is 80 % full'));
+    expect(rotated).toHaveLength(times);
+  },
+);
+
 test('CONTEXT_FULL: an agent that fills every new conversation at once gets nowhere', async () => {
   await using claude = await openClaude();
   const script: Script = () => use('Bash', { command: 'sleep 5' }, '', { usage: { input_tokens: 190_000 } });
