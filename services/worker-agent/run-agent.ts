@@ -6,7 +6,7 @@
 import { toAppError } from '@nexus/shared/errors';
 import { fingerprint } from '@nexus/shared/git';
 import { attemptReport } from '@nexus/shared/messages/domain';
-import { endMarked, listMarked } from '@nexus/shared/process';
+import { sweepMarked } from '@nexus/shared/process';
 import { z } from 'zod';
 import type { Attempt, Order } from './attempt.ts';
 import type { Checkpoints } from './checkpoint.ts';
@@ -179,9 +179,8 @@ export const endLeftovers = async (
 ): Promise<void> => {
   // An interrupted attempt ends them in its own way, and there is nobody to tell.
   if (tools.signal.aborted) return;
-  const left = ended + listMarked().filter((found) => found.mark === mark).length;
-  const survivors = await endMarked(mark, { folder });
-  if (left > 0) note(`ended ${left - survivors.length} process(es) that the agent had left running`);
+  const { ended: now, survivors } = await sweepMarked(mark, { folder });
+  if (ended + now > 0) note(`ended ${ended + now} process(es) that the agent had left running`);
   if (survivors.length > 0) note(`could not end processes ${survivors.join(', ')}`);
 };
 

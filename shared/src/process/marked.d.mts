@@ -26,5 +26,8 @@ export type EndOptions = { graceMs?: number; home?: string; folder?: string | un
  */
 export function endMarked(mark: string, options?: EndOptions): Promise<number[]>;
 
+/** The same; `ended` counts the processes that were told, and have ended. */
+export function sweepMarked(mark: string, options?: EndOptions): Promise<{ ended: number; survivors: number[] }>;
+
 /** The same for any tree; `ended` counts the processes that had to be told. */
 export function endTree(tree: Tree, graceMs: number): Promise<{ ended: number; survivors: number[] }>;

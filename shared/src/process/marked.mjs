@@ -36,11 +36,12 @@ const valueIn = (entries, name) => {
 const entriesOf = (environment) =>
   new Set(environment.includes('NEXUS_') ? environment.split('\0').filter((entry) => entry.startsWith('NEXUS_')) : []);
 
-export const endMarked = async (mark, options = {}) => {
+export const endMarked = async (mark, options = {}) => (await sweepMarked(mark, options)).survivors;
+
+export const sweepMarked = (mark, options = {}) => {
   const home = options.home === undefined ? undefined : `NEXUS_MARK_HOME=${options.home}`;
   const tree = { entry: `NEXUS_MARK=${mark}`, also: home, folder: options.folder };
-  const { survivors } = await endTree(tree, options.graceMs ?? 2000);
-  return survivors;
+  return endTree(tree, options.graceMs ?? 2000);
 };
 
 /**
@@ -176,11 +177,14 @@ const readProc = () => {
   return [...seen.values()].filter((row) => row !== null);
 };
 
+/** PF_KTHREAD of include/linux/sched.h: a thread of the kernel, without any environment; half of what is in /proc. */
+const kernelThread = 0x00200000;
+
 /** https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html; zombies are nobody any more. */
 const readProcess = (pid) => {
   const stat = readOrEmpty(`/proc/${pid}/stat`);
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  if (fields.length < 20 || 'ZXx'.includes(fields[0])) return null;
+  if (fields.length < 20 || 'ZXx'.includes(fields[0]) || Number(fields[6]) & kernelThread) return null;
   const text = readOrEmpty(`/proc/${pid}/environ`, '?');
   const row = {
     pid,

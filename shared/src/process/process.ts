@@ -21,7 +21,7 @@
 export { allowedEnv } from './environment.ts';
 export { findProgram } from './find-program.ts';
 // biome-ignore lint/correctness/useImportExtensions: plain JavaScript with its types beside it
-export { endMarked, listMarked, type MarkedProcess } from './marked.mjs';
+export { endMarked, listMarked, type MarkedProcess, sweepMarked } from './marked.mjs';
 export type { LimitName, Limits } from './meter.ts';
 export { probeSandbox } from './probe-sandbox.ts';
 export { type Command, type OutputStream, type ProcessResult, type RunOptions, run } from './run.ts';
