@@ -95,9 +95,12 @@ test('questions of an attempt that went on are passed on, and hold nothing up', 
   expect(game.said('questions.asked')).toHaveLength(2);
 });
 
-test('an agent that changed nothing but asks is not tried again before it is answered', () => {
+test.each([
+  ['changed nothing but asks', { commit: null }],
+  ['gave up for want of an answer', { outcome: 'failed', code: 'AGENT_ASKS', commit: null }],
+] as const)('an agent that %s is not tried again before it is answered', (_what, told) => {
   const game = play([{ id: 'build' }]);
-  game.finish('build', { commit: null, report: asking('Which format?') });
+  game.finish('build', { ...told, report: asking('Which format?') });
   expect(game.last('escalation.raised')).toMatchObject({ questions: ['Which format?'], attempt: 1, may_plan: false });
   expect(game.part('build')).toMatchObject({ state: 'parked', resume_at: null, step: 'first' });
   expect(game.ledger.history.size).toBe(0);

@@ -102,8 +102,8 @@ const failed = (draft: Draft, part: Subtask, payload: Finished): void => {
   climb(draft, booked, { code: payload.code, says, handOver });
 };
 
-/** Nothing was changed: where questions were left instead, no further try helps before they are answered. */
-const couldNotGoOn: ReadonlySet<string> = new Set<ErrorCode>(['AGENT_IDLE']);
+/** Nothing was changed, or it gave up: where it left questions, no further try helps before they are answered. */
+const couldNotGoOn: ReadonlySet<string> = new Set<ErrorCode>(['AGENT_IDLE', 'AGENT_ASKS']);
 
 const questionsIn = ({ report }: Finished): string[] =>
   (report?.agent_feedback.additional_questions ?? []).map((text) => text.trim()).filter((text) => text !== '');

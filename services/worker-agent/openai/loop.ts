@@ -79,13 +79,20 @@ export const runLoop = async (request: RunRequest, options: LoopOptions): Promis
     output.write(`\n${finish.summary}\n`);
     signal.throwIfAborted();
     if (finish.outcome === 'done') return { ...resultOf(state, output.tail()), ok: true, report: finish };
-    const message = `The agent says that it could not do it: ${finish.summary.slice(0, 1000)}`;
-    return { ...resultOf(state, output.tail(), { code: 'AGENT_FAILED', message }), exitCode: 1, report: finish };
+    return { ...resultOf(state, output.tail(), giveUp(finish)), exitCode: 1, report: finish };
   } catch (thrown) {
     return failedResult(state, output.tail(), signal.aborted ? signal.reason : thrown);
   } finally {
     clearTimeout(box);
   }
+};
+
+/** It says that it could not do it: for want of an answer, or at all. */
+const giveUp = ({ summary, agent_feedback }: Finish): { code: ErrorCode; message: string } => {
+  const said = summary.slice(0, 1000);
+  const asks = agent_feedback?.additional_questions.some((text) => text.trim() !== '') ?? false;
+  if (asks) return fail('AGENT_ASKS', { summary: said });
+  return { code: 'AGENT_FAILED', message: `The agent says that it could not do it: ${said}` };
 };
 
 const begin = (request: RunRequest, options: LoopOptions, signal: AbortSignal, say: State['say']): State => {

@@ -637,6 +637,12 @@ export const registry = {
     says: 'The agent ended with exit code {exit}.',
     operator: 'Its output is in the evidence of the attempt: `nexus logs <task>`.',
   },
+  AGENT_ASKS: {
+    outcome: 'retry',
+    http: 409,
+    says: 'The agent could not go on without an answer: {summary}',
+    operator: 'Its questions are answered by NEXUS Prime, or wait for you: `nexus task <task>` shows them.',
+  },
   AGENT_PROGRAM_MISSING: {
     outcome: 'dead',
     http: 422,

@@ -33,8 +33,8 @@ export const claudeConfig = defineConfig({
   claudeRetries: setting(
     'NEXUS_CLAUDE_RETRIES',
     is.count(0, 50),
-    'How often the CLI asks again when the API is overloaded or fails, before the attempt is put aside: six times are ' +
-      'half a minute, or as many rounds of a rate that is used up.',
+    'How often the CLI asks again when the API is overloaded or fails, before the attempt is put aside: six times ' +
+      'are half a minute, or as many rounds of a rate that is used up.',
     { default: '6' },
   ),
   claudeTimeout: setting('NEXUS_CLAUDE_TIMEOUT', is.duration, 'How long the CLI waits for one answer of the API.', {
