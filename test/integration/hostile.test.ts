@@ -88,6 +88,19 @@ test('without a sandbox, too, our git runs nothing that the repository names, an
   await expectNoKey(shop, worker.said());
 });
 
+test('an agent that writes over every object file that its clone came with leaves the hub whole', async () => {
+  const trap = await openTrap();
+  const over = 'for file in $(find .git/objects -type f); do chmod u+w $file; echo none > $file; echo $file; done';
+  const { shop, finished } = await start(trap, {
+    ...{ NEXUS_SANDBOX: usable ? 'on' : 'off', ANTHROPIC_BASE_URL: trap.elsewhere },
+    // With copies in their place its work can go on: what it wrote over is what others may have had a name for.
+    NEXUS_AGENT_COMMAND: `cp -r .git/objects kept; ${over} > over.txt; rm -r .git/objects; mv kept .git/objects`,
+  });
+  expect(finished).toMatchObject({ outcome: 'finished', code: null });
+  expect(shop.show(finished.commit, 'over.txt')).toMatch(/^\.git\/objects\/pack\//m);
+  expect(shop.rig.git('fsck', '--full', '--no-dangling')).toBe('');
+});
+
 describe.runIf(usable)('in the sandbox', () => {
   test('nothing of a hostile repository runs outside, writes outside, or sees the key', async () => {
     const [trap, provider] = [await openTrap(), await openProvider()];

@@ -1,5 +1,5 @@
 /** Goal: a clone of its own for every attempt, wherever the commit lies, whatever others do meanwhile. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cloneAt, commitAll, headOf, listRefs, pushRef, removeHub } from '@nexus/shared/git';
 import { describe, expect, test } from 'vitest';
@@ -60,6 +60,22 @@ describe('a private clone', () => {
     write(folder, { 'theirs.txt': 'theirs' });
     await expect(cloneAt({ hub, folder, commit: base })).rejects.toThrow();
     expect(readdirSync(folder)).toEqual(['theirs.txt']);
+  });
+
+  test('shares no file with the hub: whatever is written over its objects stays in it', async () => {
+    const { hub, base } = await hubWith({ 'a.txt': 'a\n' });
+    const [one, other] = [fresh('clone'), fresh('clone')];
+    for (const folder of [one, other]) await cloneAt({ hub, folder, commit: base });
+    const objects = join(one, '.git', 'objects');
+    const files = readdirSync(objects, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    expect(files.length).toBeGreaterThan(0);
+    for (const { parentPath, name } of files) {
+      chmodSync(join(parentPath, name), 0o644);
+      writeFileSync(join(parentPath, name), 'no object');
+    }
+    expect(() => plain(one, 'fsck')).toThrow();
+    for (const folder of [hub, other]) expect(plain(folder, 'fsck', '--full', '--strict')).toBe('');
+    expect(await headOf((await cloneAt({ hub, folder: fresh('clone'), commit: base })).folder)).toBe(base);
   });
 
   test('succeeds while others push to the hub', async () => {

@@ -1,4 +1,7 @@
-/** Private clones (rule 26): hard links instead of alternates, so nothing that happens elsewhere can break one. */
+/**
+ * Private clones (rule 26): copies of all objects, neither alternates nor hard links. So nothing that happens elsewhere
+ * can break one, and nothing that is done in one, down to its object files, reaches the hub or another.
+ */
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { isFailure } from '@nexus/shared/errors';
@@ -17,8 +20,8 @@ type CloneOptions = {
 
 /**
  * Makes a private clone of the hub in `folder` (which must not exist), detached at `commit`, wherever in the hub that
- * commit lies. Hard links from a hub or `mirror` on this machine, never alternates. `.nexus/` is excluded, hooks are
- * off, an identity is set, no remote is left. With `mirror` (a bare repository on this machine, made if absent) the
+ * commit lies. Files are copied from a hub or `mirror` on this machine. `.nexus/` is excluded, hooks are off, an
+ * identity is set, no remote is left. With `mirror` (a bare repository on this machine, made if absent) the
  * hub is asked only for what the mirror lacks. Throws `GIT_FAILED`; then the folder is gone again.
  */
 export const cloneAt = async (options: CloneOptions): Promise<Workspace> => {
@@ -31,7 +34,7 @@ export const cloneAt = async (options: CloneOptions): Promise<Workspace> => {
     if (mirror) await refreshMirror(mirror, hub, commit, signal);
     const source = mirror ?? hub;
     if (isUrl(source)) await initialise(folder, 'clone', commit);
-    else await linkFrom(source, folder, commit, signal);
+    else await copyFrom(source, folder, commit, signal);
     await settle(folder);
     await checkOut(folder, source, commit, signal);
     return { folder, commit };
@@ -60,19 +63,21 @@ export const fetchCommits = async (options: {
  * `clone --local` takes the whole folder of objects, so also what only `refs/nexus/` names. It fails if a push beside
  * it moves its temporary files away under its hands; then it is tried again, and at last copied by transport.
  */
-const linkFrom = async (
+const copyFrom = async (
   source: string,
   folder: string,
   commit: string,
   signal: AbortSignal | undefined,
 ): Promise<void> => {
   const args = ['clone', '--quiet', '--no-tags', '--no-checkout', '--template='];
+  // What shares an inode with the hub is written to through every one of its names, whatever its mode says.
+  const whole = ['--local', '--no-hardlinks'];
   const at = { nowhere: dirname(folder) };
   // Without branches in the source git 2.39 does not see which kind of names it has.
   const env = commit.length === 64 ? { GIT_DEFAULT_HASH: 'sha256' } : {};
   for (let attempt = 1; attempt <= 3; attempt += 1) {
     try {
-      await git([...args, '--local', '--', located(source), folder], { at, signal, env });
+      await git([...args, ...whole, '--', located(source), folder], { at, signal, env });
       return;
     } catch (error) {
       if (!isFailure(error, 'GIT_FAILED')) throw error;
@@ -111,7 +116,7 @@ const checkOut = async (
   const args = ['checkout', '--quiet', '--force', '--detach', commit];
   const first = await runGit(args, { at, signal, answers: [0, 1, 128] });
   if (first.exitCode === 0) return;
-  // A shallow source, or one behind a URL, was not linked as a whole.
+  // A shallow source, or one behind a URL, was not copied as a whole.
   await fetchInto(at, source, [commit], signal);
   await git(args, { at, signal });
 };
