@@ -4,6 +4,7 @@
  */
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { hubPath } from '@nexus/shared/git';
 import { readBoard, readTask } from '@nexus/shared/ledger';
 import { projectScope } from '@nexus/shared/memory';
 import type { TaskRequest } from '@nexus/shared/messages/domain';
@@ -73,6 +74,14 @@ const openFleet = async () => {
   };
   return {
     memories: memoriesOn(bus),
+    /** The prompts of a task's attempts at its agent's work, as they were sent. */
+    prompts: (id: string): string[] => {
+      const hub = hubPath(home, id);
+      const found = plain(hub, 'for-each-ref', '--format=%(refname)', `refs/nexus/${id}/evidence`).split('\n');
+      return found
+        .filter((ref) => plain(hub, 'ls-tree', '--name-only', '-r', ref).split('\n').includes('prompt.md'))
+        .map((ref) => plain(hub, 'show', `${ref}:prompt.md`));
+    },
     /** Deletes a task with all that belongs to it. */
     remove: async (id: string) => {
       await bus.publish({ type: 'deletion.requested', payload: { task_id: id }, thread: id, actor: 'test' });
@@ -95,7 +104,7 @@ const openFleet = async () => {
 test('the second of two similar tasks avoids the failure of the first, and only where that was learned', {
   timeout: 240_000,
 }, async () => {
-  const { run, remove, memories } = await openFleet();
+  const { run, remove, memories, prompts } = await openFleet();
   const [shop, other] = [makeRepository(), makeRepository()];
   const once = { status: 'completed', reason: null, attempts: [1], sent_back: 0 };
   const sentBack = { status: 'completed', reason: null, attempts: [2], sent_back: 1 };
@@ -113,6 +122,16 @@ test('the second of two similar tasks avoids the failure of the first, and only 
   expect(await run('second-page', shop, 'Add a page about refunds')).toEqual(once);
   const used = (await memories.list({ scope: projectScope(shop), limit: 9, offset: 0 })).memories;
   expect(used.some(({ uses }) => uses > 0)).toBe(true);
+  // What the gate had refused, and what mended it, each with where it comes from.
+  const [prompt = '', ...others] = prompts('second-page');
+  expect(others).toEqual([]);
+  for (const attempt of [1, 2]) {
+    expect(prompt).toMatch(
+      new RegExp(`From: lesson of builder, task first-page, subtask \\S+, attempt ${attempt}, \\d`),
+    );
+  }
+  expect(prompt).toContain('Work on this did not pass the project’s checks');
+  expect(prompt).toContain('What the attempt that passed says it did: Wrote the page with its owner.');
 
   // A lesson outlives its task.
   await remove('first-page');
