@@ -293,7 +293,7 @@ export const runtimeFindings = (instances: readonly Presence[]): Finding[] => {
   if (workers.length === 0 || findings.some(({ name, state }) => state === 'ok' && name !== 'runtime scripted')) {
     return findings;
   }
-  const mend = 'give an agent with the task (--agent-command), or set NEXUS_AGENT_COMMAND on the workers';
+  const mend = 'mend one of the runtimes above, or give an agent with the task (--agent-command)';
   return [...findings, warn('runtimes', 'no worker can run an agent by itself', mend)];
 };
 

@@ -249,7 +249,7 @@ export type Ways = {
   close(): void;
 };
 
-const openWays = (): Ways => {
+export const openWays = (): Ways => {
   const proxyEnv = inheritedEnvironment(proxyNames);
   const [http, https] = [new HttpAgent({ keepAlive: true, proxyEnv }), new HttpsAgent({ keepAlive: true, proxyEnv })];
   return {

@@ -378,7 +378,7 @@ export const registry = {
     outcome: 'dead',
     http: 422,
     says: 'No worker can run an agent for this. Looked for: {looked}. To mend it: {mend}',
-    operator: 'Set NEXUS_AGENT_COMMAND on the workers, or pass an agent command with the task.',
+    operator: '`nexus doctor` tells what each runtime lacks. Or pass an agent command with the task.',
   },
   AGENT_COMMAND_MISSING: {
     outcome: 'dead',

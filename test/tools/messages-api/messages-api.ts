@@ -27,6 +27,8 @@ export type MessagesApi = {
   script(name: string, script: Script): string;
   /** What was asked of a script so far, in order. */
   asks(name: string): Ask[];
+  /** The key that it takes, where it does not take any; and its list of models, free for whoever has that. */
+  knows: { key: string | null; models: string[] };
   /** Requests for which there is no script: nobody should have asked. */
   strays: string[];
   close(): Promise<void>;
@@ -36,6 +38,7 @@ export type MessagesApi = {
 export const openMessagesApi = async (): Promise<MessagesApi> => {
   const scripts = new Map<string, { script: Script; asks: Ask[] }>();
   const strays: string[] = [];
+  const knows: MessagesApi['knows'] = { key: null, models: ['claude-opus-5-5', 'claude-sonnet-5-5'] };
   const server = createServer((request, response) => {
     response.on('error', () => undefined);
     void answer(request, response).catch((thrown) => {
@@ -52,6 +55,11 @@ export const openMessagesApi = async (): Promise<MessagesApi> => {
       response.writeHead(200).end();
     } else if (path === '/v1/messages/count_tokens') {
       json(response, 200, { input_tokens: Math.ceil(text.length / 4) });
+    } else if (path === '/v1/models') {
+      const isRefused = knows.key !== null && request.headers['x-api-key'] !== knows.key;
+      const error = { type: 'authentication_error', message: 'invalid x-api-key' };
+      const data = knows.models.map((id) => ({ type: 'model', id }));
+      json(response, isRefused ? 401 : 200, isRefused ? { type: 'error', error } : { data, has_more: false });
     } else if (served && isAsked.test(path)) {
       const raw = { method: request.method ?? '', path: request.url ?? '', text };
       const ask = askOf(request.headers, raw, served.asks.length);
@@ -75,6 +83,7 @@ export const openMessagesApi = async (): Promise<MessagesApi> => {
       return `${url}/${name}`;
     },
     asks: (name) => scripts.get(name)?.asks ?? [],
+    knows,
     strays,
     close,
     [Symbol.asyncDispose]: close,

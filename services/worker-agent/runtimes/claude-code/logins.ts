@@ -146,7 +146,7 @@ const apart = async (login: Omit<Login, 'folder'>, settings: ClaudeSettings): Pr
 const folderEnv = (folder: string | undefined): Record<string, string> =>
   folder === undefined ? {} : { CLAUDE_CONFIG_DIR: folder };
 
-const usualAddress = 'https://api.anthropic.com';
+export const usualAddress = 'https://api.anthropic.com';
 const addressOf = ({ anthropicUrl }: ClaudeSettings): Record<string, string> =>
   anthropicUrl === undefined || anthropicUrl === usualAddress ? {} : { ANTHROPIC_BASE_URL: anthropicUrl };
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { loadConfig } from '@nexus/shared/config';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { claudeProgram } from '../../../../test/tools/claude.ts';
+import { openMessagesApi } from '../../../../test/tools/messages-api/messages-api.ts';
 import { runtime } from '../claude-code.ts';
 import { type ClaudeSettings, lookAround } from './look.ts';
 import { modelFor, windowOf } from './models.ts';
@@ -24,6 +25,7 @@ const settingsOf = (more: ClaudeSettings = {}): ClaudeSettings => ({
   home,
   claudeProgram: claudeProgram(),
   claudeFolder: join(home, 'nobody'),
+  anthropicUrl: 'http://127.0.0.1:1',
   ...more,
 });
 const usable = (more: ClaudeSettings) =>
@@ -54,7 +56,7 @@ test('without a CLI, or with one that is old, foreign or broken, it is said how 
   const none = await usable({ claudeProgram: 'no-such-claude' });
   expect(none).toEqual({
     usable: false,
-    looked: 'there is no program "no-such-claude"',
+    looked: 'there is no program "no-such-claude" on the path of the workers',
     mend: expect.stringMatching(install),
   });
   const old = await usable({ claudeProgram: program('old', 'echo "2.1.197 (Claude Code)"') });
@@ -114,6 +116,34 @@ test('a subscription comes before a key, a key before the clouds, unless one is 
 test('what is found is told with its version, place and login, and no secret', async () => {
   const found = await usable({ anthropicKey: 'sk-ant-of-the-operator' });
   expect(found).toEqual({ usable: true, looked: `Claude Code 2.1.328 is ${claudeProgram()}, by API key`, mend: '' });
+});
+
+test('a refused key, and a model that nobody has, are found before anybody needs them, at no cost', async () => {
+  await using api = await openMessagesApi();
+  api.knows.key = 'sk-ant-right';
+  const asked = { claudeLogin: 'api_key' as const, anthropicUrl: `${api.url}/x` };
+  const look = (settings: ClaudeSettings) => usable({ ...asked, ...settings });
+  expect(await look({ anthropicKey: 'sk-ant-wrong' })).toEqual({
+    usable: false,
+    looked: `${new URL(api.url).host} refuses the API key: invalid x-api-key`,
+    mend: 'set ANTHROPIC_API_KEY on the workers to a key that is valid there',
+  });
+  expect(await look({ anthropicKey: 'sk-ant-right', claudeModel: 'claude-nope-9' })).toMatchObject({
+    usable: false,
+    looked: expect.stringContaining('NEXUS_CLAUDE_MODEL is "claude-nope-9", and 127.0.0.1'),
+    mend: 'correct NEXUS_CLAUDE_MODEL; there are claude-opus-5-5, claude-sonnet-5-5',
+  });
+  for (const claudeModel of [undefined, 'opus', 'claude-opus-5-5', 'claude-opus-5', 'claude-opus-5-5[1m]']) {
+    expect(await look({ anthropicKey: 'sk-ant-right', claudeModel })).toMatchObject({ usable: true });
+  }
+  expect(api.strays).toEqual([]);
+});
+
+test('a provider that does not answer, or has no list of models, leaves it open whether it takes a key', async () => {
+  await using api = await openMessagesApi();
+  const key = { anthropicKey: 'sk-ant-some', claudeLogin: 'api_key' as const, claudeModel: 'claude-nope-9' };
+  expect(await usable({ ...key, anthropicUrl: `${api.url}/x/y` })).toMatchObject({ usable: true });
+  expect(await usable({ ...key, anthropicUrl: 'http://127.0.0.1:1' })).toMatchObject({ usable: true });
 });
 
 test('a model of the settings that cannot be is found before anybody needs it', async () => {

@@ -1,6 +1,7 @@
 /** Whether this runtime can be used: the CLI, its version, a login, the model. Nothing of it costs anything. */
 import type { RuntimeContext, Usable } from '../../runtimes.ts';
-import { findLogin, type Login } from './logins.ts';
+import { isListed, lookAtKey } from './key-look.ts';
+import { findLogin, type Login, usualAddress } from './logins.ts';
 import { modelFor } from './models.ts';
 import { findClaude } from './program.ts';
 
@@ -27,7 +28,24 @@ export const lookAround = async (settings: ClaudeSettings): Promise<Ready | { pr
 export const usable = async ({ settings }: RuntimeContext): Promise<Usable> => {
   if (settings === undefined) return { usable: false, looked: 'it has no settings here', mend: 'start it in a worker' };
   const found = await lookAround(settings);
-  return 'problem' in found
-    ? { usable: false, looked: found.problem, mend: found.mend }
-    : { usable: true, looked: `Claude Code ${found.version} is ${found.program}, by ${found.login.says}`, mend: '' };
+  if ('problem' in found) return { usable: false, looked: found.problem, mend: found.mend };
+  const refused = await whyRefused(settings, found.login);
+  if (refused !== null) return { usable: false, looked: refused.problem, mend: refused.mend };
+  return { usable: true, looked: `Claude Code ${found.version} is ${found.program}, by ${found.login.says}`, mend: '' };
+};
+
+/** What the provider says to a key and to the model of the settings; other logins are only tried by their use. */
+const whyRefused = async (
+  { anthropicKey: key, anthropicUrl: url = usualAddress, claudeModel = '' }: ClaudeSettings,
+  { kind }: Login,
+): Promise<{ problem: string; mend: string } | null> => {
+  if (kind !== 'api_key' || !key) return null;
+  const { refused, models } = await lookAtKey(url, key);
+  if (refused !== null) {
+    const problem = `${new URL(url).host} refuses the API key: ${refused}`;
+    return { problem, mend: 'set ANTHROPIC_API_KEY on the workers to a key that is valid there' };
+  }
+  if (isListed(claudeModel || null, models)) return null;
+  const problem = `NEXUS_CLAUDE_MODEL is "${claudeModel}", and ${new URL(url).host} has no such model`;
+  return { problem, mend: `correct NEXUS_CLAUDE_MODEL; there are ${models?.slice(0, 8).join(', ')}` };
 };

@@ -1,5 +1,6 @@
 /** The CLI itself: where it is, and whether it is one that we know. */
 import { realpath } from 'node:fs/promises';
+import { isAbsolute } from 'node:path';
 import { allowedEnv, findProgram, run } from '@nexus/shared/process';
 
 /** What everything here was tried with. Older ones differ in what a resumed conversation costs, keeps and finds. */
@@ -13,7 +14,11 @@ const known = new Map<string, Promise<Program>>();
 /** Finds the CLI, and asks it for its version: once, until the file behind its name is another. */
 export const findClaude = async (name: string): Promise<Program> => {
   const path = await findProgram(name, { env: allowedEnv() });
-  if (path === null) return { problem: `there is no program "${name}"`, mend: `type: ${install}` };
+  if (path === null) {
+    const where = isAbsolute(name) ? 'that may be run' : 'on the path of the workers';
+    const mend = `type: ${install}, or set NEXUS_CLAUDE_PROGRAM on the workers to where it is`;
+    return { problem: `there is no program "${name}" ${where}`, mend };
+  }
   const file = await realpath(path).catch(() => path);
   const asked = known.get(file) ?? askVersion(path);
   known.set(file, asked);
