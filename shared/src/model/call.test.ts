@@ -221,3 +221,51 @@ test.each([
   const settings = { modelUrl: undefined, openaiUrl: undefined, openaiKey: undefined, ...given };
   expect(endpointOf(settings)).toEqual(expected);
 });
+
+describe('a call that does not fit into what is left of a budget', () => {
+  /** Refuses what is more than is left, as budgets do. */
+  const walled = (what: 'USD' | 'tokens', left: number) => {
+    const asked: number[] = [];
+    const gate: Gate = {
+      reserve: async ({ usdMax, tokensMax }) => {
+        const wanted = what === 'USD' ? (usdMax ?? 0) : tokensMax;
+        asked.push(wanted);
+        const settled = async () => undefined;
+        if (wanted <= left) return { settle: settled, release: settled, limited: settled, failed: settled };
+        throw fail('BUDGET_SPENT', { scope: 'the task a-task', what, used: 10, max: 10 + left, wanted });
+      },
+    };
+    return { gate, asked };
+  };
+  const long = { ...question, outputTokensMax: 32_000 };
+
+  test.each([
+    ['USD', 0.01],
+    ['tokens', 2000],
+  ] as const)('is answered in fewer tokens, with all that is left of %s', async (what, left) => {
+    const { gate, asked } = walled(what, left);
+    await using api = await openOpenaiApi([{ text: 'short' }]);
+    expect((await callModel(chatOf(api), long, { ...options, gate })).text).toBe('short');
+    expect(asked).toHaveLength(2);
+    expect(asked[1]).toBeLessThanOrEqual(left);
+    expect(asked[1]).toBeGreaterThan(0.95 * left);
+    const [request] = api.requests as { max_completion_tokens?: number; max_tokens?: number }[];
+    const outputMax = request?.max_completion_tokens ?? request?.max_tokens ?? 0;
+    expect(outputMax).toBeGreaterThan(1900 * 0.95);
+    expect(outputMax).toBeLessThan(2000);
+  });
+
+  test('is refused where hardly anything is left, or where its question alone is too much', async () => {
+    await using api = await openOpenaiApi([{ text: 'never' }]);
+    for (const [what, left] of [
+      ['USD', 0.001],
+      ['tokens', 500],
+      ['tokens', -5],
+    ] as const) {
+      const { gate, asked } = walled(what, left);
+      await expect(callModel(chatOf(api), long, { ...options, gate })).rejects.toMatchObject({ code: 'BUDGET_SPENT' });
+      expect(asked).toHaveLength(1);
+    }
+    expect(api.asked()).toBe(0);
+  });
+});

@@ -11,6 +11,7 @@
 import { setTimeout as after } from 'node:timers/promises';
 import { toAppError } from '@nexus/shared/errors';
 import type { Chat, ChatAnswer, ChatOutcome, ChatRequest, Usage } from './chat.ts';
+import { fitInto } from './fit.ts';
 import { providerOf } from './model-config.ts';
 import type { ModelFailure } from './model-failure.ts';
 
@@ -79,16 +80,13 @@ const backoffMs = (tries: number): number => Math.min(20_000, 500 * 2 ** (tries 
 
 const once = async (
   chat: Chat,
-  request: ChatRequest,
+  wanted: ChatRequest,
   options: CallOptions,
 ): Promise<{ outcome: ChatOutcome; text: string }> => {
-  const { gate, account, priceOf, onUsage } = options;
+  const { priceOf, onUsage } = options;
+  const { reserved, request } = await reserveFor(chat, wanted, options);
   const { model } = request;
   const most = mostOf(request);
-  const provider = providerOf(chat.endpoint);
-  const tokensMax = most.input_tokens + most.output_tokens;
-  const call = { usdMax: priceOf(model, most), tokensMax, provider, account, model };
-  const reserved = gate === undefined ? undefined : await reserve(gate, call, request.signal);
   let text = '';
   const onText = (piece: string): void => {
     text += piece;
@@ -114,6 +112,30 @@ const once = async (
   else if (outcome.begun) await settle(broken());
   else await reserved?.failed();
   return { outcome, text };
+};
+
+/** Reserves what a request may use at most; where that does not fit into a budget, with a shorter answer. */
+const reserveFor = async (
+  chat: Chat,
+  request: ChatRequest,
+  { gate, account, priceOf }: CallOptions,
+): Promise<{ reserved: Reserved | undefined; request: ChatRequest }> => {
+  if (gate === undefined) return { reserved: undefined, request };
+  const provider = providerOf(chat.endpoint);
+  const ask = async (one: ChatRequest) => {
+    const { model } = one;
+    const most = mostOf(one);
+    const tokensMax = most.input_tokens + most.output_tokens;
+    const call = { usdMax: priceOf(model, most), tokensMax, provider, account, model };
+    return { reserved: await reserve(gate, call, one.signal), request: one };
+  };
+  try {
+    return await ask(request);
+  } catch (thrown) {
+    const shorter = fitInto(thrown, request, mostOf(request), priceOf);
+    if (shorter === null) throw thrown;
+    return ask(shorter);
+  }
 };
 
 /** A gate may wait for a provider: an abort waits for nobody, and what is reserved after it is given back. */
