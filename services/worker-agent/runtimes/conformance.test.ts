@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import type { AgentDefinition } from '@nexus/shared/catalog';
 import { fail } from '@nexus/shared/errors';
 import { allowedEnv, listMarked, probeSandbox } from '@nexus/shared/process';
+import type { SpendGate } from '@nexus/shared/spend';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadRuntimes, type RunRequest, type Runtime } from '../runtimes.ts';
 import { openProxy } from '../safety/credential-proxy.ts';
@@ -220,5 +221,28 @@ describe.each(cases)('runtime %s, %s', (name, _, runtime, isBoxed) => {
     const { cost } = await runtime.run(request);
     if (!runtime.capabilities.cost) expect(cost).toEqual({ usd: null, tokens: null });
     else expect(cost.tokens).toBeGreaterThanOrEqual(0);
+  });
+
+  test('ends where its budget is spent, if it knows what it costs', async () => {
+    const { request } = await open('works', { budget: { usd: null, tokens: 1 } });
+    const result = await runtime.run(request);
+    if (runtime.capabilities.cost) expect(result).toMatchObject({ ok: false, code: 'BUDGET_SPENT' });
+    else expect(result).toMatchObject({ ok: true, cost: { usd: null, tokens: null } });
+    expect(marked(request.mark)).toEqual([]);
+  });
+
+  test('says who pays, or asks before each call, if it knows what it costs', async () => {
+    const { request } = await open('works');
+    let calls = 0;
+    const none = async () => undefined;
+    const reserve: SpendGate['reserve'] = async () => {
+      calls += 1;
+      return { settle: none, release: none, limited: none, failed: none };
+    };
+    await runtime.run({ ...request, spend: { reserve } });
+    const payer = await (runtime as Runtime).payer?.(request.context, agent);
+    if (!runtime.capabilities.cost) expect(calls).toBe(0);
+    else if (calls === 0) expect(payer).toMatchObject({ account: expect.stringMatching(/./), notional: false });
+    else expect(payer).toBeUndefined();
   });
 });

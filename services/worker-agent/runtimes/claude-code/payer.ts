@@ -13,7 +13,7 @@ export const payerOf = async (
   const ready = await lookAround(settings ?? {});
   if ('problem' in ready) return null;
   const { kind, account } = ready.login;
-  const asked = modelFor(wish === 'inherit' ? settings?.claudeModel : wish);
+  const asked = modelFor((wish === 'inherit' ? null : wish) ?? settings?.claudeModel);
   const model = 'model' in asked ? asked.model : null;
   return { provider: providers[kind], account, model, notional: kind === 'subscription' };
 };
