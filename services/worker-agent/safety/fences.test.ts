@@ -35,6 +35,11 @@ test('by itself a worker takes a sandbox where there is one, and tells where the
   expect((await openFences(settingsOf(), there)).says.state).toBe('on');
 });
 
+test('a login of Claude Code is hidden, wherever it lies', async () => {
+  const { agent } = await openFences(settingsOf({ NEXUS_CLAUDE_FOLDER: '/of/a/person' }), there);
+  expect(agent.sandbox?.hidden).toEqual(expect.arrayContaining(['/of/a/person', join(homedir(), '.claude')]));
+});
+
 test('agents may be without network, set-ups never are', async () => {
   const { agent, setUp } = await openFences(settingsOf({ NEXUS_AGENT_NETWORK: 'off' }), there);
   expect([agent.sandbox?.network, setUp.sandbox?.network]).toEqual([false, true]);

@@ -144,6 +144,20 @@ test('what AWS keeps in a profile is handed to the CLI, and not on to its shell'
   expect(readFileSync(join(claude.folder, 'env.txt'), 'utf8')).not.toMatch(/AWS_/);
 });
 
+test('where the key of a Google account lies is none of the shell’s business', async () => {
+  await using claude = await openClaude();
+  const env = ({ turn }: Ask) => (turn === 0 ? use('Bash', { command: 'env > env.txt' }) : say('Done.'));
+  const variables = { CLAUDE_CODE_USE_VERTEX: '1', CLAUDE_CODE_SKIP_VERTEX_AUTH: '1', CLOUD_ML_REGION: 'us-east5' };
+  const theirs = { ANTHROPIC_VERTEX_PROJECT_ID: 'ours', ANTHROPIC_VERTEX_BASE_URL: claude.api.script('run', env) };
+  const keys = { GOOGLE_APPLICATION_CREDENTIALS: join(claude.home, secret) };
+  for (const [name, value] of Object.entries({ ...variables, ...theirs, ...keys })) vi.stubEnv(name, value);
+  const settings = { claudeLogin: 'vertex' as const };
+  const ran = await claude.run(env, { guard: await openGuard(), model: 'claude-opus-5-5', settings });
+  expect(ran).toMatchObject({ ok: true, login: 'vertex', toolCalls: 1 });
+  expect(claude.asks()[0]?.raw.path).toContain('/projects/ours/locations/us-east5/');
+  expect(readFileSync(join(claude.folder, 'env.txt'), 'utf8')).not.toContain(secret);
+});
+
 test('a login that ends soon is renewed before it is used, once for all that ask', async () => {
   await using claude = await openClaude();
   const folder = loggedIn(claude.home, 'old', Date.now() + 60_000);

@@ -80,13 +80,15 @@ const looks: Record<LoginKind, (program: string, settings: ClaudeSettings) => Pr
     return apart({ kind: 'api_key', says: 'API key', account, env: {}, secret, door: keyDoor(url, key) }, settings);
   },
   bedrock: async (_program, settings) => {
-    const found = inheritedEnvironment(['CLAUDE_CODE_USE_BEDROCK', 'AWS_*', 'ANTHROPIC_BEDROCK_*', ...models]);
+    const names = ['CLAUDE_CODE_USE_BEDROCK', 'CLAUDE_CODE_SKIP_BEDROCK_AUTH', 'AWS_*', 'ANTHROPIC_BEDROCK_*'];
+    const found = inheritedEnvironment([...names, ...models]);
     if (!isOn(found.CLAUDE_CODE_USE_BEDROCK)) return 'no CLAUDE_CODE_USE_BEDROCK';
     return cloud('bedrock', found, bedrockDoor(found), settings);
   },
   vertex: async (_program, settings) => {
     const names = ['ANTHROPIC_VERTEX_*', 'CLOUD_ML_REGION', 'VERTEX_*', 'GOOGLE_*', 'GCLOUD_*'];
-    const found = inheritedEnvironment(['CLAUDE_CODE_USE_VERTEX', ...names, ...models]);
+    const flags = ['CLAUDE_CODE_USE_VERTEX', 'CLAUDE_CODE_SKIP_VERTEX_AUTH'];
+    const found = inheritedEnvironment([...flags, ...names, ...models]);
     if (!isOn(found.CLAUDE_CODE_USE_VERTEX)) return 'no CLAUDE_CODE_USE_VERTEX';
     return cloud('vertex', found, null, settings);
   },
