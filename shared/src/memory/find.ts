@@ -31,7 +31,7 @@ type Source = { side: Side; keys: Keys; settings: Pick<MemorySettings, 'memoryRe
 /** A word of the question in a scope: how much it says there, and how many memories hold it. */
 type Term = { word: string; rarity: number; held: number };
 /** The terms of a scope, the weightiest first; `whole` is the weight of the question, with words that nobody holds. */
-type Terms = { scope: string; terms: Term[]; whole: number };
+type Terms = { scope: string; terms: Term[]; rarities: ReadonlyMap<string, number>; whole: number };
 /** What leads in the lists that were read. */
 type Lead = { scope: string; id: string; score: number };
 
@@ -86,7 +86,8 @@ const termsOf = async ({ side, keys }: Source, { scopes, words }: Asked): Promis
         return { word, held, rarity };
       });
       const terms = all.filter(({ held }) => held > 0).sort((one, other) => other.rarity - one.rarity);
-      return { scope, terms, whole: all.reduce((sum, { rarity }) => sum + rarity, 0) };
+      const rarities = new Map(terms.map(({ word, rarity }) => [word, rarity]));
+      return { scope, terms, rarities, whole: all.reduce((sum, { rarity }) => sum + rarity, 0) };
     });
 };
 
@@ -164,8 +165,7 @@ const best = (leads: Lead[], limit: number, scopes: number): Lead[] => {
 };
 
 /** The score by all words of the question, the share of its weight that is answered, and the words that are shared. */
-const scored = (fields: ReadonlyMap<string, string>, { terms, whole }: Terms) => {
-  const rarities = new Map(terms.map(({ word, rarity }) => [word, rarity]));
+const scored = (fields: ReadonlyMap<string, string>, { rarities, whole }: Terms) => {
   const [words, impacts] = foundBy(fields);
   let [score, answered, shared] = [0, 0, 0];
   for (const [at, word] of words.entries()) {
