@@ -127,7 +127,7 @@ class Spending {
       left: this.#left,
       refused: () => this.#refused,
       heard: (usage) => this.#queue(() => this.#bookHeard(usage)),
-      slowed: (retryAfterMs) => this.#queue(() => this.#slow(retryAfterMs)),
+      slowed: (retryAfterMs) => this.#queue(() => this.#goesOn({ is: 'limited', retryAfterMs })),
       settle: (total) => this.#settleRest(total),
       end: () => this.#end(),
     };
@@ -222,15 +222,17 @@ class Spending {
       calls: this.#heard.calls + 1,
       unpriced: this.#heard.unpriced + (usd === null ? 1 : 0),
     };
+    await this.#goesOn({ is: 'well' });
     const refusal = await this.#takeStep();
     if (refusal !== null && !this.#ended.signal.aborted) this.#ended.abort(this.#errorOf(refusal, microUsd));
   }
 
-  async #slow(retryAfterMs: number | null): Promise<void> {
+  /** What its provider says while a process works: for how many others there is room does not wait for its end. */
+  async #goesOn(report: Report): Promise<void> {
     const { lane, signal } = this.#options;
     if (lane === null || this.#flight === null) return;
     const flight = this.#flight;
-    await patiently(() => this.#parts.governor.report(lane, flight, { is: 'limited', retryAfterMs }, true), signal);
+    await patiently(() => this.#parts.governor.report(lane, flight, report, true), signal);
   }
 
   async #settleRest(total: RunTotal): Promise<void> {

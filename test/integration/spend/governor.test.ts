@@ -4,7 +4,7 @@ import type { Lane, Spending } from '@nexus/shared/spend';
 import { expect, test } from 'vitest';
 import { eventually } from '../../tools/eventually.ts';
 import { testFabric } from '../../tools/redis.ts';
-import { openRig } from '../../tools/spending.ts';
+import { openRig, usage } from '../../tools/spending.ts';
 
 const lane: Lane = { kind: 'call', provider: 'openai', account: 'default', model: 'gpt-5-mini' };
 type Governor = Spending['governor'];
@@ -202,4 +202,14 @@ test('a process of a CLI keeps its place while its provider slows it down, and n
     await attempt.end();
   }
   expect(await rig.budgets.read({ taskId: 'a-task' })).toMatchObject({ tokens_reserved: 0, usd_used: 0.3 });
+});
+
+test('each answer that a process gets makes room for others, before any of them ends', async () => {
+  const rig = await openRig(testFabric(), { NEXUS_PROVIDER_START: '1' });
+  const cli: Lane = { kind: 'process', provider: 'anthropic', account: 'key-1', model: 'claude-opus-5-5' };
+  const first = await rig.begin(rig.attempt({ lane: cli }));
+  await expect(rig.begin(rig.attempt({ lane: cli }))).rejects.toMatchObject({ code: 'PROVIDER_LIMITED' });
+  first.heard(usage(10, 1));
+  const second = await rig.begin(rig.attempt({ lane: cli }));
+  await Promise.all([first.end(), second.end()]);
 });
