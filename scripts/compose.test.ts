@@ -7,8 +7,13 @@ import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { root } from './parts.ts';
 
-type Compose = { services: Record<string, { environment?: Record<string, unknown> }> };
+type Service = { environment?: Record<string, unknown>; env_file?: string };
+type Compose = { services: Record<string, Service> };
 const { services } = parse(readFileSync(join(root, 'docker-compose.yml'), 'utf8'), { merge: true }) as Compose;
+
+/** The names in a service's file of them: a name alone takes its value from outside. */
+const namesIn = ({ env_file: file }: Service): string[] =>
+  file === undefined ? [] : readFileSync(join(root, file), 'utf8').split('\n');
 
 /** A file, and a program, lie in an image and not in a setting. */
 const ofImages = ['NEXUS_PRICES', 'NEXUS_CLAUDE_PROGRAM'];
@@ -21,12 +26,15 @@ const known = new Set(
 test.each(['gateway', 'orchestrator', 'project-manager', 'worker-agent'])(
   '%s is told each of its settings of models and money that a person gives',
   async (name) => {
-    const { environment = {} } = services[name] ?? {};
+    const service = services[name] ?? {};
+    const { environment = {} } = service;
+    const passed = new Set([...Object.keys(environment), ...namesIn(service)]);
     const module = (await import(join(root, 'services', name, 'config.ts'))) as Record<string, object>;
     const declared = Object.values(module).flatMap((one) => Object.values(one) as { name?: string }[]);
     const wanted = [...new Set(declared.flatMap((one) => (one?.name && known.has(one.name) ? [one.name] : [])))];
     expect(wanted).toContain('NEXUS_BUDGET_DAY_USD');
-    expect(wanted.filter((one) => !Object.hasOwn(environment, one))).toEqual([]);
-    for (const one of wanted) expect(environment[one]).toMatch(new RegExp(`^\\$\\{${one}:-\\w*\\}$`));
+    expect(wanted.filter((one) => !passed.has(one))).toEqual([]);
+    const said = wanted.filter((one) => Object.hasOwn(environment, one));
+    for (const one of said) expect(environment[one]).toMatch(new RegExp(`^\\$\\{${one}:-\\w*\\}$`));
   },
 );
