@@ -39,7 +39,7 @@ test('an agent finds the variables of a closed list, whatever stands in the envi
       'SSL_CERT_DIR',
     ],
     ...['NODE_EXTRA_CA_CERTS', 'GIT_SSL_CAINFO', 'CURL_CA_BUNDLE', 'REQUESTS_CA_BUNDLE', 'PNPM_HOME', 'PIP_CACHE_DIR'],
-    ...['npm_config_audit', 'npm_config_fund', 'npm_config_update_notifier', 'YARN_CACHE_FOLDER'],
+    ...['npm_config_audit', 'npm_config_fund', 'npm_config_update_notifier', 'YARN_CACHE_FOLDER', 'GOCACHE'],
     ...['COREPACK_ENABLE_DOWNLOAD_PROMPT', 'NEXUS_MARK_HOME', 'NEXUS_TASK', 'NEXUS_SUBTASK', 'NEXUS_ATTEMPT'],
     ...['NEXUS_ROLE', 'NEXUS_KIND', 'NEXUS_AGENT', 'GIT_AUTHOR_NAME', 'GIT_AUTHOR_EMAIL', 'GIT_COMMITTER_NAME'],
     ...['GIT_COMMITTER_EMAIL', 'GIT_TERMINAL_PROMPT', 'GIT_CONFIG_COUNT', 'GIT_CONFIG_KEY_0', 'GIT_CONFIG_VALUE_0'],
