@@ -117,6 +117,15 @@ test('its process takes a place, and what it may use is reserved before and sett
   ]);
 });
 
+test('a used-up window that is told of in words holds the account until it opens', async () => {
+  const { gate, said } = openGate();
+  const limited = refuse(429, 'rate_limit_error', 'limit reached · resets in 2h', { 'x-should-retry': 'false' });
+  await expect(ask('used-up', () => limited, undefined, gate)).rejects.toMatchObject({ code: 'MODEL_LIMITED' });
+  const [, [what, retryAfterMs] = []] = said;
+  expect(what).toBe('limited');
+  expect(Math.round(Number(retryAfterMs) / 60_000)).toBe(120);
+});
+
 test.each([
   [429, 'rate_limit_error', 'limited'],
   [529, 'overloaded_error', 'failed'],

@@ -16,6 +16,7 @@ import type { Priced } from './ask-server.ts';
 import { type Reserved, reserve, tokensOf } from './call.ts';
 import type { Usage } from './chat.ts';
 import { accountNamed } from './model-config.ts';
+import { resetIn } from './resets.ts';
 
 const outputBytesMax = 20_000_000;
 const statusMs = 20_000;
@@ -97,8 +98,14 @@ const settle = async (
   const usage = usageIn(said);
   const status = said.api_error_status ?? null;
   if (tokensIn(usage) > 0) await reserved?.settle({ usd: said.total_cost_usd, usage, model: modelIn(said) });
-  else if (status === 429) await reserved?.limited(null);
+  else if (status === 429) await reserved?.limited(untilReset(said.result));
   else await (said.is_error && (status === null || status >= 500) ? reserved?.failed() : reserved?.release());
+};
+
+/** In ms; null where its words do not tell. */
+const untilReset = (says: string): number | null => {
+  const opens = resetIn(says, Date.now());
+  return opens === null ? null : opens - Date.now();
 };
 
 const argumentsOf = (turn: Turn, model: string | null): string[] => [
