@@ -68,15 +68,16 @@ export const idle: AgentsPart = async (bench) => {
 const playRound = async (bench: AgentsBench, sessions: number): Promise<Round> => {
   const gate = Promise.withResolvers<void>();
   const all = Promise.withResolvers<void>();
-  let waiting = 0;
+  const waiting = new Set<unknown>();
   const script: Script = async (ask) => {
     if (ask.turn === 0) return use('Write', { file_path: 'hello.txt', content: 'Hello.\n' });
-    waiting += 1;
-    if (waiting === sessions) all.resolve();
+    waiting.add(ask.headers['x-claude-code-session-id']);
+    if (waiting.size === sessions) all.resolve();
     await gate.promise;
     return use('StructuredOutput', { summary: 'It says hello.' });
   };
-  const settings = { NEXUS_SLOTS: String(sessions) };
+  // So many at a time from the beginning, and not only once the provider has shown that it takes them.
+  const settings = { NEXUS_SLOTS: String(sessions), NEXUS_PROVIDER_START: String(sessions) };
   return withClaude(bench, { script, settings }, async (ground) => {
     const { client } = ground.fleet;
     const worker = workerOf(ground);
@@ -112,6 +113,8 @@ const workerOf = ({ fleet }: ClaudeGround): number => {
 const costOf = async (worker: number, sessions: number, restMs: number) => {
   await sleep(restMs / 2);
   const found = descendantsOf(worker);
+  const alive = found.filter(({ name }) => name.startsWith('claude')).length;
+  if (alive !== sessions) throw new Error(`${alive} sessions wait, and not ${sessions}`);
   const cpu = (): number => found.reduce((sum, { pid }) => sum + cpuMsOf(pid), 0);
   const [began, from] = [performance.now(), cpu()];
   await sleep(restMs);
