@@ -9,6 +9,8 @@ import { root } from './parts.ts';
 
 export type Section = { title: string; settings: Setting<unknown>[] };
 
+const composeTitle = 'docker-compose.yml';
+
 /** What docker-compose.yml reads beyond the settings of the services. */
 const composeSettings: Setting<unknown>[] = [
   ['NEXUS_GATEWAY_PORT', '8080', 'The port on this machine, loopback only, where the gateway is published.'],
@@ -26,7 +28,7 @@ export const readSections = async (): Promise<Section[]> => {
   const sections = await Promise.all(
     [...shared, ...services].map(async ({ title, file }) => ({ title, settings: await settingsOf(file) })),
   );
-  return [...sections, { title: 'docker-compose.yml', settings: composeSettings }].filter(
+  return [...sections, { title: composeTitle, settings: composeSettings }].filter(
     ({ settings }) => settings.length > 0,
   );
 };
@@ -76,6 +78,17 @@ const table = (settings: Setting<unknown>[]): string => {
     return `| \`${name}\` | ${value} | ${secret ? '**Secret.** ' : ''}${says.replaceAll('|', '\\|')} |`;
   });
   return ['| setting | default | |', '|---|---|---|', ...rows].join('\n');
+};
+
+/**
+ * The settings that every container takes from whoever starts them: names without values, which Compose looks up in the
+ * environment and in `.env`, and leaves out where nobody sets them. Secrets are not among them: the compose file gives
+ * each to the services that need it. What it sets itself comes before these.
+ */
+export const containerSettings = (sections: Section[], notice: string): string => {
+  const ours = sections.filter(({ title }) => title !== 'cli' && title !== composeTitle);
+  const names = ours.flatMap(({ settings }) => settings.filter(({ secret }) => !secret).map(({ name }) => name));
+  return [notice, ...[...new Set(names)].sort()].join('\n');
 };
 
 /** Every setting once, commented out, at its default. */

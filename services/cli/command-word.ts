@@ -2,6 +2,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { inheritedEnvironment, asTyped as spell } from '@nexus/shared/config';
+import { isInContainer } from '@nexus/shared/process';
 
 /**
  * What people type for `nexus`, by the file that Node was started with: one within the installation is reached by
@@ -20,6 +21,9 @@ export const wordFor = (script: string | undefined, installation: string): 'nexu
 export const nexus: string =
   inheritedEnvironment(['NEXUS_COMMAND']).NEXUS_COMMAND ||
   wordFor(process.argv[1], resolve(import.meta.dirname, '..', '..'));
+
+/** Whether the fleet is one of containers: paths that it names are none of the person's. */
+export const inContainer: boolean = isInContainer(nexus);
 
 /** A text of ours (never one of an agent or a person) with that word wherever it names one of our commands. */
 export const asTyped = (text: string, word: string = nexus): string => spell(text, word);

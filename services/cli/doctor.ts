@@ -13,6 +13,7 @@ import { type Client, ClientProblem, openClient, type System } from '@nexus/shar
 import { type FabricConfig, makeshiftWarning, modulesAbove } from '@nexus/shared/config';
 import { type Presence, serviceName } from '@nexus/shared/messages/domain';
 import { run } from '@nexus/shared/process';
+import { inContainer } from './command-word.ts';
 import type { CliConfig } from './config.ts';
 import { lookAtAgents } from './doctor-agents.ts';
 import { lives, readFleet } from './fleet-state.ts';
@@ -39,7 +40,7 @@ export const examine = async (tools: Tools): Promise<Finding[]> => {
     redis,
     homeFinding(config.home),
     disk,
-    docker,
+    ...docker,
     agents,
     ...diedHere(config),
     ...fleet,
@@ -71,10 +72,12 @@ export const gitFinding = (said: string): Finding => {
 const lookAtGit = async (): Promise<Finding> =>
   gitFinding((await outputOf(['git', '--version'])).replace('git version ', ''));
 
-const lookAtDocker = async (): Promise<Finding> => {
+/** From within a container there is none to be seen. */
+const lookAtDocker = async (): Promise<Finding[]> => {
+  if (inContainer) return [];
   const version = await outputOf(['docker', 'version', '--format', '{{.Server.Version}}']);
-  if (version !== '') return ok('docker', version);
-  return warn('docker', 'no engine answers', 'only `docker compose up` needs one; `nexus up` does without');
+  if (version !== '') return [ok('docker', version)];
+  return [warn('docker', 'no engine answers', 'only `docker compose up` needs one; `nexus up` does without')];
 };
 
 /** What a command printed; empty if it failed or does not exist. */

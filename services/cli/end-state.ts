@@ -1,8 +1,8 @@
 /** How a task ended, for a person: what was built, where it lies, how to look at it and how to undo it. */
 import { existsSync } from 'node:fs';
 import type { TaskDetail } from '@nexus/shared/client';
-import { shellWord } from '@nexus/shared/process';
-import { nexus } from './command-word.ts';
+import { copyOut, inside, shellWord } from '@nexus/shared/process';
+import { inContainer, nexus } from './command-word.ts';
 import { cut, duration, oneLine, type Paint, table } from './output.ts';
 import { inOrder, words } from './progress.ts';
 
@@ -75,11 +75,21 @@ const resultLines = ({ result, attempts, sent_back, subtasks }: TaskDetail): str
     ['where', result.repository],
     ['branch', result.branch],
     ['commit', result.commit],
-    ['look', result.look],
-    ['start', result.start],
-    ['undo', result.undo],
+    ...ways(result),
   ];
   return ['', ...rows.filter(([, value]) => value !== null).map(([name, value]) => `  ${name.padEnd(8)} ${value}`)];
+};
+
+/** What to do with a result; where the fleet runs in containers, as it is done from beside them. */
+export const ways = (
+  { repository, look, start, undo }: Pick<NonNullable<TaskDetail['result']>, 'repository' | 'look' | 'start' | 'undo'>,
+  contained = inContainer,
+): [string, string | null][] => {
+  const there = contained && repository?.startsWith('/') ? repository : null;
+  const typed = (command: string | null): string | null =>
+    there !== null && command?.includes(there) ? inside(command) : command;
+  const copy: [string, string | null] = ['copy', there === null ? null : copyOut(there)];
+  return [['look', typed(look)], ['start', typed(start)], ['undo', typed(undo)], copy];
 };
 
 /** The tested merges of a task that came to no good end lie in its hub: the line that fetches them as a branch. */

@@ -2,6 +2,7 @@
 
 import { ClientProblem } from '@nexus/shared/client';
 import { AppError, type ErrorCode } from '@nexus/shared/errors';
+import { inContainer } from './command-word.ts';
 
 /** Every exit code of `nexus`, as `--help` prints it. */
 export const exitCodes = {
@@ -63,7 +64,11 @@ const exitOf = (error: AppError): Exit => {
 
 /** What a person at this terminal can do besides what an operator would. */
 const adviceHere: Partial<Record<ErrorCode, string[]>> = {
-  REDIS_UNREACHABLE: ['No fleet here yet? `nexus up` starts one, with a Redis of its own where REDIS_URL names none.'],
+  REDIS_UNREACHABLE: [
+    inContainer
+      ? 'Does its container run? `docker compose ps` tells.'
+      : 'No fleet here yet? `nexus up` starts one, with a Redis of its own where REDIS_URL names none.',
+  ],
 };
 
 const wrongSettings: ErrorCode[] = ['CONFIG_INVALID', 'HOME_BELOW_MODULES'];

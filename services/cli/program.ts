@@ -6,10 +6,10 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { asTyped } from './command-word.ts';
+import { asTyped, inContainer } from './command-word.ts';
 import type { CliConfig } from './config.ts';
 import { type CommandFailure, type Exit, exitCodes, toFailure } from './exit-codes.ts';
-import { openOutput, painter, type Sink } from './output.ts';
+import { openOutput, painter, type Sink, table } from './output.ts';
 import { type Ask, openTools, type Tools } from './tools.ts';
 import { addAgents } from './verbs/agents.ts';
 import { addAnswer } from './verbs/answer.ts';
@@ -118,12 +118,16 @@ const leavesOf = (command: Command): Command[] =>
 
 const closingHelp = (): string => {
   const codes = Object.values(exitCodes).map(({ code, says }) => `  ${String(code).padStart(3)}  ${says}`);
+  const repository = inContainer ? '/repositories/shop' : '.';
+  const examples = [
+    ...(inContainer ? [] : [['nexus up', 'start a fleet on this machine']]),
+    [`nexus run "Add CSV export" --repo ${repository} --agent-command my-agent`, 'give it work, and follow it'],
+    ['nexus tasks', 'what was asked for, newest first'],
+    ['nexus stop --all', 'end every agent, now'],
+  ].map(([command = '', says = '']) => [`  ${asTyped(command)}`, says]);
   return `
 Examples:
-  nexus up                                            start a fleet on this machine
-  nexus run "Add CSV export" --repo . --agent-command ./my-agent
-  nexus tasks                                         what was asked for, newest first
-  nexus stop --all                                    end every agent, now
+${table(examples).join('\n')}
 
 Settings (environment):
   NEXUS_URL      where the gateway is; left out, the fleet of this installation, else http://127.0.0.1:8080

@@ -1,6 +1,7 @@
 /** The report of a task that ended while agents worked, on a real hub; and what a report says of places. */
 import { execFileSync } from 'node:child_process';
 import { commitEvidence } from '@nexus/shared/git';
+import { isInContainer } from '@nexus/shared/process';
 import { expect, test } from 'vitest';
 import {
   end,
@@ -22,7 +23,6 @@ import {
   work,
 } from '../../test/tools/finalizer.ts';
 import { headAt as at } from '../../test/tools/task-head.ts';
-import { isInContainer } from './container.ts';
 import { onReleaseRequested } from './on-release-requested.ts';
 
 const later = (ms: number) => new Date(Date.parse(at) + ms).toISOString();

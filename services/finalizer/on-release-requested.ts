@@ -6,7 +6,7 @@ import { done, followUp, type Handler, postpone } from '@nexus/shared/bus';
 import { commitEvidence, hubExists, hubLocation, readRef, refs } from '@nexus/shared/git';
 import { readBoard, readReport, readTask } from '@nexus/shared/ledger';
 import { writeReport } from '@nexus/shared/ledger/write';
-import { isInContainer } from './container.ts';
+import { isInContainer } from '@nexus/shared/process';
 import { isSaving, nothingLeft, readLeftover } from './cut-off.ts';
 import { gatherProof } from './proof.ts';
 import { release } from './release.ts';

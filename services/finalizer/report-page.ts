@@ -1,5 +1,5 @@
 /** The report as a page of Markdown, for a person. */
-import { copyOut, inside } from './container.ts';
+import { copyOut, inside } from '@nexus/shared/process';
 import type { Report } from './report.ts';
 
 type Subtask = Report['subtasks'][number];

@@ -1,5 +1,6 @@
 /** `nexus down`: ends what `nexus up` started, by number and start time, and nothing else. */
 import type { Command } from 'commander';
+import { inContainer } from '../command-word.ts';
 import type { Exit } from '../exit-codes.ts';
 import { endProcesses } from '../fleet.ts';
 import { forgetFleet, lives, readFleet } from '../fleet-state.ts';
@@ -11,7 +12,7 @@ const graceMs = 30_000;
 
 export const addDown = (program: Command, act: Act): void => {
   program
-    .command('down')
+    .command('down', { hidden: inContainer })
     .description('end the fleet that `nexus up` started here')
     .addHelpText(
       'after',

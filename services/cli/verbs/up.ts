@@ -2,7 +2,7 @@
 import { openClient } from '@nexus/shared/client';
 import { demandApart, makeshiftWarning } from '@nexus/shared/config';
 import { type Command, InvalidArgumentError } from 'commander';
-import { fullCommand, nexus } from '../command-word.ts';
+import { fullCommand, inContainer, nexus } from '../command-word.ts';
 import { CommandFailure, type Exit } from '../exit-codes.ts';
 import { endProcesses, type Fleet, howEnded, launchFleet, waitForWorkers } from '../fleet.ts';
 import { type FleetProcess, type FleetState, forgetFleet, lives, readFleet, writeFleet } from '../fleet-state.ts';
@@ -16,7 +16,7 @@ type Options = { workers?: number; port?: number; rehearsal?: boolean; agentComm
 
 export const addUp = (program: Command, act: Act): void => {
   program
-    .command('up')
+    .command('up', { hidden: inContainer })
     .description('start a fleet on this machine, in the background; where one runs, what it lacks')
     .option('--workers <n>', 'how many workers (default NEXUS_WORKERS, else 1)', count)
     .option('--port <n>', 'the port of the gateway (default NEXUS_PORT, else 8080); 0 takes a free one', port)

@@ -64,7 +64,9 @@ export const registry = {
     outcome: 'retry',
     http: 503,
     says: 'Redis at {url} does not answer: {message}',
-    operator: 'Check that Redis runs and that REDIS_URL is right; services reconnect by themselves.',
+    operator:
+      'Check that Redis runs and that REDIS_URL is right; services reconnect by themselves. Where a certificate is ' +
+      'refused: its authority goes into NODE_EXTRA_CA_CERTS, and REDIS_URL names the host that it was made for.',
   },
   REDIS_UNFIT: {
     outcome: 'retry',

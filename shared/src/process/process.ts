@@ -18,6 +18,7 @@
  * ending a tree), `leash.mjs` (what outlives us), `find-program.ts` (is it there at all), `meter.ts` (what
  * trees use), `sandbox.ts` (namespaces of its own), `fence.ts` (how both are put around a command).
  */
+export { copyOut, inside, isInContainer } from './container.ts';
 export { allowedEnv } from './environment.ts';
 export { findProgram } from './find-program.ts';
 // biome-ignore lint/correctness/useImportExtensions: plain JavaScript with its types beside it

@@ -1,5 +1,5 @@
 /** Paths of a finalizer in a container are none of the person's: how to get at them all the same. */
-import { shellWord } from '@nexus/shared/process';
+import { shellWord } from './shell-word.ts';
 
 /** The compose file says how its fleet is reached; one that a person started inside a container has paths of theirs. */
 export const isInContainer = (command: string | undefined): boolean => command?.startsWith('docker compose ') ?? false;
