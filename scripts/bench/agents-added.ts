@@ -114,9 +114,10 @@ const playFleet = async ({ fleet, journal }: ClaudeGround): Promise<Omit<Pair, '
 
 /** How the CLI that asks was started: what Linux tells of it, while it waits for its answer. */
 const startOf = (ask: Ask): Start => {
+  const session = `--session-id=${ask.headers['x-claude-code-session-id']}`;
   for (const { pid } of listMarked()) {
     const [file = '', ...args] = partsOf(`/proc/${pid}/cmdline`);
-    if (!file.endsWith('/claude') || !args.includes('-p')) continue;
+    if (!file.endsWith('/claude') || !args.includes(session)) continue;
     const env = partsOf(`/proc/${pid}/environ`).map((line) => line.split(/=(.*)/s).slice(0, 2));
     return { args, env: Object.fromEntries(env), prompt: ask.prompt };
   }
@@ -140,9 +141,10 @@ const playBare = async ({ fleet, program, url }: ClaudeGround, start: Start, tas
   const args = start.args.map((arg) => (arg.startsWith('--session-id=') ? `--session-id=${randomUUID()}` : arg));
   const began = performance.now();
   const child = spawn(program, args, { cwd: folder, env: Object.fromEntries(env), stdio: ['pipe', 'pipe', 'inherit'] });
+  const said: Buffer[] = [];
   child.stdin.end(start.prompt);
-  child.stdout.resume();
+  child.stdout.on('data', (chunk) => said.push(chunk));
   const [code] = await once(child, 'close');
-  if (code !== 0) throw new Error(`the bare CLI ended with ${code}`);
+  if (code !== 0) throw new Error(`the bare CLI ended with ${code}: ${Buffer.concat(said)}`.slice(0, 4000));
   return performance.now() - began;
 };
