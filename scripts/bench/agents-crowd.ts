@@ -33,7 +33,8 @@ export const crowd: AgentsPart = async (bench) => {
   const agents = bench.small ? 8 : 200;
   const rounds: Round[] = [];
   for (let round = 1; round <= bench.rounds; round += 1) {
-    const settings = () => ({ NEXUS_SLOTS: String(agents / workers), NEXUS_DISK_RESERVE: '0' });
+    const slots = { NEXUS_SLOTS: String(agents / workers), NEXUS_SUBTASKS_MAX: String(agents + 2) };
+    const settings = () => ({ ...slots, NEXUS_DISK_RESERVE: '0' });
     rounds.push(await withFleet(bench.server, workers, (fleet) => playRound(bench, fleet, agents), settings));
     const { missing, p95 } = rounds.at(-1) as Round;
     const lost = Object.values(missing).reduce((sum, count) => sum + count, 0);
