@@ -18,6 +18,8 @@ export type Result = Counts & {
   output: string;
   /** Each failed test of a vitest project: its file, its name and what it said first. */
   failures?: string[];
+  /** Each file with tests that did not run here: how many, and why as far as one of them says it. */
+  leftOut?: string[];
 };
 export type Part = {
   name: string;
@@ -69,9 +71,9 @@ export const runPart = async (part: Part, { live = false }: { live?: boolean } =
   try {
     const { code, output } = await run([...part.words, ...extra], live);
     const counts = part.vitest ? countTests(report, code) : { passed: Number(code === 0), failed: Number(code !== 0) };
-    const failures = part.vitest ? failuresIn(report) : [];
+    const told = part.vitest ? { failures: failuresIn(report), leftOut: leftOutIn(report) } : {};
     const seconds = (performance.now() - began) / 1000;
-    return { name: part.name, skipped: 0, ...counts, ok: code === 0 && counts.failed === 0, seconds, output, failures };
+    return { name: part.name, skipped: 0, ...counts, ok: code === 0 && counts.failed === 0, seconds, output, ...told };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -102,6 +104,10 @@ export const lineOf = ({ name, ok, seconds, passed, failed, skipped }: Result): 
 export const failedLines = (results: Result[]): string[] =>
   results.flatMap(({ name, failures = [] }) => failures.map((failure) => `failed  ${name}: ${failure}`));
 
+/** A line for each file whose tests, or some of them, this machine could not run. */
+export const leftOutLines = (results: Result[]): string[] =>
+  results.flatMap(({ name, leftOut = [] }) => leftOut.map((which) => `left out  ${name}: ${which}`));
+
 /** The closing line: `214 passed, 0 failed`, and `, 3 skipped` where some were. */
 export const closingLine = (results: Counts[]): string => {
   const sum = (key: keyof Counts) => results.reduce((total, result) => total + result[key], 0);
@@ -111,7 +117,9 @@ export const closingLine = (results: Counts[]): string => {
 const run = (words: string[], live: boolean): Promise<{ code: number; output: string }> =>
   new Promise((resolve) => {
     const [program = '', ...rest] = words;
-    const env = { ...process.env, npm_config_loglevel: 'error' };
+    // What is read in a file, or by a program, has no colours.
+    const plain = process.stdout.isTTY ? {} : { NO_COLOR: '1', FORCE_COLOR: undefined };
+    const env = { ...process.env, ...plain, npm_config_loglevel: 'error' };
     const child = spawn(program, rest, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
     const forward = (signal: NodeJS.Signals) => child.kill(signal);
     process.on('SIGINT', forward).on('SIGTERM', forward);
@@ -162,6 +170,23 @@ const countTests = (report: string, code: number): Counts => {
     return { passed: 0, failed: 1, skipped: 0 };
   }
 };
+
+/** What did not run by a report, as `file (11): why`. */
+const leftOutIn = (report: string): string[] => {
+  if (!existsSync(report)) return [];
+  const read = JSON.parse(readFileSync(report, 'utf8')) as VitestReport;
+  return read.testResults.flatMap(({ name, assertionResults }) => {
+    const titles = assertionResults.filter((one) => notRun.has(one.status)).map((one) => one.fullName);
+    const says = titles.filter((title) => title.includes('(left out: '));
+    // Those that only say why are none of the tests.
+    const many = titles.length - says.length || titles.length;
+    return titles.length === 0
+      ? []
+      : [`${relative(root, name)} (${many}): ${(says.length ? says : titles).join('; ')}`];
+  });
+};
+
+const notRun: ReadonlySet<string> = new Set(['skipped', 'pending', 'todo']);
 
 /** What failed by a report, as `file › test: first line`; nothing where there is no report. */
 const failuresIn = (report: string): string[] => {

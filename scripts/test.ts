@@ -10,7 +10,17 @@
  * each, tests one by one. Exit code 1 if anything failed.
  */
 import { spawnSync } from 'node:child_process';
-import { closingLine, failedLines, inLanes, lineOf, type Part, parts, type Result, runPart } from './parts.ts';
+import {
+  closingLine,
+  failedLines,
+  inLanes,
+  leftOutLines,
+  lineOf,
+  type Part,
+  parts,
+  type Result,
+  runPart,
+} from './parts.ts';
 import { onPath } from './provide-redis.mjs';
 
 const main = async (): Promise<number> => {
@@ -41,7 +51,7 @@ const main = async (): Promise<number> => {
   if (results.length > 1) for (const result of results) console.log(lineOf(result));
   if (wanted.length > 0) console.log(`left out  all but ${wanted.join(', ')}: as asked`);
   else for (const [{ name }, why] of leftOut) console.log(`left out  ${name}: ${why}`);
-  for (const line of failedLines(results)) console.log(line);
+  for (const line of [...leftOutLines(results), ...failedLines(results)]) console.log(line);
   console.log(`in ${((performance.now() - began) / 1000).toFixed(0)} s`);
   console.log(closingLine(results));
   return results.every(({ ok }) => ok) ? 0 : 1;

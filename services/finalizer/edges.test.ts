@@ -24,6 +24,7 @@ import {
   tools,
   work,
 } from '../../test/tools/finalizer.ts';
+import { leaveOut, lock, noLock, noMount } from '../../test/tools/machine.ts';
 import { onReleaseRequested } from './on-release-requested.ts';
 
 /** A person's repository, and a result that is to go there. */
@@ -131,26 +132,22 @@ test('a repository that was moved away is an answer, and where it comes back it 
   expect(await run()).toMatchObject({ code: null, result: { commit } });
 });
 
-test('a repository that cannot be written is an answer with the words of git', async () => {
+leaveOut('a repository that cannot be written', noLock);
+test.skipIf(noLock !== null)('a repository that cannot be written is an answer with the words of git', async () => {
   const { folder, run } = await readyToRelease();
   const objects = join(folder, '.git', 'objects');
-  // Modes do not hold root back; the attribute does.
-  const lock = (on: boolean) =>
-    process.getuid?.() === 0
-      ? execFileSync('chattr', ['-R', on ? '+i' : '-i', objects])
-      : execFileSync('chmod', ['-R', on ? 'a-w' : 'u+w', objects]);
-  lock(true);
+  lock(objects, true, { whole: true });
   try {
     const { result, code, says } = await run();
     expect([result, code]).toEqual([null, 'RELEASE_FAILED']);
     expect(says).toMatch(/permission|not permitted|unable to create/i);
   } finally {
-    lock(false);
+    lock(objects, false, { whole: true });
   }
 });
 
-const mounts = process.getuid?.() === 0 && process.platform === 'linux';
-test.skipIf(!mounts)('a full disk is asked again later, and is released once there is room', async () => {
+leaveOut('a full disk', noMount);
+test.skipIf(noMount !== null)('a full disk is asked again later, and is released once there is room', async () => {
   const { folder, commit, base } = await readyToRelease();
   const disk = join(home, 'disk');
   mkdirSync(disk);

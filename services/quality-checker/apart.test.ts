@@ -33,8 +33,8 @@ import { test } from 'node:test';
 import assert from 'node:assert';
 test('the search path is free of the checkout', () => {
   const folders = process.env.PATH.split(':').filter((one) => one.endsWith('/.bin'));
-  assert.deepEqual(folders.filter((one) => one.startsWith(${JSON.stringify(checkout)})), []);
-  assert.ok(!process.execPath.startsWith(${JSON.stringify(checkout)}), process.execPath);
+  assert.deepEqual(folders.filter((one) => one.startsWith(${JSON.stringify(`${checkout}/`)})), []);
+  assert.ok(!process.execPath.startsWith(${JSON.stringify(`${checkout}/`)}), process.execPath);
 });
 `;
   const verdict = await gateAtHome({ 'package.json': npmProject({ test: 'node --test' }), 'a.test.js': look });

@@ -2,9 +2,11 @@ import { probeSandbox } from '@nexus/shared/process';
 import { openFence } from '@nexus/shared/project';
 import { expect, test } from 'vitest';
 import { base, commit, home, submitted, toolsFor, verdictOf } from '../../test/tools/gate.ts';
+import { leaveOut } from '../../test/tools/machine.ts';
 import { onCandidateSubmitted } from './on-candidate-submitted.ts';
 
-const { usable } = await probeSandbox();
+const { usable, says: whatSandbox } = await probeSandbox();
+leaveOut('the sandbox', usable ? null : whatSandbox);
 
 test.runIf(usable)(
   'a check that fails since its sandbox let it write nothing there says which setting names more',

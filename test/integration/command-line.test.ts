@@ -13,6 +13,7 @@ import { expect, inject, onTestFinished, test } from 'vitest';
 import type { FleetProcess } from '../../services/cli/fleet-state.ts';
 import { lives } from '../../services/cli/fleet-state.ts';
 import { eventually } from '../tools/eventually.ts';
+import { listProcesses } from '../tools/machine.ts';
 import { freePort, type TestFabric, testFabric } from '../tools/redis.ts';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -185,14 +186,9 @@ const demo = (words: string[]) => {
 /** What a demo leaves in Redis, and which of its processes are alive: both have to be nothing. */
 const leftovers = async (fabric: TestFabric, home: string): Promise<string[]> => {
   const keys = await fabric.redis.keys('{demo-*');
-  const { out } = await start(['-e', listProcesses, home], {}).ended;
-  return [...keys, ...out.trim().split('\n').filter(Boolean)];
+  const left = listProcesses().filter(({ state, args }) => state !== 'Z' && args.includes(home));
+  return [...keys, ...left.map(({ pid, args }) => `${pid} ${args}`)];
 };
-const listProcesses = `
-  const { execFileSync } = require('node:child_process');
-  const all = execFileSync('ps', ['-A', '-ww', '-o', 'pid=,args='], { encoding: 'utf8' }).split('\\n');
-  const others = all.filter((line) => !line.trim().startsWith(process.pid + ' '));
-  console.log(others.filter((line) => line.includes(process.argv[1])).join('\\n'));`;
 
 const homeOf = ({ err }: Pick<Ended, 'err'>): string => /logs in (\S+)\/logs/.exec(err)?.[1] ?? 'no home was told';
 

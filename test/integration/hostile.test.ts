@@ -10,10 +10,12 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { claudeProgram } from '../tools/claude.ts';
 import { eventually } from '../tools/eventually.ts';
 import { findInHub, hostileFiles, openTrap, type Trap, withLinkOut } from '../tools/hostile.ts';
+import { leaveOut } from '../tools/machine.ts';
 import { openMessagesApi, say, use } from '../tools/messages-api/messages-api.ts';
 import { openShop, type Shop } from '../tools/worker-process.ts';
 
-const { usable } = await probeSandbox();
+const { usable, says: whatSandbox } = await probeSandbox();
+leaveOut('the sandbox', usable ? null : whatSandbox);
 const key = 'sk-ant-the-operators-own-key-4711';
 const password = 'redis-password-of-the-fleet';
 const pushToken = 'push-token-of-the-finalizer';

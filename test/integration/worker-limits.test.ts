@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../tools/eventually.ts';
+import { leaveOut, noMount } from '../tools/machine.ts';
 import { openShop, type Shop, type WorkerProcess, workspacesIn } from '../tools/worker-process.ts';
 
 const presenceOf = async (shop: Shop, { instanceId }: WorkerProcess) =>
@@ -73,39 +74,45 @@ const smallDisk = (folder: string): string | null => {
   if (mounted) onTestFinished(() => void spawnSync('umount', ['-l', folder]));
   return mounted ? folder : null;
 };
-const mayMount =
-  process.getuid?.() === 0 && spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'none', '/mnt']).status === 0;
+leaveOut('a full disk', noMount);
 
-test.runIf(mayMount)('DISK_FULL: a full disk fails one attempt by that name, and its worker goes on', async () => {
-  const shop = await openShop();
-  const home = smallDisk(join(shop.newHome(), 'disk'));
-  if (home === null) throw new Error('there is no small disk');
-  // Outside of the clone, so that nobody takes it for work.
-  const fill =
-    'head -c 100M /dev/zero > "$NEXUS_MARK_HOME/filler"; echo half > half.txt; head -c 300k /dev/zero > more';
-  const command = `if [ "$NEXUS_SUBTASK" = one ]; then ${fill}; else echo two > two.txt; fi`;
-  const worker = await shop.start(home, { NEXUS_AGENT_COMMAND: command, NEXUS_DISK_RESERVE: '1MB', NEXUS_SLOTS: '1' });
-  await shop.dispatch([{ subtask_id: 'one' }, { subtask_id: 'two' }]);
-  const first = await eventually('the first has failed', async () => (await shop.finished())[0]);
-  expect(first).toMatchObject({
-    subtask_id: 'one',
-    outcome: 'failed',
-    code: 'DISK_FULL',
-    instance_id: worker.instanceId,
-  });
-  expect(first.says).toMatch(/0 MB free; at least 1 are needed/);
-  await eventually('it takes nothing more', async () =>
-    /NEXUS_DISK_RESERVE/.test((await presenceOf(shop, worker)).refuses),
-  );
-  expect(await shop.finished()).toHaveLength(1);
-  expect(workspacesIn(home)).toHaveLength(1);
-  rmSync(join(home, 'filler'));
-  const second = await eventually('the second is done by the same worker', async () => (await shop.finished())[1]);
-  expect(second).toMatchObject({ subtask_id: 'two', outcome: 'finished', instance_id: worker.instanceId });
-  expect(worker.child.exitCode).toBeNull();
-});
+test.skipIf(noMount !== null)(
+  'DISK_FULL: a full disk fails one attempt by that name, and its worker goes on',
+  async () => {
+    const shop = await openShop();
+    const home = smallDisk(join(shop.newHome(), 'disk'));
+    if (home === null) throw new Error('there is no small disk');
+    // Outside of the clone, so that nobody takes it for work.
+    const fill =
+      'head -c 100M /dev/zero > "$NEXUS_MARK_HOME/filler"; echo half > half.txt; head -c 300k /dev/zero > more';
+    const command = `if [ "$NEXUS_SUBTASK" = one ]; then ${fill}; else echo two > two.txt; fi`;
+    const worker = await shop.start(home, {
+      NEXUS_AGENT_COMMAND: command,
+      NEXUS_DISK_RESERVE: '1MB',
+      NEXUS_SLOTS: '1',
+    });
+    await shop.dispatch([{ subtask_id: 'one' }, { subtask_id: 'two' }]);
+    const first = await eventually('the first has failed', async () => (await shop.finished())[0]);
+    expect(first).toMatchObject({
+      subtask_id: 'one',
+      outcome: 'failed',
+      code: 'DISK_FULL',
+      instance_id: worker.instanceId,
+    });
+    expect(first.says).toMatch(/0 MB free; at least 1 are needed/);
+    await eventually('it takes nothing more', async () =>
+      /NEXUS_DISK_RESERVE/.test((await presenceOf(shop, worker)).refuses),
+    );
+    expect(await shop.finished()).toHaveLength(1);
+    expect(workspacesIn(home)).toHaveLength(1);
+    rmSync(join(home, 'filler'));
+    const second = await eventually('the second is done by the same worker', async () => (await shop.finished())[1]);
+    expect(second).toMatchObject({ subtask_id: 'two', outcome: 'finished', instance_id: worker.instanceId });
+    expect(worker.child.exitCode).toBeNull();
+  },
+);
 
-test.runIf(mayMount)('a disk that an agent filled with what can be made again heals by itself', async () => {
+test.skipIf(noMount !== null)('a disk that an agent filled with what can be made again heals by itself', async () => {
   const shop = await openShop();
   const home = smallDisk(join(shop.newHome(), 'disk'));
   if (home === null) throw new Error('there is no small disk');

@@ -1,7 +1,7 @@
 /** Stop as a worker sees it, with real processes: every agent's whole tree dies, its work is saved, and it goes on. */
-import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
 import { eventually } from '../tools/eventually.ts';
+import { listProcesses } from '../tools/machine.ts';
 import { openShop, type Shop, workspacesIn } from '../tools/worker-process.ts';
 
 /** Others sleep on this machine, too: these numbers are nobody else's. */
@@ -16,10 +16,11 @@ const stubborn: Record<string, string> = {
   'emptied its environment': `env -i setsid -f /bin/sleep ${nap(8)};
     env -i setsid -f /bin/sh -c "trap \\"\\" TERM; /bin/sleep ${nap(9)}; /bin/sleep ${nap(9)}"; sleep ${nap(10)}`,
 };
+const ours = new RegExp(`\\bsleep ${Math.floor(nap(0) / 100)}\\d\\d$`);
 const sleepers = (): string[] =>
-  spawnSync('ps', ['-eo', 'stat=,args='], { encoding: 'utf8' })
-    .stdout.split('\n')
-    .filter((line) => new RegExp(`^[^Z].*\\bsleep ${Math.floor(nap(0) / 100)}\\d\\d$`).test(line));
+  listProcesses()
+    .filter(({ state, args }) => state !== 'Z' && ours.test(args))
+    .map(({ args }) => args);
 
 const settings = (command: string) => ({
   NEXUS_AGENT_COMMAND: `if [ -e half.txt ]; then echo whole > whole.txt; exit 0; fi; echo half > half.txt; ${command}`,

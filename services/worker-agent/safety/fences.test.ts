@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import { fabricConfig, loadConfig } from '@nexus/shared/config';
 import { probeSandbox, run } from '@nexus/shared/process';
 import { expect, onTestFinished, test } from 'vitest';
+import { leaveOut } from '../../../test/tools/machine.ts';
 import { config, type WorkerConfig } from '../config.ts';
 import { openFences } from './fences.ts';
 
-const { usable } = await probeSandbox();
+const { usable, says: whatSandbox } = await probeSandbox();
+leaveOut('the sandbox', usable ? null : whatSandbox);
 const missing = async () => ({ usable: false as const, says: 'bwrap is not on the path', mend: 'install bubblewrap' });
 const there = async () => ({ usable: true as const, says: 'by /usr/bin/bwrap' });
 

@@ -2,9 +2,11 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { probeSandbox, run } from '@nexus/shared/process';
 import { expect, onTestFinished, test } from 'vitest';
+import { leaveOut } from '../../../test/tools/machine.ts';
 import { namedBelowTmp } from './named-files.ts';
 
-const { usable } = await probeSandbox();
+const { usable, says: whatSandbox } = await probeSandbox();
+leaveOut('the sandbox', usable ? null : whatSandbox);
 
 /** A folder below /tmp as people have it: a program, what it reads beside it, and a place that is hidden. */
 const open = () => {

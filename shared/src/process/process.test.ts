@@ -2,7 +2,7 @@
  * Goal: what is started is limited, told of truthfully, and ends as a whole; nothing else is touched. Method: real
  * processes; each test's own mark finds what is left of it.
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { allowedEnv, endMarked, findProgram, listMarked, type RunOptions, run } from '@nexus/shared/process';
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
+import { listProcesses } from '../../../test/tools/machine.ts';
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'nexus-process-test-')));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -26,7 +27,9 @@ const alive = (mark: string): number[] =>
     .map(({ pid }) => pid);
 /** A process that ended but was not yet collected by its parent runs no more. */
 const isRunning = (pid: number): boolean =>
-  /^[^Z]/.test(spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).stdout.trim());
+  listProcesses().some((one) => one.pid === pid && !one.state.startsWith('Z'));
+const listArgs = (part: string): number[] =>
+  listProcesses().flatMap(({ pid, args }) => (args.includes(part) ? [pid] : []));
 const gone = (mark: string) => vi.waitFor(() => expect(alive(mark)).toEqual([]), { timeout: 10_000, interval: 20 });
 
 afterEach(async () => {
@@ -210,8 +213,7 @@ describe('when the process that runs an agent is killed with kill -9', () => {
     const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: 'ignore' });
     await once(child, 'exit');
     // Until the leash has ended it may still start what it then ends.
-    const leashes = () => spawnSync('pgrep', ['-f', `leash.mjs ${mark}`], { encoding: 'utf8' }).stdout.trim();
-    await vi.waitFor(() => expect(leashes()).toBe(''), { timeout: 10_000, interval: 20 });
+    await vi.waitFor(() => expect(listArgs(`leash.mjs ${mark}`)).toEqual([]), { timeout: 10_000, interval: 20 });
     expect(alive(mark)).toEqual([]);
   });
 
@@ -277,7 +279,7 @@ describe('ending by mark', () => {
     expect(isRunning(pid)).toBe(false);
     expect((await ours).stdout).toBe('lived\n');
     // Said openly in the door: one that leaves the folder, too, cannot be told from anybody's.
-    const escaped = Number(spawnSync('pgrep', ['-f', 'sleep 297.5'], { encoding: 'utf8' }).stdout.split('\n')[0]);
+    const escaped = Number(listArgs('sleep 297.5')[0]);
     expect(isRunning(escaped)).toBe(true);
     process.kill(escaped, 'SIGKILL');
   });

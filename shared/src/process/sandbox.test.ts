@@ -5,13 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
+import { leaveOut } from '../../../test/tools/machine.ts';
 import { listMarked, probeSandbox, type RunOptions, run } from './process.ts';
 import { whyNoSandbox } from './sandbox.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'nexus-sandbox-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-const { usable } = await probeSandbox();
+const { usable, says: whatSandbox } = await probeSandbox();
+leaveOut('the sandbox', usable ? null : whatSandbox);
 let count = 0;
 
 /** A folder to work in, beside one that is nobody's business. */
