@@ -14,7 +14,9 @@ export const noMount: string | null = !isRoot
 
 /** Why no folder can be locked against its owner here; null if one can. Modes do not hold root back. */
 export const noLock: string | null =
-  !isRoot || spawnSync('chattr', ['-V']).error === undefined ? null : 'root needs chattr for it, which is not on the path';
+  !isRoot || spawnSync('chattr', ['-V']).error === undefined
+    ? null
+    : 'root needs chattr for it, which is not on the path';
 
 /** Locks a folder against whoever runs this, or unlocks it, with all that is in it if so asked. */
 export const lock = (folder: string, on: boolean, { whole = false } = {}): void => {
