@@ -173,7 +173,7 @@ const waitsFor = (subtask: SubtaskShort, all: readonly SubtaskShort[]): string =
 };
 
 const whyAgain = ({ failures, sent_back, reason }: SubtaskShort): string =>
-  reason ?? (sent_back > 0 ? 'sent back; tried again' : failures > 0 ? 'failed; tried again' : 'tried again');
+  reason ?? (sent_back > 0 ? 'sent back; tried again' : failures > 0 ? 'failed; tried again' : 'waits for a worker');
 
 const isDone = (state: SubtaskState): boolean => state === 'merged' || state === 'reported';
 

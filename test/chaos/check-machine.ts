@@ -23,6 +23,20 @@ const processesWith = (entry: string): Found[] =>
     }
   });
 
+/** What tells where a process came from: its age, its parent, and its mark. proc_pid_stat(5): fields 4 and 22. */
+export const originOf = ({ pid, command }: Found): string => {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const bootedFor = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
+    const age = (bootedFor - Number(fields[19]) / 100).toFixed(2);
+    const mark = /(?:^|\0)NEXUS_MARK=([^\0]*)/.exec(readFileSync(`/proc/${pid}/environ`, 'utf8'))?.[1] ?? '';
+    return `${pid} of ${fields[1]}, state ${fields[0]}, ${age} s old, mark ${mark}: ${command}`;
+  } catch {
+    return `${pid}, which has ended since: ${command}`;
+  }
+};
+
 /** Where clones are made, and hubs. `ballast` is ours. */
 const clones = (home: string): string[] => {
   const inside = (folder: string): string[] =>

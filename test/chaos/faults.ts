@@ -6,7 +6,7 @@ import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Client } from '@nexus/shared/client';
-import { markedProcesses } from './check-machine.ts';
+import { markedProcesses, originOf } from './check-machine.ts';
 import type { SmallDisk } from './disk.ts';
 import { type Fault, type FaultKind, faultKinds, kills, type PlanOptions, troubles } from './fault-plan.ts';
 import type { RedisServer } from './redis-server.ts';
@@ -190,7 +190,10 @@ const stopAndResume = async (
   }
   await sleep(fault.forMs, undefined, { signal }).catch(() => undefined);
   const begun = markedProcesses(ground.prefix);
-  if (left.length === 0 && begun.length > 0) violations.push(`began under STOP_ALL: ${begun[0]?.command}`);
+  if (left.length === 0 && begun.length > 0) {
+    const since = ((Date.now() - began) / 1000).toFixed(2);
+    violations.push(`began under STOP_ALL, which was said ${since} s ago: ${begun.map(originOf).join(' | ')}`);
+  }
   ground.tell(`stop    RESUME_ALL by ${fault.resumeBy}`);
   await command(ground, 'RESUME_ALL', fault.resumeBy);
   return true;

@@ -68,7 +68,7 @@ export { done, type FollowUp, followUp, giveBack, type LedgerWrite, type Outcome
 export { followUpId, unpark } from './park.ts';
 export type { Told } from './presence.ts';
 export type { Draft, Published } from './publish.ts';
-export { isConnectionError, type Store } from './redis.ts';
+export { isConnectionError, patient, type Store } from './redis.ts';
 export { type Counts, describeServer, eraseFabric, type ServerDescription } from './server.ts';
 export type { Read, ReadCommand, Side } from './side-scripts.ts';
 export type { BusHealth } from './troubles.ts';

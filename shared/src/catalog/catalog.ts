@@ -126,8 +126,11 @@ export const openCatalog = async (folders: CatalogSources = {}): Promise<Catalog
     agentFor: (role) => {
       const agent = findAgent(role);
       if (agent) return agent;
-      const names = new Set(known.flatMap(({ agent_id, role: other }) => [agent_id, other]));
-      throw fail('ROLE_UNKNOWN', { role, known: [...names].sort().join(', ') });
+      // The two spellings of a name are one name.
+      const names = new Map(
+        known.flatMap((one) => [one.role, one.agent_id]).map((name) => [name.replaceAll('_', '-'), name]),
+      );
+      throw fail('ROLE_UNKNOWN', { role, known: [...names.values()].sort().join(', ') });
     },
     candidatesFor: (wanted) => {
       const name = wanted.trim().toLowerCase();

@@ -4,7 +4,7 @@
  * was, and is told once; whoever asks gets what was last in order, at every moment a whole.
  */
 import { stat } from 'node:fs/promises';
-import type { Bus } from '@nexus/shared/bus';
+import { type Bus, patient } from '@nexus/shared/bus';
 import { toAppError } from '@nexus/shared/errors';
 import type { Log } from '@nexus/shared/telemetry';
 import { type Catalog, type CatalogFolders, filesIn, openCatalog } from './catalog.ts';
@@ -27,12 +27,13 @@ export type LiveOptions = {
 
 /** Reads everything once, as `openCatalog` does, and again whenever it changes. Throws at the start alone. */
 export const openLiveCatalog = async ({ folders, bus, log, everyMs, onChange }: LiveOptions): Promise<LiveCatalog> => {
-  const read = async () => {
-    const shared = await readSharedAgents(bus);
+  const read = async (from = bus) => {
+    const shared = await readSharedAgents(from);
     return { catalog: await openCatalog({ ...folders, shared: shared.agents }), revision: shared.revision };
   };
   let stamp = await stampOf(folders);
-  let { catalog, revision } = await read();
+  // A Redis that goes away just now comes back: no reason to give up the start.
+  let { catalog, revision } = await read({ keys: bus.keys, store: patient(bus.store) });
   for (const notice of catalog.notices) log.info(notice);
 
   const refresh = async (): Promise<boolean> => {

@@ -59,11 +59,13 @@ describe('a look at a repository', () => {
     const within = { folders: [join(root, 'seen')], setting: 'NEXUS_REPOSITORIES' };
     mkdirSync(join(root, 'seen'), { recursive: true });
     execFileSync('ln', ['-s', repository, join(root, 'seen', 'link')]);
-    for (const path of [repository, join(root, 'seen', 'link'), join(root, 'seen', 'none')]) {
+    for (const path of [repository, join(root, 'seen', 'link'), join(root, 'seen', '..', 'none')]) {
       const look = probeRepository({ repository: path, within });
       await expect(look).rejects.toMatchObject({ code: 'REPOSITORY_UNSEEN' });
       await expect(look).rejects.toThrow(/NEXUS_REPOSITORIES/);
     }
+    const none = probeRepository({ repository: join(root, 'seen', 'none'), within });
+    await expect(none).rejects.toMatchObject({ code: 'REPOSITORY_MISSING' });
     const seen = { folders: [join(repository, '..')], setting: 'NEXUS_REPOSITORIES' };
     expect((await probeRepository({ repository, within: seen })).empty).toBe(false);
   });

@@ -1,6 +1,6 @@
 /** Looking at a person's repository before anything is promised. */
 import { realpath, stat } from 'node:fs/promises';
-import { isAbsolute, sep } from 'node:path';
+import { isAbsolute, normalize, sep } from 'node:path';
 import { fail, isFailure } from '@nexus/shared/errors';
 import type { ProcessResult } from '@nexus/shared/process';
 import { isUrl } from './refs.ts';
@@ -80,7 +80,11 @@ const seePath = async ({ repository, within }: ProbeOptions): Promise<void> => {
   const real = await realpath(repository).catch(() => null);
   if (within) {
     const folders = await Promise.all(within.folders.map((folder) => realpath(folder).catch(() => folder)));
-    const inSight = real !== null && folders.some((folder) => real === folder || real.startsWith(`${folder}${sep}`));
+    // What is not there is unseen as well, unless it would lie in sight.
+    const path = real ?? normalize(repository);
+    const inSight = [...folders, ...(real === null ? within.folders : [])].some(
+      (folder) => path === folder || path.startsWith(`${folder}${sep}`),
+    );
     if (!inSight && unseen) throw unseen;
   }
   if (real === null) throw missing('there is no such folder');

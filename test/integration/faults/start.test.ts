@@ -1,9 +1,12 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { openBus } from '@nexus/shared/bus';
+import { foldersOf, openLiveCatalog } from '@nexus/shared/catalog';
 import { openMeters, silentLog } from '@nexus/shared/telemetry';
 import { expect, inject, onTestFinished, test } from 'vitest';
-import { testFabric } from '../../tools/redis.ts';
+import { eventually } from '../../tools/eventually.ts';
+import { startRedis, testFabric } from '../../tools/redis.ts';
 
 /** Hands everything on to Redis, until this command has been asked for so often: then it is gone, for everybody. */
 const goneAt = async (command: string, times: number): Promise<string> => {
@@ -35,4 +38,20 @@ test('a start that Redis leaves in the middle says so by name', async () => {
   const meters = openMeters('quality-checker');
   const opened = openBus({ config: { ...config, redisUrl }, service: 'quality-checker', log: silentLog(), meters });
   await expect(opened).rejects.toMatchObject({ code: 'REDIS_UNREACHABLE' });
+});
+
+test('a service whose agents are read while Redis restarts waits for it, and serves then', async () => {
+  const server = await startRedis();
+  onTestFinished(() => server.stop());
+  const fabric = testFabric(server.url);
+  const bus = await fabric.open('quality-checker');
+  await server.stop();
+  await eventually('Redis is gone', () => !bus.health().ok);
+  const opening = openLiveCatalog({ folders: foldersOf({} as never), bus, log: silentLog(), everyMs: 60_000 });
+  const early = await Promise.race([opening.then(() => 'opened', String), sleep(500, 'it waits')]);
+  expect(early).toBe('it waits');
+  await server.start();
+  const catalog = await opening;
+  onTestFinished(catalog.close);
+  expect(catalog.agents.has('builder')).toBe(true);
 });
