@@ -162,7 +162,7 @@ const countTests = (report: string, code: number): Counts => {
     const counts = {
       passed: read.numPassedTests,
       failed: read.numFailedTests + unloaded.length,
-      skipped: read.numPendingTests + read.numTodoTests,
+      skipped: read.numPendingTests + read.numTodoTests - read.testResults.reduce((sum, one) => sum + notTests(one), 0),
     };
     const nothing = counts.passed + counts.failed === 0;
     return counts.failed === 0 && (code !== 0 || nothing) ? { ...counts, failed: 1 } : counts;
@@ -177,13 +177,21 @@ const leftOutIn = (report: string): string[] => {
   const read = JSON.parse(readFileSync(report, 'utf8')) as VitestReport;
   return read.testResults.flatMap(({ name, assertionResults }) => {
     const titles = assertionResults.filter((one) => notRun.has(one.status)).map((one) => one.fullName);
-    const says = titles.filter((title) => title.includes('(left out: '));
-    // Those that only say why are none of the tests.
-    const many = titles.length - says.length || titles.length;
+    const says = titles.filter(saysWhy);
+    const many = titles.length - notTests({ assertionResults });
     return titles.length === 0
       ? []
       : [`${relative(root, name)} (${many}): ${(says.length ? says : titles).join('; ')}`];
   });
+};
+
+const saysWhy = (title: string): boolean => title.includes('(left out: ');
+
+/** How many of the tests that did not run only say why others beside them did not. */
+const notTests = ({ assertionResults }: Pick<VitestReport['testResults'][number], 'assertionResults'>): number => {
+  const skipped = assertionResults.filter((one) => notRun.has(one.status));
+  const says = skipped.filter((one) => saysWhy(one.fullName)).length;
+  return says < skipped.length ? says : 0;
 };
 
 const notRun: ReadonlySet<string> = new Set(['skipped', 'pending', 'todo']);

@@ -58,6 +58,24 @@ test('a dead letter is readable: cause first, what to do, each try, the message 
   expect(out).not.toContain('dlq replay');
 });
 
+test('what a letter died of is said once, though its cause, its tries and the refusal repeat it', async () => {
+  const says = 'request: expected a string';
+  const { url } = await answering({
+    [one]: {
+      ...letter,
+      says,
+      causes: [`MESSAGE_INVALID: ${says}`, 'ZodError: deeper'],
+      tries: [{ ...letter.tries[1], says }],
+      why_not: `Dead letter 0198c1d2 cannot be replayed as it is: ${says}`,
+    },
+  });
+  const { out } = await runNexus(home(), ['dlq', 'show', '0198c1d2'], url);
+  expect(out.split(says)).toHaveLength(2);
+  for (const said of ['ZodError: deeper', 'orchestrator-x  MESSAGE_INVALID', 'cannot be replayed as it is.']) {
+    expect(out).toContain(said);
+  }
+});
+
 test('letters are listed with their age, and filters are sent as they were given', async () => {
   const { url, calls } = await answering({
     'GET /api/dead-letters': { dead_letters: [letter], total: 3, next_offset: 1 },

@@ -4,7 +4,7 @@ import { nexus } from './command-word.ts';
 import { duration, oneLine, table } from './output.ts';
 
 export const letterText = (letter: DeadLetterDetail): string[] => [
-  `${letter.code}: ${oneLine(letter.says)}`,
+  whyOf(letter),
   '',
   ...table([
     ['  letter', letter.id],
@@ -18,23 +18,32 @@ export const letterText = (letter: DeadLetterDetail): string[] => [
   ]),
   ...section(
     'causes',
-    letter.causes.map((cause) => `  ${oneLine(cause)}`),
+    letter.causes.filter((cause) => oneLine(cause) !== whyOf(letter)).map((cause) => `  ${oneLine(cause)}`),
   ),
   ...section(
     'tries',
     table(
-      letter.tries.map((one) => [`  ${one.attempt}`, one.at, one.instance_id, `${one.code}: ${oneLine(one.says)}`]),
+      letter.tries.map((one) => [
+        `  ${one.attempt}`,
+        one.at,
+        one.instance_id,
+        whyOf(one) === whyOf(letter) ? one.code : whyOf(one),
+      ]),
     ),
   ),
   ...section('as it died', letter.original === null ? [] : indented(letter.original)),
   ...section('message', indented(letter.envelope)),
   '',
-  letter.replayable
-    ? `  ${nexus} dlq replay ${letter.id}   puts it back`
-    : `  ${oneLine(letter.why_not ?? 'It cannot be replayed.')}`,
+  letter.replayable ? `  ${nexus} dlq replay ${letter.id}   puts it back` : `  ${whyNot(letter)}`,
   ...(letter.replayable ? [] : wayOut(letter)),
   `  ${nexus} dlq drop ${letter.id}     deletes it`,
 ];
+
+/** What the first line says; below it that sentence is not said again. */
+const whyOf = ({ code, says }: { code: string; says: string }): string => `${code}: ${oneLine(says)}`;
+
+const whyNot = ({ why_not, says }: DeadLetterDetail): string =>
+  oneLine(why_not ?? 'It cannot be replayed.').replace(`: ${oneLine(says)}`, '.');
 
 /** A message that is wrong itself can be mended; one that comes too late cannot. */
 const wayOut = ({ id, code }: DeadLetterDetail): string[] => {

@@ -7,6 +7,8 @@ import { openShop, type Shop, workspacesIn } from '../tools/worker-process.ts';
 /** Others sleep on this machine, too: these numbers are nobody else's. */
 const nap = (number: number): number => 10_000_000 + process.pid * 100 + number;
 
+const subtasks = ['one', 'two', 'three'];
+
 /** Agents that do not want to end, each in its own way. */
 const stubborn: Record<string, string> = {
   'ignores TERM': `trap "" TERM; sleep ${nap(1)} & while :; do sleep 0.1; done`,
@@ -22,12 +24,18 @@ const sleepers = (): string[] =>
     .filter(({ state, args }) => state !== 'Z' && ours.test(args))
     .map(({ args }) => args);
 
+/** All that an agent starts sleeps, in three agents: what begins with the command is a shell that may be on its way. */
+const allSleep = (command: string): boolean => {
+  const asleep = sleepers().filter((args) => /^(?:\/bin\/)?sleep \d+$/.test(args));
+  const naps = new Set(command.match(/\d{8,}/g));
+  return [...naps].every((one) => asleep.filter((args) => args.endsWith(` ${one}`)).length === subtasks.length);
+};
+
 const settings = (command: string) => ({
   NEXUS_AGENT_COMMAND: `if [ -e half.txt ]; then echo whole > whole.txt; exit 0; fi; echo half > half.txt; ${command}`,
   NEXUS_RUNTIME: 'command',
   NEXUS_SLOTS: '3',
 });
-const subtasks = ['one', 'two', 'three'];
 
 const confirmed = async (shop: Shop, instance: string): Promise<number> => {
   const text = await shop.fabric.redis.hget(`${shop.fabric.config.prefix}:presence`, instance);
@@ -40,7 +48,7 @@ test.each(Object.entries(stubborn))(
     const shop = await openShop();
     const worker = await shop.start(shop.rig.home, settings(command));
     await shop.dispatch(subtasks.map((subtask_id) => ({ subtask_id })));
-    await eventually('all agents are well under way', () => sleepers().length >= 3 && shop.agents().length >= 6);
+    await eventually('all agents are well under way', () => allSleep(command));
     const began = performance.now();
     const { epoch } = await shop.bus.control.command('STOP_ALL', null, 'test');
     await eventually('all of them are dead', () => sleepers().length === 0 && shop.agents().length === 0);

@@ -1,6 +1,8 @@
 /** What this machine can do, for tests that need it; what it cannot is left out, and the closing lines say why. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'vitest';
 
 const isRoot = process.getuid?.() === 0;
@@ -12,18 +14,33 @@ export const noMount: string | null = !isRoot
     ? null
     : 'this machine lets nobody mount';
 
-/** Why no folder can be locked against its owner here; null if one can. Modes do not hold root back. */
-export const noLock: string | null =
-  !isRoot || spawnSync('chattr', ['-V']).error === undefined
-    ? null
-    : 'root needs chattr for it, which is not on the path';
-
 /** Locks a folder against whoever runs this, or unlocks it, with all that is in it if so asked. */
 export const lock = (folder: string, on: boolean, { whole = false } = {}): void => {
+  // Modes do not hold root back.
   const how = isRoot ? ['chattr', on ? '+i' : '-i'] : ['chmod', on ? 'a-w' : 'u+w'];
   const [program = '', mode = ''] = how;
-  execFileSync(program, [...(whole ? ['-R'] : []), mode, folder]);
+  execFileSync(program, [...(whole ? ['-R'] : []), mode, folder], { stdio: 'pipe' });
 };
+
+/** Tried on a folder of its own: with chattr there, root may still lack the right, as in most containers. */
+const whyNoLock = (): string | null => {
+  const folder = mkdtempSync(join(tmpdir(), 'nexus-lock-'));
+  try {
+    lock(folder, true);
+    lock(folder, false);
+    return null;
+  } catch (thrown) {
+    const isMissing = thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT';
+    return isMissing
+      ? 'root needs chattr for it, which is not on the path'
+      : 'this machine lets not even root lock one';
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+};
+
+/** Why no folder can be locked against its owner here; null if one can. */
+export const noLock: string | null = whyNoLock();
 
 /** Stands in the closing lines for tests that do not run here. */
 export const leaveOut = (what: string, why: string | null): void => {
@@ -31,7 +48,8 @@ export const leaveOut = (what: string, why: string | null): void => {
 };
 
 export type Process = {
-  pid: number /** As in ps; Z has ended, and was not yet collected. */;
+  pid: number;
+  /** As in ps; Z has ended, and was not yet collected. */
   state: string;
   args: string;
 };

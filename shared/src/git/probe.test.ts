@@ -1,12 +1,12 @@
 /** Goal: a repository is read rightly or refused clearly, without a prompt and in time. */
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { probeRepository, pushResult } from '@nexus/shared/git';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { leaveOut, lock, noLock, noMount } from '../../../test/tools/machine.ts';
 import { branch, personal, plain, root, worked } from '../../../test/tools/repositories.ts';
 
@@ -40,18 +40,27 @@ describe('a look at a repository', () => {
     ['a transport that runs commands', 'ext::sh -c "touch /tmp/x"', 'REPOSITORY_MISSING', /not allowed/],
     ['a host that takes no connection', 'https://127.0.0.1:1/x.git', 'REPOSITORY_UNREACHED', /127\.0\.0\.1/],
     ['a host that nobody knows', 'https://host.invalid/x.git', 'REPOSITORY_UNREACHED', /could not resolve host/i],
-    // Where no ssh is on the path, git says that.
-    [
-      'a host without ssh',
-      'git@127.0.0.1:a/b.git',
-      'REPOSITORY_UNREACHED',
-      /connect to host 127\.0\.0\.1|cannot run ssh/,
-    ],
     ['a path that only sounds like it', '/no/connection refused', 'REPOSITORY_MISSING', /no such folder/],
   ])('refuses %s', async (_what, repository, code, says) => {
     const look = probeRepository({ repository });
     await expect(look).rejects.toMatchObject({ code });
     await expect(look).rejects.toThrow(says);
+  });
+
+  const refused = 'echo "ssh: connect to host 127.0.0.1 port 22: Connection refused" >&2; exit 255';
+  test.each([
+    ['that takes no ssh', refused, /ssh: connect to host 127\.0\.0\.1/],
+    ['to be asked by ssh where there is none', null, /no such program is on the path/],
+  ])('refuses a host %s', async (_what, ssh, says) => {
+    const bin = mkdtempSync(join(root, 'bin-'));
+    for (const program of ['git', 'sh']) {
+      execFileSync('sh', ['-c', `ln -s "$(command -v ${program})" '${bin}'`]);
+    }
+    if (ssh !== null) writeFileSync(join(bin, 'ssh'), `#!/bin/sh\n${ssh}\n`, { mode: 0o755 });
+    vi.stubEnv('PATH', bin);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const look = probeRepository({ repository: 'git@127.0.0.1:a/b.git' });
+    await expect(look).rejects.toMatchObject({ code: 'REPOSITORY_UNREACHED', message: expect.stringMatching(says) });
   });
 
   test('refuses a path outside of what the fleet sees, naming the setting, also by way of a link', async () => {

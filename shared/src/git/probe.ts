@@ -131,13 +131,18 @@ const askRemote = async (options: ProbeOptions, args: string[]): Promise<Map<str
 const locked =
   /could not read (?:Username|Password)|Authentication failed|terminal prompts disabled|Permission denied|error: 40[13]|Host key verification failed|Invalid username/i;
 
+/** As the shells say it that start it for git. */
+const noSsh = /\bssh: (?:command )?not found/;
+
 /** Git's words about a repository that cannot be read, as one of our codes. */
 export const refusalOf = (repository: string, result: ProcessResult): Error => {
   const says = withoutPasswords(saysOf(result));
   if (locked.test(says)) return fail('REPOSITORY_LOCKED', { repository });
   // ssh says why, before git says that it was so.
   const lines = says.split('\n').map((each) => each.trim());
-  const line = ['ssh:', 'fatal:'].flatMap((who) => lines.find((each) => each.startsWith(who)) ?? [])[0] ?? says;
+  const line = noSsh.test(says)
+    ? 'it is asked by ssh, and no such program is on the path'
+    : (['ssh:', 'fatal:'].flatMap((who) => lines.find((each) => each.startsWith(who)) ?? [])[0] ?? says);
   const away = isUrl(repository) && speaksOfNoHost(says);
   return fail(away ? 'REPOSITORY_UNREACHED' : 'REPOSITORY_MISSING', {
     repository,
