@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { expect, test } from 'vitest';
+import { eventually } from '../../test/tools/eventually.ts';
 import { cpuMsOf, descendantsOf, memoryOf, readCpuMs, readMemory } from './process-cost.ts';
 
 test('memory is read from a rollup: the fair share, and what is nobody else’s', () => {
@@ -31,8 +32,12 @@ test.runIf(process.platform === 'linux')(
     const shell = spawn('sh', ['-c', 'sh -c "echo; sleep 60; :"; :'], { stdio: ['ignore', 'pipe', 'ignore'] });
     const ended = once(shell, 'exit');
     await once(shell.stdout, 'data');
+    // It says so before it sleeps.
+    const below = await eventually('it sleeps', () => {
+      const seen = descendantsOf(shell.pid ?? 0);
+      return seen.some(({ name }) => name === 'sleep') && seen;
+    });
     const found = descendantsOf(process.pid);
-    const below = descendantsOf(shell.pid ?? 0);
     for (const { pid } of below.toReversed()) process.kill(pid, 'SIGKILL');
     shell.kill('SIGKILL');
     await ended;
