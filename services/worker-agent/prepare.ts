@@ -116,16 +116,21 @@ const bring = async (attempt: Attempt, { folder }: Workspace): Promise<Brought> 
     before === null && rescued.length === 0
       ? null
       : { at: before?.at ?? null, step: before?.step ?? null, left: [...(before?.left ?? []), ...leftOf(rescued)] };
-  // A checkpoint of the very clone that was found is older than it, and would only conflict with it.
-  const older = rescued.some(({ token }) => token === before?.token);
-  const all = [...rescued.map(({ commit }) => commit), older ? null : before?.commit, order.hand_over?.commit];
+  // A checkpoint of the very clone that was found is older than it, and would only conflict with it. Whoever finds this
+  // clone next, before it has a checkpoint of its own, learns that from its history.
+  const older = rescued.some(({ token }) => token === before?.token) ? (before?.commit ?? null) : null;
+  const all = [...rescued.map(({ commit }) => commit), older ?? before?.commit, order.hand_over?.commit];
   const commits = [...new Set(all.filter((commit) => typeof commit === 'string'))];
   if (commits.length === 0) return { commits, conflicts: [], interrupted };
   await fetchCommits({ folder, hub, commits, signal: tools.signal });
   const brought: Brought = { commits: [], conflicts: [], interrupted };
   for (const commit of commits) {
     const message = `Bring in the work so far on ${order.subtask_id}`;
-    const { clean, files } = await mergeInto(folder, commit, { message, signal: tools.signal });
+    const { clean, files } = await mergeInto(folder, commit, {
+      message,
+      known: commit === older,
+      signal: tools.signal,
+    });
     brought.commits.push(commit);
     if (clean) continue;
     brought.conflicts = files;

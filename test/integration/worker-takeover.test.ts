@@ -148,6 +148,36 @@ test('rule 26: on the same machine also what was never saved is found, and nothi
   await eventually('no process is left', () => shop.agents().length === 0);
 });
 
+test('rules 4, 21, 26: killed again before it has a checkpoint of its own, its work goes on as it was', async () => {
+  const shop = await openShop();
+  const { home } = shop.rig;
+  // Each line stands on the ones before: two states of the file that are merged as equals conflict.
+  const command = `touch work.txt; n=$(wc -l < work.txt)
+    while [ ! -e "$NEXUS_MARK_HOME/go" ]; do n=$((n + 1)); echo "line $n" >> work.txt; sleep 0.1; done`;
+  const rarely = { NEXUS_CHECKPOINT_INTERVAL: '1h', NEXUS_CHECKPOINT_THROTTLE: '1h', NEXUS_WATCH_EVERY: '1h' };
+  const lines = (folder = ''): number => readFileSync(join(folder, 'work.txt'), 'utf8').split('\n').length - 1;
+  const first = await shop.start(home, { ...settings, NEXUS_AGENT_COMMAND: command });
+  await shop.dispatch([{}]);
+  await saved(shop);
+  const [old = ''] = workspacesIn(home);
+  const known = lines(old);
+  await eventually('it has gone on since its checkpoint', () => lines(old) > known + 2);
+  const second = await shop.start(home, { ...settings, ...rarely, NEXUS_AGENT_COMMAND: command });
+  first.child.kill('SIGKILL');
+  await eventually('the second goes on', () =>
+    workspacesIn(home).some((folder) => folder !== old && lines(folder) > lines(old) + 2),
+  );
+  const third = await shop.start(home, { ...settings, ...rarely, NEXUS_AGENT_COMMAND: command });
+  second.child.kill('SIGKILL');
+  await eventually('the third goes on', () => agentsOf(shop, third).length > 0);
+  shop.go();
+  const finished = await onlyFinished(shop);
+  expect(finished).toMatchObject({ outcome: 'finished', instance_id: third.instanceId });
+  const work = shop.show(finished.commit, 'work.txt').split('\n');
+  expect(work).toEqual(work.map((_, at) => `line ${at + 1}`));
+  expect(work.length).toBeGreaterThan(lines(old));
+});
+
 /** A way to Redis that can be cut: whoever goes by it hears nothing more, and nobody hears of him. */
 const openWay = async (url: string) => {
   const target = new URL(url);

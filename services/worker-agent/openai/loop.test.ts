@@ -285,6 +285,7 @@ test.each([
   });
   const took = performance.now() - aborted;
   expect(result).toMatchObject({ ok: false, code: 'STOPPED' });
-  expect(took).toBeLessThan(1000);
+  // A second on a quiet machine; whoever waited for the command would need a minute.
+  expect(took).toBeLessThan(5000);
   expect(listMarked().filter(({ mark }) => mark.startsWith(markOfPlay))).toEqual([]);
 });

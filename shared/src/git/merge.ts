@@ -3,16 +3,18 @@ import { git, gitFailed, partsOf, runGit } from './run-git.ts';
 
 /**
  * Merges a commit of the clone (see `fetchCommits`) into its work tree. If not clean, the conflict markers stay in
- * the tree for an agent to resolve, and `commitAll` concludes the merge.
+ * the tree for an agent to resolve, and `commitAll` concludes the merge. `known`: its work is in the tree already, in a
+ * later state; only the history takes it in, so that nobody merges it again.
  */
 export const mergeInto = async (
   folder: string,
   commit: string,
-  options: { message: string; signal?: AbortSignal | undefined },
+  options: { message: string; known?: boolean; signal?: AbortSignal | undefined },
 ): Promise<{ clean: boolean; files: string[] }> => {
   const at = { clone: folder };
-  const { message, signal } = options;
-  const args = ['merge', '--quiet', '--no-edit', '--no-verify', '--no-stat', '-m', message, commit];
+  const { message, known = false, signal } = options;
+  const how = known ? ['--strategy=ours'] : [];
+  const args = ['merge', '--quiet', '--no-edit', '--no-verify', '--no-stat', ...how, '-m', message, commit];
   const merged = await runGit(args, { at, signal, answers: [0, 1] });
   if (merged.exitCode === 0) return { clean: true, files: [] };
   const files = partsOf(await git(['diff', '--name-only', '--diff-filter=U', '-z'], { at, signal }));
