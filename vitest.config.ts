@@ -30,7 +30,7 @@ const processes = [
   'shared/src/process/sandbox.test.ts',
 ];
 // They wait for git and for agents more than they reckon: one a core would leave the cores idle.
-const beside = { testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 3 };
+const beside = { testTimeout: 20_000, maxWorkers: 3 };
 
 /** One file for every kind of test; `globalSetup` of a project runs only when that project runs. */
 export default defineConfig({

@@ -56,7 +56,9 @@ const playTask = async ({ client, server, prefix }: MeasuredFleet, signal: Abort
   for (;;) {
     const status = await server.redis.hget(`${prefix}:task:${task_id}`, 'status');
     if (status === 'completed') break;
-    if (status === 'failed') throw new Error(`${task_id} failed: ${(await client.task(task_id)).reason}`);
+    if (status !== null && ['failed', 'cancelled', 'waiting_for_person'].includes(status)) {
+      throw new Error(`${task_id} is ${status}: ${(await client.task(task_id)).reason}`);
+    }
     await sleep(100, undefined, { signal });
   }
   await client.remove(task_id);

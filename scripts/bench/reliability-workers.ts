@@ -65,7 +65,7 @@ const intervalMs = 3000;
 export const lost: ReliabilityPart = async (bench) => {
   const rounds = bench.full ? 10 : 2;
   const [disk, machine]: [number[], number[]] = [[], []];
-  const settings = { NEXUS_CHECKPOINT_EVERY: `${intervalMs}ms`, NEXUS_CHECKPOINT_INTERVAL: `${intervalMs}ms` };
+  const settings = { NEXUS_CHECKPOINT_INTERVAL: `${intervalMs}ms` };
   await withRealFleet(bench, { counts: { 'worker-agent': 2 }, settings }, async (fleet) => {
     for (let round = 1; round <= rounds; round += 1) {
       for (const [name, found] of [

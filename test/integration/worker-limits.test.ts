@@ -59,8 +59,7 @@ test('NEXUS_AGENTS_MAX holds for all workers of a machine together', async () =>
     await eventually('it refuses', async () => /NEXUS_AGENTS_MAX is 2/.test((await presenceOf(shop, worker)).refuses));
   }
   expect(marks()).toBe(2);
-  // One that was taken without room is given back.
-  await eventually('two wait', async () => (await shop.pending()).length === 2);
+  expect(await shop.pending()).toHaveLength(2);
   shop.go();
   await eventually('all are done', async () => (await shop.finished()).length === 4);
   const counts = readFileSync(join(shop.rig.home, 'counts'), 'utf8').trim().split('\n').map(Number);

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export const eventually = async <T>(
   what: string,
   ask: () => T | Promise<T>,
-  withinMs = 40_000,
+  withinMs = 20_000,
 ): Promise<NonNullable<Exclude<T, false>>> => {
   const until = performance.now() + withinMs;
   let last: unknown;
