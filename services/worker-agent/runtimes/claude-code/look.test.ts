@@ -97,7 +97,8 @@ test('a subscription comes before a key, a key before the clouds, unless one is 
   const folder = loggedIn();
   const login = await found({ ...key, claudeFolder: folder });
   expect(login).toMatchObject({ kind: 'subscription', says: `subscription (max) in ${folder}` });
-  expect(JSON.stringify(login)).not.toContain('sk-ant');
+  expect(JSON.stringify(login)).not.toContain(key.anthropicKey);
+  expect(JSON.stringify({ ...login, secret: null, door: null })).not.toContain('sk-ant');
   expect({ ...login.env, ...login.secret }).not.toHaveProperty('ANTHROPIC_API_KEY');
   // Agents may read where they talk: never where somebody is logged in.
   expect(login.folder).toBe(join(home, 'claude'));
