@@ -59,7 +59,9 @@ test('NEXUS_AGENTS_MAX holds for all workers of a machine together', async () =>
     await eventually('it refuses', async () => /NEXUS_AGENTS_MAX is 2/.test((await presenceOf(shop, worker)).refuses));
   }
   expect(marks()).toBe(2);
-  expect(await shop.pending()).toHaveLength(2);
+  // Where both asked at the same moment, what one of them gave back is pending as well, held by nobody.
+  const held = (await shop.pending()).filter(({ consumer }) => consumer !== 'nobody');
+  expect(held).toHaveLength(2);
   shop.go();
   await eventually('all are done', async () => (await shop.finished()).length === 4);
   const counts = readFileSync(join(shop.rig.home, 'counts'), 'utf8').trim().split('\n').map(Number);
