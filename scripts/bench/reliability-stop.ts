@@ -51,6 +51,7 @@ const say = (fleet: MeasuredFleet, word: string): Promise<unknown> =>
 /** From the word on the channel: until no process bears a mark, every worker says so, every agent's work is saved. */
 const stopAll = async (fleet: MeasuredFleet, agents: number, signal: AbortSignal) => {
   const began = performance.now();
+  const said = Date.now();
   const since = (): number => (performance.now() - began) / 1000;
   await say(fleet, 'STOP_ALL');
   const dead = async (): Promise<number> => {
@@ -62,7 +63,7 @@ const stopAll = async (fleet: MeasuredFleet, agents: number, signal: AbortSignal
     return since();
   };
   const checkpointed = async (): Promise<number> => {
-    await until('every agent is checkpointed', async () => (await checkpoints(fleet)) >= agents, {
+    await until('every agent is checkpointed', async () => (await checkpoints(fleet, said)) >= agents, {
       signal,
       everyMs: 50,
     });
@@ -81,9 +82,10 @@ const allConfirmed = async ({ server, prefix }: MeasuredFleet): Promise<boolean>
   return state.state === 'stopped' && workers.every((one) => String(one.confirmed_epoch) === state.epoch);
 };
 
-/** Attempts whose record names a commit. */
-const checkpoints = async ({ server, prefix }: MeasuredFleet): Promise<number> => {
+/** Attempts whose work was saved since then. */
+const checkpoints = async ({ server, prefix }: MeasuredFleet, sinceMs: number): Promise<number> => {
   const keys = await server.redis.keys(`${prefix}:attempt:*`);
-  const records = await Promise.all(keys.map((key) => server.redis.hvals(key)));
-  return records.filter((values) => values.some((value) => /\b[0-9a-f]{40}\b/.test(value))).length;
+  const texts = await Promise.all(keys.map((key) => server.redis.hget(key, 'checkpoint')));
+  const saved = texts.map((text) => (text ? (JSON.parse(text) as { at: string; commit: string | null } | null) : null));
+  return saved.filter((one) => one !== null && one.commit !== null && Date.parse(one.at) >= sinceMs).length;
 };

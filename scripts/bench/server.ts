@@ -8,8 +8,8 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '@nexus/shared/process';
 import { Redis } from 'ioredis';
-import { freePort } from '../../services/cli/fleet.ts';
 
 /** What a command has cost since the counters were last set to zero. */
 export type CommandCost = { calls: number; us: number };

@@ -12,7 +12,6 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
@@ -20,6 +19,7 @@ import type { Client } from '@nexus/shared/client';
 import { demandApart, inheritedEnvironment } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { serviceName } from '@nexus/shared/messages/domain';
+import { demandFreePort, freePort } from '@nexus/shared/process';
 import { codeCache, fillCodeCache } from './code-cache.ts';
 import { projectRoot } from './config.ts';
 import { CommandFailure } from './exit-codes.ts';
@@ -105,23 +105,9 @@ export const endProcesses = async (processes: readonly FleetProcess[], graceMs: 
   return stubborn.map(({ name }) => name);
 };
 
-/** A port that nobody listens on right now. */
-export const freePort = (): Promise<number> => probe(0);
-
-/** Listens on a port for a moment and gives its number; rejects if it is taken. */
-const probe = (wanted: number): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on('error', reject);
-    server.listen(wanted, loopback, () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-
 /** Somebody else's server on the gateway's port might answer `/ready` for it. */
 const demandFree = async (port: number): Promise<void> => {
-  await probe(port).catch((cause: unknown) => {
+  await demandFreePort(port).catch((cause: unknown) => {
     throw new CommandFailure('config', fail('PORT_TAKEN', { port, host: loopback, setting: 'NEXUS_PORT' }).message, {
       code: 'PORT_TAKEN',
       advice: ['Or: nexus up --port 0, which takes a free one.'],

@@ -7,7 +7,7 @@ import { explains } from './explained.ts';
 export type SeenTask = {
   id: string;
   status: string;
-  /** Its reason, what it waits for, and what befell the subtasks that are not done. */
+  /** Its reason, what it waits for, and what befell the subtasks that are not done last. */
   reason: string;
   result: { branch: string | null; commit: string | null; repository: string | null } | null;
   integration: string | null;
@@ -41,7 +41,7 @@ export const readTasks = async (redis: Redis, prefix: string): Promise<SeenTask[
 };
 
 const troubleOf = ({ state, reason, history }: { state: string; reason: string | null; history: Entry[] }): string =>
-  ['merged', 'reported'].includes(state) ? '' : [reason ?? '', ...history.map(({ says }) => says)].join(' ');
+  ['merged', 'reported'].includes(state) ? '' : [reason ?? '', history.at(-1)?.says ?? ''].join(' ');
 
 const parsed = <T>(text: string | undefined): T | null => (text === undefined ? null : (JSON.parse(text) as T));
 
@@ -65,7 +65,15 @@ export const checkLedger = async (redis: Redis, look: Look, tasks: readonly Seen
       .filter(([id]) => ended.includes(statusOf.get(id) ?? ''))
       .map(([id, held]) => `task ${id} has ended and still holds ${held} slots`),
     ...tasks.flatMap((task) => checkTask(task, look)),
+    ...tooFew(tasks),
   ];
+};
+
+/** Faults may explain the end of a task here and there. A fleet of which much else fails does not do its work. */
+const tooFew = (tasks: readonly SeenTask[]): string[] => {
+  const completed = tasks.filter(({ status }) => status === 'completed').length;
+  const least = Math.floor(0.95 * tasks.length);
+  return completed < least ? [`${completed} of ${tasks.length} tasks are completed; at least ${least} have to be`] : [];
 };
 
 const checkTask = (task: SeenTask, look: Look): string[] => {

@@ -329,6 +329,33 @@ test('a letter and an end that the faults explain are no violation', async () =>
   expect(found).toMatchObject({ dead_letters: 1, failed: 1, violations: [] });
 });
 
+test('a fault in the history of a letter or a subtask explains no other end', async () => {
+  const ground = await openGround();
+  const envelope = { history: [{ code: 'REDIS_UNREACHABLE', says: 'LOADING' }] };
+  await ground.redis.hset(ground.key('dead'), 'a', JSON.stringify({ code: 'BUG', says: 'it broke', envelope }));
+  await ground.redis.zadd(ground.key('dead:order'), 1, 'a');
+  const history = [
+    { outcome: 'failed', says: 'DISK_FULL' },
+    { outcome: 'failed', says: 'it broke' },
+  ];
+  await ground.redis.hset(ground.key(`board:${task}`), 's:next', JSON.stringify({ state: 'failed', history }));
+  await ground.redis.hset(ground.key(`task:${task}`), { status: 'failed', head: '{"reason":"next failed"}' });
+  const { violations } = await check({ ...ground, counts: { redis: 3, disk: 1 } });
+  expect(violations.join('\n')).toMatch(/dead letter a is not explained/);
+  expect(violations.join('\n')).toMatch(/is failed, and no fault explains it: next failed/);
+});
+
+test('ends that faults explain are few', async () => {
+  const ground = await openGround();
+  for (const other of ['two-abc123', 'three-abc123']) {
+    ground.asked.set(other, { files: {}, code: [] });
+    await ground.redis.zadd(ground.key('tasks'), 1, other);
+    await ground.redis.hset(ground.key(`task:${other}`), { status: 'failed', head: '{"reason":"DISK_FULL"}' });
+  }
+  const { violations } = await check({ ...ground, counts: { disk: 1 } });
+  expect(violations).toEqual(['1 of 3 tasks are completed; at least 2 have to be']);
+});
+
 const left: [string, string, RegExp][] = [
   ['a clone of an attempt', 'workspaces/one-abc123/first-1-token', /leftover clone workspaces/],
   ['a folder of a gate', 'gates/token', /leftover clone gates/],

@@ -2,14 +2,15 @@
  * A fleet as it runs for people: a process for every service, a Redis of its own, and a supervisor that starts again
  * what ends. For whoever wants to hurt it, or to measure it while it is hurt.
  */
+
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, openClient } from '@nexus/shared/client';
+import { freePort } from '@nexus/shared/process';
 import { codeCache, fillCodeCache } from '../../services/cli/code-cache.ts';
 import { nodeEnvironment, nodeFlags } from '../../services/cli/node-settings.ts';
-import { freePort } from '../tools/redis.ts';
 import { openRedisServer, type RedisServer } from './redis-server.ts';
 import { openSupervisor, type Service, type Supervisor } from './supervisor.ts';
 

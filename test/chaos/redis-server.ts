@@ -1,11 +1,12 @@
 /** A redis-server that is killed, ended and started again on the same port and the same files: AOF at every write. */
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '@nexus/shared/process';
 import { Redis } from 'ioredis';
-import { freePort } from '../tools/redis.ts';
 
 export type RedisServer = {
   url: string;

@@ -55,7 +55,8 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosResult> => {
     const late = await comeDown(fleet, options.signal);
     const { prefix, home, server, faults } = fleet;
     const found = await check({ redisUrl: server.url, prefix, home, asked, counts: faults.counts });
-    const violations = [...faults.violations, ...late, ...endedByThemselves(fleet), ...found.violations];
+    const unseen = missing(fleet, options).map((kind) => `${kind} never happened: nothing is shown of it`);
+    const violations = [...faults.violations, ...unseen, ...late, ...endedByThemselves(fleet), ...found.violations];
     kept ||= violations.length > 0;
     const restarts = fleet.supervisor.all.reduce((sum, one) => sum + one.restarts(), 0);
     const seconds = Math.round((performance.now() - began) / 1000);
@@ -103,7 +104,8 @@ const hurt = async (fleet: Fleet, asked: Map<string, Work>, options: ChaosOption
   const hurting = fleet.faults.run(signal);
   const timer = setTimeout(() => enough.abort(), options.minutes * 60_000);
   try {
-    for (let at = 0; at < options.tasks && !signal.aborted; at += 1) {
+    // As many as asked for, and on until every kind of fault has met a fleet at work.
+    for (let at = 0; (at < options.tasks || missing(fleet, options).length > 0) && !signal.aborted; at += 1) {
       const work = workOf(at, options.seed, fleet.repository, options.fast);
       const id = await submit(fleet.client, work, `${fleet.prefix}-${at}`);
       asked.set(id, work);
@@ -119,6 +121,10 @@ const hurt = async (fleet: Fleet, asked: Map<string, Work>, options: ChaosOption
   }
   options.signal.throwIfAborted();
 };
+
+/** The kinds of fault that were asked for, can be made here, and have not happened. */
+const missing = ({ faults, disk }: Fleet, { only }: ChaosOptions): FaultKind[] =>
+  only.filter((kind) => faults.counts[kind] === 0 && (kind !== 'disk' || disk.mounted));
 
 /** Asks until somebody has said yes: the key makes it one task, however often it is asked. */
 const submit = async (client: Client, work: Work, key: string): Promise<string> => {

@@ -1,9 +1,8 @@
 /** One fleet in containers for a test file: a compose project of its own, on a free port, gone afterwards. */
 import { execFile } from 'node:child_process';
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
+import { freePort } from '@nexus/shared/process';
 
 const run = promisify(execFile);
 const root = dirname(dirname(import.meta.dirname));
@@ -46,13 +45,4 @@ export const composeFleet = async (settings: Record<string, string>): Promise<Fl
       await compose('down', '--volumes', '--rmi', 'local', '--remove-orphans', '--timeout', '10');
     },
   };
-};
-
-const freePort = async (): Promise<number> => {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
 };

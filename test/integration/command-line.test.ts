@@ -2,6 +2,7 @@
  * The command line and the demo as a person uses them: real processes, a real fleet, a real Redis. These are the
  * longest tests of all; each looks afterwards for what may not be left behind.
  */
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,12 +10,13 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defaultHome } from '@nexus/shared/config';
+import { freePort } from '@nexus/shared/process';
 import { expect, inject, onTestFinished, test } from 'vitest';
 import type { FleetProcess } from '../../services/cli/fleet-state.ts';
 import { lives } from '../../services/cli/fleet-state.ts';
 import { eventually } from '../tools/eventually.ts';
 import { listProcesses } from '../tools/machine.ts';
-import { freePort, type TestFabric, testFabric } from '../tools/redis.ts';
+import { type TestFabric, testFabric } from '../tools/redis.ts';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const minutes = (count: number) => count * 60_000;

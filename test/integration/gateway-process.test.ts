@@ -1,4 +1,5 @@
 /** The gateway as its own process: start, token, control, the first words of a bad start, and the end. */
+
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync } from 'node:fs';
@@ -7,10 +8,11 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ClientProblem, openClient } from '@nexus/shared/client';
+import { freePort } from '@nexus/shared/process';
 import { expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../tools/eventually.ts';
 import { consumeAll } from '../tools/messages.ts';
-import { freePort, type TestFabric, testFabric } from '../tools/redis.ts';
+import { type TestFabric, testFabric } from '../tools/redis.ts';
 import { spawnService } from '../tools/service-process.ts';
 
 type Started = { child: ChildProcess; said(): string; ended: Promise<number | null> };

@@ -58,10 +58,12 @@ test('a task that was answered, cancelled and deleted leaves nothing in the park
   await lies('deadline.reached');
   await bus.publish({ type: 'escalation.raised', payload: { ...raised, ...about, number: 2 }, ...of });
   await is('waiting_for_person');
-  await fabric.redis.hset(bus.keys.controlSaid, `task:${task_id}`, '{}');
+  await bus.control.command('PAUSE_ALL', { task: task_id }, 'test');
   await bus.publish({ type: 'cancellation.requested', payload: { task_id, reason: 'No.' }, ...of });
   await is('cancelled');
   await lies();
+  expect(await bus.control.read()).toMatchObject({ scopes: {}, said: {} });
+  await fabric.redis.hset(bus.keys.controlSaid, `task:${task_id}`, '{}');
   await bus.publish(deletion(task_id));
   await eventually('it is gone', async () => (await status(task_id)) === undefined);
   const { prefix } = fabric.config;

@@ -10,12 +10,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Bus, type BusOptions, openBus } from '@nexus/shared/bus';
 import { type FabricConfig, fabricConfig, loadConfig } from '@nexus/shared/config';
 import type { ServiceName } from '@nexus/shared/messages/domain';
+import { freePort } from '@nexus/shared/process';
 import { openMeters, silentLog } from '@nexus/shared/telemetry';
 import { Redis } from 'ioredis';
 import { expect, inject, onTestFinished } from 'vitest';
@@ -117,15 +117,6 @@ const insideTest = (): boolean => {
   } catch {
     return false;
   }
-};
-
-export const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address ? address.port : 0;
 };
 
 /** vitest's globalSetup: provides `redisUrl`. */

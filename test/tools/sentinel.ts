@@ -6,10 +6,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { freePort } from '@nexus/shared/process';
 import { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
 import { eventually } from './eventually.ts';
-import { freePort, startRedis, type TestServer } from './redis.ts';
+import { startRedis, type TestServer } from './redis.ts';
 
 export type Sentinels = {
   /** As REDIS_URL. */

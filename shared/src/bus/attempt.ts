@@ -7,7 +7,7 @@
  *                                                  └─ lost ── over; nothing was changed
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AppError, fail, toAppError } from '@nexus/shared/errors';
+import { type AppError, fail, toAppError } from '@nexus/shared/errors';
 import { entryOf } from '@nexus/shared/messages';
 import type { ServiceName } from '@nexus/shared/messages/domain';
 import type { Log } from '@nexus/shared/telemetry';
@@ -27,7 +27,7 @@ import {
 import { exhausted, outcomeOf, retryOf } from './failure.ts';
 import { type LiveEvent, settledLine } from './journal.ts';
 import type { Keys } from './keys.ts';
-import { lastWordsOf } from './last-words.ts';
+import { lastWordsOf, letterOf } from './last-words.ts';
 import { type FollowUp, type LedgerWrite, type Outcome, postpone } from './outcome.ts';
 import { retryDelayMs } from './park.ts';
 import { journalText } from './publish.ts';
@@ -80,6 +80,8 @@ export class Attempt {
   #breaks = 0;
   /** True once the handler has said its outcome, and only the settlement is waited for. */
   answered = false;
+  /** True where its claim was lost: nothing was settled. */
+  lost = false;
 
   constructor(delivery: Delivery, context: AttemptContext) {
     this.delivery = delivery;
@@ -217,7 +219,11 @@ export class Attempt {
     const said = String(
       await callScript(redis, 'nexusBegin', names, [...values, alone ? '1' : '0', journalMax, out.length, ...messages]),
     );
-    if (said === 'ok') return;
+    if (said === 'ok') {
+      // A word that was heard while the answer was on its way is newer than the answer.
+      if (this.#abortReason) throw this.#abortReason;
+      return;
+    }
     const [what, detail = ''] = said.split(' ');
     if (what === 'type') throw fail('BUS_KEY_TYPE', { key: detail, found: 'nothing can be written there' });
     const reason =
@@ -336,17 +342,7 @@ export class Attempt {
     line: (what: string, code: string) => string,
   ): Promise<Settled> {
     const { service, instanceId } = this.#context;
-    const letter = {
-      id: envelope.message_id,
-      died_at: new Date().toISOString(),
-      service,
-      instance_id: instanceId,
-      code: why.code,
-      says: why.says,
-      causes: why.causes,
-      operator: new AppError(why.code).entry.operator,
-      envelope,
-    };
+    const letter = letterOf(envelope, why, { service, instance_id: instanceId });
     const death = { code: why.code, says: why.says.slice(0, 1000), at: letter.died_at };
     const word = lastWordsOf(envelope, this.message !== null, death);
     const publish = word === null ? [] : [this.#outgoing(envelope, { ...word, key: 'died' })];
@@ -372,6 +368,7 @@ export class Attempt {
       return;
     }
     if (settled === 'lost' || settled === 'twice') {
+      this.lost = true;
       log.warn({ ...about, outcome: outcome.is }, 'The claim was lost; nothing was settled');
       return;
     }

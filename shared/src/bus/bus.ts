@@ -38,12 +38,13 @@ import { type DeadLetters, makeDeadLetters } from './dead.ts';
 import type { HandlerTools } from './delivery.ts';
 import { makeEnding } from './ending.ts';
 import { type Message, nameHandled, taskOf } from './envelope.ts';
+import { ensureGroups } from './groups.ts';
 import { follow, type JournalEntry, type LiveEvent, makeTeller } from './journal.ts';
 import { type Keys, keysOf, prioritiesInOrder } from './keys.ts';
 import type { Outcome } from './outcome.ts';
 import { makePresence, readPresences, type Told } from './presence.ts';
 import { type Draft, makePublisher, type Published } from './publish.ts';
-import { ensureGroups, makeStore, openRedis, patient, type Redis, type RedisOptions, type Store } from './redis.ts';
+import { makeStore, openRedis, patient, type Redis, type RedisOptions, type Store } from './redis.ts';
 import { type Counts, memoryShare, readCounts } from './server.ts';
 import { makeSettler } from './settle.ts';
 import { makeSide, type Side } from './side-scripts.ts';
@@ -326,7 +327,7 @@ const openOn = async (ground: Ground, options: BusOptions, keys: Keys, instanceI
 const ensureInboxes = async (redis: Redis, keys: Keys, service: ServiceName): Promise<string[]> => {
   if (kindsTo(service).length === 0) return [];
   const inboxes = prioritiesInOrder.map((priority) => keys.inbox(service, priority));
-  await ensureGroups(redis, inboxes, service);
+  await ensureGroups(redis, keys, service);
   return inboxes;
 };
 

@@ -21,8 +21,9 @@ import { findUnseen, type Heart, type Rhythm, renew } from './claims.ts';
 import type { Control } from './control.ts';
 import type { Delivery } from './delivery.ts';
 import { endConnection, endedWithin } from './ending.ts';
+import { regroup, restore } from './groups.ts';
 import { prioritiesInOrder } from './keys.ts';
-import { ensureGroups, type Redis } from './redis.ts';
+import type { Redis } from './redis.ts';
 import { block, type Reader, type Taken, take } from './take.ts';
 
 export type ConsumerOptions = {
@@ -237,6 +238,7 @@ export class Consumer {
     const chain = key === null ? undefined : this.#chains.get(key);
     const over = (): void => {
       this.#held.delete(name);
+      if (attempt.lost) void restore(this.#options, delivery);
       if (key !== null && this.#chains.get(key) === done) this.#chains.delete(key);
       this.#wake();
     };
@@ -372,11 +374,9 @@ export class Consumer {
 
   /** What kept Redis from doing its part: a group that is gone is made again, all else is told. */
   async #failed(part: string, error: Error): Promise<void> {
-    const { redis, context, log, report } = this.#options;
+    const { report } = this.#options;
     if (!/NOGROUP|^UNBLOCKED/.test(error.message)) return report(part, error);
-    const made = await ensureGroups(redis, this.#reader.inboxes, context.service).catch(() => 0);
-    const lost = fail('BUS_GROUP_LOST', { service: context.service });
-    if (made > 0) log.warn({ code: lost.code, do: lost.entry.operator }, lost.message);
+    await regroup(this.#options).catch(() => undefined);
   }
 
   #wake(): void {

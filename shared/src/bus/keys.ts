@@ -19,6 +19,8 @@ export const keysOf = (prefix: string) => ({
 const ofFabric = (prefix: string) => ({
   /** Stream: what waits for a service, and what it holds. One consumer group, named like the service. */
   inbox: (service: ServiceName, priority: Priority) => `${prefix}:inbox:${service}:${priority}`,
+  /** Hash inbox → since when there is its stream, in ms: an older entry went with the stream of before. */
+  groups: `${prefix}:groups`,
   /** Stream, capped: the copy of all traffic and events that observers read. */
   journal: `${prefix}:journal`,
   /** Hash id → envelope with its history; zset id → when it is due. */

@@ -185,17 +185,6 @@ export const makeStore = (redis: Redis): Store => ({
   },
 });
 
-/** Creates the consumer group on each of a service's inboxes; at 0, never $ (rule 5). Returns how many it made. */
-export const ensureGroups = async (redis: Redis, inboxes: readonly string[], group: string): Promise<number> => {
-  let made = 0;
-  for (const inbox of inboxes) {
-    const said = String(await callScript(redis, 'nexusGroup', [inbox], [group]));
-    if (said !== 'made' && said !== 'stands') throw fail('BUS_KEY_TYPE', { key: inbox, found: `it holds a ${said}` });
-    if (said === 'made') made += 1;
-  }
-  return made;
-};
-
 type Script = { keys: number; lua: string };
 export type ScriptName =
   | 'nexusPublish'
@@ -209,7 +198,8 @@ export type ScriptName =
   | 'nexusControl'
   | 'nexusReplay'
   | 'nexusGroup'
-  | 'nexusEdit';
+  | 'nexusEdit'
+  | 'nexusRestore';
 
 /** scripts/<verb>-<number of keys>.lua → nexus<Verb>. */
 const loadScripts = (): Record<string, Script> => {

@@ -71,7 +71,11 @@ export const removeTask = (keys: Keys, id: string): LedgerWrite[] => [
   // The sums of the days keep what it has cost.
   { op: 'remove', key: keys.budget(`task:${id}`) },
   { op: 'remove', key: keys.costOfTask(id) },
-  // What was commanded of the task alone goes with it.
+  ...unhold(keys, id),
+];
+
+/** What was commanded of the task alone goes with it. */
+const unhold = (keys: Keys, id: string): LedgerWrite[] => [
   { op: 'unset', key: keys.control, field: `task:${id}` },
   { op: 'unset', key: keys.controlSaid, field: `task:${id}` },
 ];
@@ -186,6 +190,6 @@ const indexTask = (keys: Keys, id: string, head: TaskHead): LedgerWrite[] => {
     index(keys.tasks, score),
     index(keys.openTasks, ended ? null : score),
     index(keys.waitingTasks, ended ? null : askedSince(head)),
-    ...(ended ? [index(keys.endedTasks, Date.parse(head.ended_at ?? head.updated_at))] : []),
+    ...(ended ? [index(keys.endedTasks, Date.parse(head.ended_at ?? head.updated_at)), ...unhold(keys, id)] : []),
   ];
 };

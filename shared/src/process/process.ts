@@ -21,6 +21,7 @@
 export { copyOut, inside, isInContainer } from './container.ts';
 export { allowedEnv } from './environment.ts';
 export { findProgram } from './find-program.ts';
+export { demandFreePort, freePort } from './free-port.ts';
 // biome-ignore lint/correctness/useImportExtensions: plain JavaScript with its types beside it
 export { endMarked, listMarked, type MarkedProcess, sweepMarked } from './marked.mjs';
 export type { LimitName, Limits } from './meter.ts';

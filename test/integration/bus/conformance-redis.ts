@@ -9,8 +9,9 @@ import { silentLog } from '@nexus/shared/telemetry';
 import { findUnseen, renew } from '../../../shared/src/bus/claims.ts';
 import type { Control } from '../../../shared/src/bus/control.ts';
 import type { TaskDemands } from '../../../shared/src/bus/delivery.ts';
+import { ensureGroups } from '../../../shared/src/bus/groups.ts';
 import { release } from '../../../shared/src/bus/park.ts';
-import { callScript, ensureGroups, openRedis, type Redis } from '../../../shared/src/bus/redis.ts';
+import { callScript, openRedis, type Redis } from '../../../shared/src/bus/redis.ts';
 import { makeSettler, type Settlement as RealSettlement } from '../../../shared/src/bus/settle.ts';
 import type { FabricLook, FabricPort, Outgoing, Row, Write } from '../../simulation/fabric-port.ts';
 
@@ -29,7 +30,7 @@ export const openRealFabric = async (url: string): Promise<FabricPort & { close(
   const inboxesOf = (group: string): string[] =>
     prioritiesInOrder.map((priority) => keys.inbox(group as ServiceName, priority));
   const groupOf = (inbox: string): string => nameOf(inbox).split(':')[0] ?? '';
-  for (const group of services) await ensureGroups(redis, inboxesOf(group), group);
+  for (const group of services) await ensureGroups(redis, keys, group as ServiceName);
   const outgoing = ({ inbox, json, id, delayMs }: Outgoing) => ({
     ...{ inbox: inboxOf(inbox), json: String(json), short: '', id, delayMs },
   });
@@ -190,7 +191,7 @@ const lookAt = async (
   look: FabricLook,
   groupOf: (inbox: string) => string,
 ): Promise<void> => {
-  if (['journal', 'presence', 'due', 'deaths', 'dead:order'].includes(name)) return;
+  if (['journal', 'presence', 'due', 'deaths', 'dead:order', 'groups'].includes(name)) return;
   if (name.startsWith('inbox:')) {
     const pending = (await redis.xpending(key, groupOf(key), '-', '+', 1000)) as Pending[];
     const held = new Map(pending.map(([id, by, , deliveries]) => [id, { by, deliveries }]));

@@ -35,6 +35,28 @@ test('rule 17: STOP aborts what runs under the old epoch; it is given back and r
   ]);
 });
 
+test('rule 20: nothing begins after a STOP that was heard while Redis still said yes', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('worker-agent');
+  const runs: string[] = [];
+  consumeAll(bus, 'worker-agent', {
+    mode: 'take',
+    slots: 1,
+    work: async (_message, tools) => {
+      // Its first steps are made while it is being taken.
+      await Promise.resolve();
+      const begun = tools.begin();
+      bus.control.learn(1, 'stopped');
+      runs.push(await begun.then(() => 'begun', String));
+      return done();
+    },
+  });
+  await standing(fabric, 'stopping');
+  await bus.publish(dispatch('stopping'));
+  await eventually('it was answered', () => runs.length > 0);
+  expect(runs[0]).toContain('The fleet was stopped');
+});
+
 test('rule 17: a handler that only writes the ledger settles under an old epoch', async () => {
   const fabric = testFabric();
   const bus = await fabric.open('orchestrator');

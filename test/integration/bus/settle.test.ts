@@ -2,7 +2,8 @@ import { done, type Outcome } from '@nexus/shared/bus';
 import { removeTask } from '@nexus/shared/ledger/write';
 import { silentLog } from '@nexus/shared/telemetry';
 import { expect, test } from 'vitest';
-import { ensureGroups, openRedis } from '../../../shared/src/bus/redis.ts';
+import { ensureGroups } from '../../../shared/src/bus/groups.ts';
+import { openRedis } from '../../../shared/src/bus/redis.ts';
 import { makeSettler, type Settlement } from '../../../shared/src/bus/settle.ts';
 import { eventually } from '../../tools/eventually.ts';
 import { consumeAll, deletion, discard } from '../../tools/messages.ts';
@@ -14,7 +15,7 @@ const holding = async (count: number) => {
   const bus = await fabric.open('gateway', { observer: true });
   const inbox = bus.keys.inbox('orchestrator', 'NORMAL');
   const redis = openRedis({ url: fabric.config.redisUrl, name: 'settling' });
-  await ensureGroups(redis, [inbox], 'orchestrator');
+  await ensureGroups(redis, bus.keys, 'orchestrator');
   for (let n = 0; n < count; n += 1) await bus.publish(deletion(`held-${n}`));
   const reply = (await redis.xreadgroup('GROUP', 'orchestrator', 'me', 'COUNT', count, 'STREAMS', inbox, '>')) as [
     [string, [string, string[]][]],

@@ -4,8 +4,9 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '@nexus/shared/process';
 import { expect, onTestFinished, test } from 'vitest';
-import { freePort, startRedis } from '../../tools/redis.ts';
+import { startRedis } from '../../tools/redis.ts';
 
 /** A certificate for 127.0.0.1, made anew: nothing secret lies in the repository. */
 const makeCertificate = (): { cert: string; key: string } => {

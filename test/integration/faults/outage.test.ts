@@ -1,12 +1,13 @@
 import { mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { done } from '@nexus/shared/bus';
+import { freePort } from '@nexus/shared/process';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../../tools/eventually.ts';
 import { consumeAll, discard } from '../../tools/messages.ts';
 import { openProxy } from '../../tools/proxy.ts';
-import { freePort, startRedis, type TestServer, testFabric } from '../../tools/redis.ts';
+import { startRedis, type TestServer, testFabric } from '../../tools/redis.ts';
 import { expectWhole, stand } from './standing.ts';
 
 type Fault = {
