@@ -111,10 +111,13 @@ export class Process {
 
   /**
    * What was read before a failover is read again: the same revision may stand for something else now. `settle.ts`
-   * refuses such a decision.
+   * refuses such a decision. That a task has ended is learnt anew as well: it may stand again.
    */
   forgetDecisions(): void {
-    for (const job of this.jobs) if (job.ledgerOnly) job.stage = 0;
+    for (const job of this.jobs) {
+      if (job.ledgerOnly) job.stage = 0;
+      else if (job.abort === 'ended') job.abort = 'stopped';
+    }
   }
 
   learn(epoch: number, state: string): void {

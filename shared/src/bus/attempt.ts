@@ -24,14 +24,14 @@ import {
   triesOf,
   unreadableId,
 } from './envelope.ts';
-import { exhausted, outcomeOf, retryOf } from './failure.ts';
+import { exhausted, outcomeOf, outcomeOfThrown, retryOf, unwanted } from './failure.ts';
 import { type LiveEvent, settledLine } from './journal.ts';
 import type { Keys } from './keys.ts';
 import { lastWordsOf, letterOf } from './last-words.ts';
 import { type FollowUp, type LedgerWrite, type Outcome, postpone } from './outcome.ts';
 import { retryDelayMs } from './park.ts';
 import { journalText } from './publish.ts';
-import { callScript, isConnectionError, type Redis, type Store } from './redis.ts';
+import { callScript, type Redis, type Store } from './redis.ts';
 import type { Ending, Outgoing, Settled, Settlement, Settler } from './settle.ts';
 
 export type AnyHandler = (message: Message, tools: HandlerTools) => Outcome | Promise<Outcome>;
@@ -72,6 +72,8 @@ export class Attempt {
   readonly #context: AttemptContext;
   #abort: AbortController | null = null;
   #abortReason: AppError | null = null;
+  /** How often the connection had broken when that was learnt. */
+  #abortBreaks = 0;
   /** A STOP of its task, agent, service or instance holds it: given back it would come again at once. */
   #held = false;
   /** When the message that was parked last is due, for its alarm. */
@@ -122,6 +124,7 @@ export class Attempt {
   /** Ends the local work; the first reason stays. */
   abort(reason: AppError, held = false): void {
     this.#held ||= held;
+    if (this.#abortReason === null) this.#abortBreaks = this.#context.breaks();
     this.#abortReason ??= reason;
     this.#abort?.abort(this.#abortReason);
   }
@@ -142,6 +145,8 @@ export class Attempt {
         if (!over) await this.#after(outcome, settled);
         return;
       }
+      // Another server knows nothing of that end, perhaps: whoever takes it next asks that one.
+      if (outcome === unwanted) return void (await this.#settle({ is: 'give_back', why: 'Redis was gone' }, 0));
       if (reruns >= rerunsMax) {
         await this.#settle(retryOf(fail('UNEXPECTED', { message: 'the ledger moved under every run' })), 0);
         return;
@@ -266,11 +271,12 @@ export class Attempt {
     publish: Outgoing[],
     epoch: number | null,
     line: string,
+    isUnwanted = false,
   ): Promise<Settled> {
     const { inbox, entryId, deliveries } = this.delivery;
     // Where the work is long it is not done again for that; its result is guarded by its attempt's number.
     const guarded = this.ledgerOnly && write.some(({ op }) => op === 'patch');
-    const decidedAt = guarded ? this.#breaks : undefined;
+    const decidedAt = guarded ? this.#breaks : isUnwanted ? this.#abortBreaks : undefined;
     const settlement: Settlement = { inbox, entryId, deliveries, epoch, ending, line, write, publish, decidedAt };
     return this.#context.settler.settle(settlement);
   }
@@ -290,7 +296,7 @@ export class Attempt {
           return this.#settle(outcomeOf(toAppError(error)), durationMs);
         }
         const epoch = this.ledgerOnly ? null : this.delivery.epoch;
-        return this.#send({ end: 'done' }, outcome.write, publish, epoch, line('done'));
+        return this.#send({ end: 'done' }, outcome.write, publish, epoch, line('done'), outcome === unwanted);
       }
       case 'retry': {
         const delayMs = outcome.afterMs ?? retryDelayMs(triesOf(envelope), this.#context.retryBaseMs);
@@ -391,7 +397,3 @@ export class Attempt {
     }
   }
 }
-
-/** Where Redis did not answer, nothing is known to be wrong with the message: it waits for Redis as it came. */
-const outcomeOfThrown = (error: unknown): Outcome =>
-  isConnectionError(error) ? { is: 'give_back', why: 'Redis did not answer' } : outcomeOf(toAppError(error));

@@ -1,8 +1,8 @@
 import { done } from '@nexus/shared/bus';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
-import { eventually } from '../../tools/eventually.ts';
-import { consumeAll, discard } from '../../tools/messages.ts';
+import { deferred, eventually } from '../../tools/eventually.ts';
+import { consumeAll, discard, dispatch, standing } from '../../tools/messages.ts';
 import { startRedis, type TestServer, testFabric } from '../../tools/redis.ts';
 import { startSentinels } from '../../tools/sentinel.ts';
 import { day, keepingLog } from './standing.ts';
@@ -130,6 +130,41 @@ test('BUS_UNCONFIRMED: a repeat with the same Idempotency-Key is confirmed, and 
   expect(again.duplicate).toBe(true);
   expect(await look.xlen(bus.keys.inbox('finalizer', 'NORMAL'))).toBe(1);
   expect(await fabric.redis.ttl(bus.keys.confirm)).toBeGreaterThan(0);
+});
+
+test('rule 29: the end of a task that a failover took back drops none of its work', async () => {
+  const server = await startRedis();
+  const fabric = testFabric(server.url);
+  const bus = await fabric.open('worker-agent', { limits: { renewMs: 100 } });
+  const [learnt, told] = [deferred(), deferred()];
+  let runs = 0;
+  consumeAll(bus, 'worker-agent', {
+    mode: 'take',
+    slots: 1,
+    work: async (_message, tools) => {
+      runs += 1;
+      await tools.begin();
+      if (runs > 1) return done();
+      tools.signal.addEventListener('abort', () => learnt.resolve());
+      await told.promise;
+      throw tools.signal.reason;
+    },
+  });
+  await standing(fabric, 'back');
+  await bus.publish(dispatch('back'));
+  await eventually('it runs', () => runs === 1);
+  await standing(fabric, 'back', 'cancelled');
+  await learnt.promise;
+  // Another server, which knows nothing of that end: the last write is gone, and so are all connections.
+  await standing(fabric, 'back');
+  await fabric.redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+  await eventually('the connection has broken', () => !bus.health().ok);
+  told.resolve();
+  await eventually('it runs again', () => runs === 2);
+  await eventually(
+    'it is settled',
+    async () => (await fabric.redis.xlen(bus.keys.inbox('worker-agent', 'NORMAL'))) === 0,
+  );
 });
 
 test('rule 19: a STOP that only the lost primary had is brought back by whoever heard it', async () => {

@@ -16,7 +16,7 @@ afterAll(closeTemplates);
 
 const agents = 8;
 const callsEach = 6;
-const allows = { count: 6, everyMs: 3000 };
+const allows = { count: 6, everyMs: 5000 };
 
 /** Takes so many calls in each window, and tells whoever comes then how long it lasts; all else is `script`. */
 const limited = (script: Script) => {
