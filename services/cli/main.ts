@@ -11,10 +11,11 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     ending.abort(signal === 'SIGHUP' ? 'SIGTERM' : signal);
   });
 }
-// A reader such as `head` may have enough before we are done; that is no failure of ours.
+// A reader such as `head` may have enough before we are done; that is no failure of ours. A fleet that is being
+// started is not left half started for that.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  if (error.code !== 'EPIPE') throw error;
+  if (process.argv[2] !== 'up') process.exit(0);
 });
 
 /** On standard error, so that what is printed can be piped. */

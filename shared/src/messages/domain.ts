@@ -97,9 +97,18 @@ export const endedSubtask = (state: SubtaskState): boolean => subtaskTransitions
 
 // --- what a person asks for --------------------------------------------------------------------
 
+/** Programs are given texts that end at a NUL. */
+const noNul = [(text: string) => !text.includes('\0'), 'holds a NUL character, which no program can be given'] as const;
+const line = (max: number) =>
+  z
+    .string()
+    .min(1)
+    .max(max)
+    .refine(...noNul);
+
 export const checkRequest = z.strictObject({
   name: z.string().min(1).max(64),
-  command: z.string().min(1).max(4096),
+  command: line(4096),
   timeout_ms: z.int().min(1).max(7_200_000).optional(),
 });
 const noBudget = 'must be more than 0; left out, there is no limit';
@@ -144,6 +153,7 @@ export const taskRequest = z
       .string()
       .refine((text) => text.trim().length > 0, 'is empty; say what you want done')
       .refine(utf8Max(32_768), 'is longer than 32 kB; put long material into the repository')
+      .refine(...noNul)
       .meta({ description: 'What you want done, in your own words. At most 32 kB.' }),
     priority: z
       .preprocess((value) => (typeof value === 'string' ? priorityAlias(value) : value), priority)
@@ -159,8 +169,8 @@ export const taskRequest = z
       .refine((context) => depthOf(context) <= contextDepthMax, `is nested deeper than ${contextDepthMax} levels`)
       .optional()
       .meta({ description: 'Anything the agents should know, at most 32 levels deep.' }),
-    repository: z.string().min(1).max(2048).optional().meta({ description: 'Path or URL; without it a new one.' }),
-    base: z.string().min(1).max(255).optional().meta({ description: 'Branch, tag or commit to start from.' }),
+    repository: line(2048).optional().meta({ description: 'Path or URL; without it a new one.' }),
+    base: line(255).optional().meta({ description: 'Branch, tag or commit to start from.' }),
     workflow: z
       .string()
       .min(1)
@@ -174,7 +184,7 @@ export const taskRequest = z
       description: 'parallel: what does not depend on each other runs side by side; sequential: one at a time.',
     }),
     analyst: z.boolean().optional().meta({ description: 'Begin with an analyst, whatever the workflow says.' }),
-    setup: z.array(z.string().min(1).max(4096)).max(16).optional().meta({
+    setup: z.array(line(4096)).max(16).optional().meta({
       description: 'Shell commands that make a fresh clone runnable, such as npm ci.',
     }),
     checks: z.array(checkRequest).max(32).optional().meta({
@@ -187,7 +197,7 @@ export const taskRequest = z
     runtime: z.string().min(1).max(64).optional().meta({
       description: 'How agents are run, by its name; left out, the first that a worker can use.',
     }),
-    agent_command: z.string().min(1).max(4096).optional().meta({
+    agent_command: line(4096).optional().meta({
       description: 'The agent: a shell command that reads its prompt on standard input and works in its folder.',
     }),
     scenario: z.string().max(200_000).optional().meta({ description: 'Rehearsals only: the text of a scenario file.' }),
