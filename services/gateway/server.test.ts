@@ -41,6 +41,8 @@ describe('submitting', () => {
   test.each([
     ['an empty request', { request: '  ' }, 'REQUEST_INVALID', 'request', /empty/],
     ['a request of more than 32 kB', { request: 'x'.repeat(32_769) }, 'REQUEST_INVALID', 'request', /32 kB/],
+    ['a request with a NUL', { request: 'a\u0000b' }, 'REQUEST_INVALID', 'request', /NUL character/],
+    ['a command with a NUL', { request: 'a', agent_command: 'a\0' }, 'REQUEST_INVALID', 'agent_command', /NUL/],
     ['no request at all', {}, 'REQUEST_INVALID', 'request', /missing/],
     ['an unknown field', { request: 'a', colour: 'red' }, 'REQUEST_INVALID', 'colour', /known are request, priority/],
     ['an unknown field inside', { request: 'a', budget: { eur: 1 } }, 'REQUEST_INVALID', 'budget.eur', /usd, tokens/],

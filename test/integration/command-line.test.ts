@@ -51,14 +51,15 @@ const commandLine = (fabric: TestFabric, home: string = openFolder(), where: Env
     NEXUS_CONTROL_CHANNEL: fabric.config.controlChannel,
     ...where,
   };
-  const nexus = (...words: string[]) => start(['services/cli/bin.mjs', ...words], env).ended;
+  const begin = (...words: string[]) => start(['services/cli/bin.mjs', ...words], env);
+  const nexus = (...words: string[]) => begin(...words).ended;
   onTestFinished(async () => {
     await nexus('down');
     rmSync(home, { recursive: true, force: true });
   });
   const documentOf = async (...words: string[]) => JSON.parse((await nexus(...words, '--json')).out);
   const processes = (): FleetProcess[] => JSON.parse(readFileSync(join(home, 'fleet.json'), 'utf8')).processes;
-  return { home, nexus, documentOf, processes };
+  return { home, begin, nexus, documentOf, processes };
 };
 
 test(
@@ -84,6 +85,19 @@ test(
     const { workers } = await documentOf('agents');
     expect(workers[0].runtimes.find(({ name }: { name: string }) => name === 'scripted').usable).toBe(true);
     expect((await documentOf('up')).restarted).toEqual([]);
+  },
+  minutes(2),
+);
+
+test(
+  'a reader that has read enough of nexus up leaves no fleet half started',
+  async () => {
+    const { begin, documentOf, processes } = commandLine(testFabric());
+    const { child, ended } = begin('up', '--rehearsal', '--workers', '2', '--port', String(await freePort()));
+    child.stdout?.once('data', () => child.stdout?.destroy());
+    expect(await ended).toMatchObject({ code: 0 });
+    expect(processes().filter(lives)).toHaveLength(7);
+    expect((await documentOf('agents')).workers).toHaveLength(2);
   },
   minutes(2),
 );
