@@ -23,6 +23,7 @@ import type { Redactor } from '@nexus/shared/telemetry';
 import { type Checkpoints, openCheckpoints } from './checkpoint.ts';
 import { conclude, type Finished, failedBefore } from './conclude.ts';
 import type { WorkerConfig } from './config.ts';
+import { failDamaged, whyDamaged } from './damaged.ts';
 import { agentEnvironment, authorOf } from './environment.ts';
 import { failOnFullDisk, mayWait, whyFull } from './full-disk.ts';
 import { markOf } from './orphans.ts';
@@ -228,6 +229,8 @@ const work = async (attempt: Attempt, runtime: Runtime, context: RuntimeContext)
       throw toAppError(tools.signal.reason);
     }
     const full = await whyFull(thrown, tools.config);
+    const damaged = full || !workspace || !sofar.transcript ? null : await whyDamaged(thrown, workspace);
+    if (damaged !== null && workspace) return await failDamaged(attempt, workspace, damaged);
     if (full === null) throw thrown;
     if (sofar.transcript === null && (await mayWait(attempt))) return await putOff(attempt, workspace, full.says);
     return await failOnFullDisk(attempt, workspace, checkpoints, full);

@@ -98,6 +98,8 @@ describe('an agent command', () => {
     ['cd x && agent', null],
     ['$AGENT --x', null],
     ['(sleep 1)', null],
+    ['n=$(git rev-parse HEAD) agent', null],
+    ['TEXT="a b" agent', null],
     ['', null],
   ])('%s starts %s', (command, program) => {
     expect(programOf(command)).toBe(program);

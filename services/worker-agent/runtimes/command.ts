@@ -70,7 +70,7 @@ const isRelative = (program: string): boolean => program.includes('/') && !progr
  */
 export const programOf = (command: string): string | null => {
   const words = command.trim().match(/'[^']*'|"[^"$`\\]*"|\S+/g) ?? [];
-  const first = words.find((word) => !/^[A-Za-z_][A-Za-z0-9_]*=/.test(word));
+  const first = words.find((word) => !/^[A-Za-z_][A-Za-z0-9_]*=[^$`"'(]*$/.test(word));
   if (first === undefined) return null;
   const bare = /^(['"]).*\1$/.test(first) ? first.slice(1, -1) : first;
   if (!/^[\w./+@%:,~ -]+$/.test(bare) || bare.startsWith('~')) return null;

@@ -749,6 +749,12 @@ export const registry = {
     says: 'Setting up the workspace failed at `{command}` (exit {exit}): {message}',
     operator: 'The task’s `setup`, or what its lock file needs, does not work on this machine.',
   },
+  CLONE_DAMAGED: {
+    outcome: 'retry',
+    http: 500,
+    says: 'The agent has left a clone that git cannot use: {message}',
+    operator: 'Its log tells what it ran. The next attempt begins from what was saved last.',
+  },
   DISK_FULL: {
     outcome: 'retry',
     http: 507,

@@ -34,6 +34,7 @@ export {
   type DiffStat,
   diffStat,
   headOf,
+  isWhole,
   listRefs,
   patchBetween,
   type RefEntry,

@@ -1,4 +1,5 @@
 /** Looking at what is there: refs, heads, differences, files. */
+import { isFailure } from '@nexus/shared/errors';
 import { isUrl } from './refs.ts';
 import { git, type Place, partsOf, runGit } from './run-git.ts';
 import { isScratch } from './scratch.ts';
@@ -121,6 +122,21 @@ export const untrackedFiles = async (
   const which = options.ignored ? ['--ignored', by] : [by];
   const args = ['ls-files', '--others', ...which, '-z', ...(options.folders ? ['--directory'] : [])];
   return partsOf(await git(args, { at: { clone: folder }, signal: options.signal }));
+};
+
+/** Looking through a large repository takes a while. */
+const wholeMs = 300_000;
+
+/** Whether git can still use a clone: all that its heads name is there. */
+export const isWhole = async (folder: string): Promise<boolean> => {
+  const look = ['fsck', '--connectivity-only', '--no-dangling', '--no-progress'];
+  try {
+    await git(look, { at: { clone: folder }, timeoutMs: wholeMs });
+    return true;
+  } catch (thrown) {
+    if (isFailure(thrown, 'GIT_FAILED')) return false;
+    throw thrown;
+  }
 };
 
 export type TreeState = {
