@@ -62,7 +62,8 @@ test('a task that was answered, cancelled and deleted leaves nothing in the park
   await bus.publish({ type: 'cancellation.requested', payload: { task_id, reason: 'No.' }, ...of });
   await is('cancelled');
   await lies();
-  expect(await bus.control.read()).toMatchObject({ scopes: {}, said: {} });
+  const { scopes, said } = await bus.control.read();
+  expect({ scopes, said }).toEqual({ scopes: {}, said: {} });
   await fabric.redis.hset(bus.keys.controlSaid, `task:${task_id}`, '{}');
   await bus.publish(deletion(task_id));
   await eventually('it is gone', async () => (await status(task_id)) === undefined);
