@@ -63,7 +63,15 @@ export const createHub = async (options: HubOptions): Promise<Hub> => {
     await appendFile(join(making, 'config'), rule28);
     const made = await fill({ bare: making }, options, origin, integration);
     await writeFile(join(making, 'nexus.json'), `${JSON.stringify(made)}\n`);
-    return await place(making, hub, made);
+    await rename(making, hub);
+    // What a process that was killed had begun. One that is only late finds the hub that stands.
+    await removeBeside(hub, ['making']);
+    return made;
+  } catch (error) {
+    // Whoever was faster made the same hub: theirs stays.
+    const theirs = await readHub(hub);
+    if (theirs) return theirs;
+    throw error;
   } finally {
     await rm(making, { recursive: true, force: true });
   }
@@ -82,10 +90,7 @@ export const removeHub = async (hub: string, taskId?: string): Promise<void> => 
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     }
-    const beside = await readdir(dirname(hub)).catch(() => []);
-    const beginnings = [`${basename(hub)}.making-`, `${basename(hub)}.leaving-`];
-    const ours = beside.filter((name) => beginnings.some((beginning) => name.startsWith(beginning)));
-    for (const name of ours) await rm(join(dirname(hub), name), { recursive: true, force: true });
+    await removeBeside(hub, ['making', 'leaving']);
     return;
   }
   const found = await listRefs(hub, `refs/nexus/${taskId ?? taskOf(hub)}/`);
@@ -95,22 +100,16 @@ export const removeHub = async (hub: string, taskId?: string): Promise<void> => 
   );
 };
 
+const removeBeside = async (hub: string, what: readonly ('making' | 'leaving')[]): Promise<void> => {
+  const beside = await readdir(dirname(hub)).catch(() => []);
+  const ours = beside.filter((name) => what.some((one) => name.startsWith(`${basename(hub)}.${one}-`)));
+  for (const name of ours) await rm(join(dirname(hub), name), { recursive: true, force: true });
+};
+
 /** Whether a task has its hub; false also where there is nothing at all. */
 export const hubExists = async (hub: string, taskId?: string, signal?: AbortSignal): Promise<boolean> => {
   if (!isUrl(hub)) return (await readHub(hub)) !== null;
   return (await readRef(hub, refs(taskId ?? taskOf(hub)).integration, signal)) !== null;
-};
-
-/** Whoever was faster made the same hub: theirs stays. */
-const place = async (making: string, hub: string, made: Hub): Promise<Hub> => {
-  try {
-    await rename(making, hub);
-    return made;
-  } catch (error) {
-    const theirs = await readHub(hub);
-    if (theirs) return theirs;
-    throw error;
-  }
 };
 
 const readHub = async (hub: string): Promise<Hub | null> => {

@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { allowedEnv, endMarked, findProgram, listMarked, type RunOptions, run } from '@nexus/shared/process';
@@ -167,6 +167,15 @@ test('a command whose signal was aborted before is never started', async () => {
   const result = await start(['touch', file], { signal: AbortSignal.abort() });
   expect(result).toMatchObject({ aborted: true, exitCode: null, signal: null });
   expect(await findProgram('started', { folder })).toBeNull();
+});
+
+test('a command whose signal is aborted while its program is looked for is never started', async () => {
+  const file = join(folder, 'started-late');
+  const stop = new AbortController();
+  const running = start(['touch', file], { limits: { processes: 1000 }, mark: freshMark(), signal: stop.signal });
+  stop.abort();
+  expect(await running).toMatchObject({ aborted: true, exitCode: null, signal: null });
+  expect(existsSync(file)).toBe(false);
 });
 
 test('an error in the listener ends the command and comes out', async () => {

@@ -108,6 +108,9 @@ export const run = async (options: RunOptions): Promise<ProcessResult> => {
   if (reason !== null) return result({ exitCode: null, signal: null });
 
   if (options.sandbox || options.limits) await demandProgram(options);
+  // Meanwhile nobody listened: one that is aborted now would never hear of it.
+  if (options.signal?.aborted) reason = 'aborted';
+  if (reason !== null) return result({ exitCode: null, signal: null });
   const started = start(options);
   const givenUp = Promise.withResolvers<Exit>();
   let ending: Promise<unknown> | null = null;
