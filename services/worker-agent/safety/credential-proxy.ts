@@ -13,7 +13,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import {
   createServer,
   Agent as HttpAgent,
@@ -25,10 +25,9 @@ import {
 } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { AddressInfo, ListenOptions } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { inheritedEnvironment } from '@nexus/shared/config';
 import { forward } from './forward.ts';
+import { makeSocketFolder, socketIn, sweepSocketFolders } from './socket-folder.ts';
 import { noUsage, type TokenUse } from './usage-reader.ts';
 
 export type Provider = 'anthropic' | 'openai';
@@ -117,8 +116,9 @@ export const openProxy = async (options: {
     use.requests += 1;
     forward(request, response, { account, use, signal }, { limits, ways, refuse });
   };
-  const folder = await mkdtemp(join(tmpdir(), 'nexus-proxy-'));
-  const socket = join(folder, 'socket');
+  void sweepSocketFolders().catch(() => undefined);
+  const folder = await makeSocketFolder();
+  const socket = socketIn(folder);
   const [server, beside] = [await listen(serve, { port: 0, host: '127.0.0.1' }), await listen(serve, { path: socket })];
   const { port } = server.address() as AddressInfo;
   return {

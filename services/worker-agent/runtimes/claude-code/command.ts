@@ -76,12 +76,14 @@ const scratchPrefix = 'nexus-claude-run-';
 export const scratchOf = (mark: string): string =>
   join(tmpdir(), `${scratchPrefix}${createHash('sha256').update(mark).digest('hex').slice(0, 12)}`);
 
+/** Conversations that are carried from another machine, for the moment until the CLI has read them. */
+const carriedPrefix = 'nexus-session-';
 const scratchKeepMs = 24 * 3_600_000;
 
 /** Removes what runs have left whose worker was killed: no run is as old. */
 export const sweepScratch = async (now: number): Promise<void> => {
   for (const name of await readdir(tmpdir())) {
-    if (!name.startsWith(scratchPrefix)) continue;
+    if (!name.startsWith(scratchPrefix) && !name.startsWith(carriedPrefix)) continue;
     const path = join(tmpdir(), name);
     const found = await stat(path).catch(() => null);
     if (found && now - found.mtimeMs > scratchKeepMs) await rm(path, { recursive: true, force: true });
