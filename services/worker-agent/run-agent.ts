@@ -50,7 +50,8 @@ export const runAgent = async (
   });
   sofar.transcript = transcript;
   const resumed = await findSession(attempt, runtime, context);
-  const keeper = openKeeper({ order, runtime, context, hub, from: resumed.session, tools });
+  const { session: from, conversation } = resumed;
+  const keeper = openKeeper({ order, runtime, context, hub, from, usdBefore: conversation?.usdBefore ?? 0, tools });
   sofar.keeper = keeper;
   const guard = tools.safety?.guard(attempt.mark);
   const watch = superviseAgent(attempt, workspace, checkpoints, runtime, onTrouble);

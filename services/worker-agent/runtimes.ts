@@ -90,7 +90,7 @@ export type Conversation = {
   transcript: string | null;
   /** Go on under a new id: the end of whoever had it last is not confirmed. */
   fork: boolean;
-  /** What it had cost in all when it was last told. */
+  /** What was booked for it in all, told at an end of it or reckoned while it went. */
   usdBefore: number;
 };
 

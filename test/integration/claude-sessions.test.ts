@@ -4,6 +4,8 @@ import { expect, onTestFinished, test } from 'vitest';
 import { claudeProgram } from '../tools/claude.ts';
 import { eventually } from '../tools/eventually.ts';
 import { type Ask, openMessagesApi, type Reply, use } from '../tools/messages-api/messages-api.ts';
+import { openRig as openSpend } from '../tools/spending.ts';
+import { taskId } from '../tools/worker.ts';
 import { openShop } from '../tools/worker-process.ts';
 
 const isGoingOn = ({ said }: Ask): boolean =>
@@ -70,5 +72,12 @@ test('all that lived in a killed worker is recovered by the next, and none was a
     .asks('fleet')
     .slice(asked)
     .map((ask) => JSON.stringify(ask.body.messages));
+  // Of a conversation that went on after a kill each answer is paid for once, as its CLI counts them in all.
+  const lines = await (await openSpend(shop.fabric)).book.linesOf(taskId);
+  for (const { subtask_id, usd_total } of after) {
+    const own = lines.filter((line) => line.subtask_id === subtask_id);
+    expect(usd_total).toBeGreaterThan(0);
+    expect(own.reduce((sum, { usd }) => sum + usd, 0)).toBeCloseTo(usd_total, 5);
+  }
   for (const name of names) expect(resumed.some((said) => said.includes(`The word is ${name}.txt.`))).toBe(true);
 }, 150_000);

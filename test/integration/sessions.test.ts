@@ -46,6 +46,7 @@ const keep = async (
     context: { used: 250_000, window: 1_000_000 },
     cost: { usd: 0.5, tokens: 1000 },
     usd_total: 0.5,
+    usd_booked: 0,
     turns: 3,
     tool_calls: 4,
     transcript: null,

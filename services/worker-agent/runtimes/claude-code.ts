@@ -20,7 +20,7 @@ import { failed, runProgram } from '../run-program.ts';
 import { defineRuntime, type RunRequest, type RunResult } from '../runtimes.ts';
 import { argumentsOf, environmentOf, promptFor, scratchOf, sweepScratch, type Which } from './claude-code/command.ts';
 import { conventionsIn } from './claude-code/conventions.ts';
-import { bringConversation, findConversation, removeConversation } from './claude-code/conversation.ts';
+import { bringConversation, costIn, findConversation, removeConversation } from './claude-code/conversation.ts';
 import { type ClaudeSettings, lookAround, type Ready, usable } from './claude-code/look.ts';
 import { modelFor } from './claude-code/models.ts';
 import { budgetSpent, loginRefused, resultOf, total, windowIn } from './claude-code/outcome.ts';
@@ -172,6 +172,7 @@ const runOnce = async (request: RunRequest, which: Which, setting: Setting): Pro
   };
   const reader = openReader({ onText: request.onOutput, onEvent: request.onEvent ?? (() => undefined), onSeen });
   request.onSession?.(which.id);
+  const usdBefore = which.from === null ? 0 : await bookedIn(request, await findConversation(login.folder, which.from));
   try {
     const ran = await runProgram(
       {
@@ -189,7 +190,6 @@ const runOnce = async (request: RunRequest, which: Which, setting: Setting): Pro
     reader.end();
     const reason =
       own.signal.aborted && !request.signal.aborted && isFailure(own.signal.reason) ? own.signal.reason : null;
-    const usdBefore = which.from === null ? 0 : (request.conversation?.usdBefore ?? 0);
     const parkMs = settings.claudePark ?? 60_000;
     const how = { request, login, model, turnsMax, parkMs, usdBefore, nowMs: Date.now() };
     const result = resultOf({ ...ran, outputTail: reader.tail() }, reader.seen, reason, how);
@@ -200,6 +200,10 @@ const runOnce = async (request: RunRequest, which: Which, setting: Setting): Pro
     clearTimeout(idle);
   }
 };
+
+/** Of what the CLI counts already, so much is booked: what it used in an answer that was cut off nobody has booked. */
+const bookedIn = async ({ conversation }: RunRequest, transcript: string | null): Promise<number> =>
+  Math.min(conversation?.usdBefore ?? 0, await costIn(transcript));
 
 /** What ends a run before it ends itself. */
 const whyEnd = (seen: Seen, request: RunRequest, { settings, ready }: Setting) => {

@@ -17,11 +17,12 @@ import { readSession, type Session } from '@nexus/shared/ledger';
 import { writeSession } from '@nexus/shared/ledger/write';
 import type { Order, WorkerTools } from '../attempt.ts';
 import type { AgentEvent, RunResult, Runtime, RuntimeContext } from '../runtimes.ts';
+import { bookedOf } from './booked.ts';
 import { forgetOld } from './sweep.ts';
 
 type Tools = Pick<
   WorkerTools & HandlerTools,
-  'store' | 'keys' | 'claim' | 'now' | 'checkpoint' | 'log' | 'redactor' | 'config'
+  'store' | 'keys' | 'claim' | 'now' | 'checkpoint' | 'log' | 'redactor' | 'config' | 'spending'
 >;
 
 export type Keeper = {
@@ -47,6 +48,8 @@ export const openKeeper = (options: {
   hub: string;
   /** The session that the run was asked to go on with. */
   from: string | null;
+  /** What was booked for that session. */
+  usdBefore: number;
   tools: Tools;
 }): Keeper => {
   const { order, runtime, context, hub, tools } = options;
@@ -98,7 +101,10 @@ export const openKeeper = (options: {
     revision = found?.revision ?? 0;
     carried = -1;
     const forkedFrom = before?.session_id ?? (options.from === id ? null : options.from);
-    doc = { ...(found?.session ?? freshDoc(order, id, at(), forkedFrom)), ...held(), runtime: runtime.name };
+    // What follows another one in the same run begins to count at 0.
+    const usd_total = before === null ? options.usdBefore : 0;
+    const money = before?.session_id === id ? {} : { usd_total, usd_booked: await bookedOf(order, tools.spending) };
+    doc = { ...(found?.session ?? freshDoc(order, id, at(), forkedFrom)), ...held(), ...money, runtime: runtime.name };
     await write();
     if (forkedFrom !== null && before === null) await endForked(forkedFrom, id);
   };
@@ -146,7 +152,7 @@ export const openKeeper = (options: {
         if (doc === null) return;
         await carry();
         const isLost = runtime.transcriptOf !== undefined && doc.transcript === null;
-        Object.assign(doc, result === null ? {} : told(doc, result), {
+        Object.assign(doc, result === null ? {} : told(doc, result, await bookedOf(order, tools.spending)), {
           status: isLost ? 'lost' : 'idle',
           holder: null,
           ended_at: open ? null : at(),
@@ -180,6 +186,7 @@ const freshDoc = (order: Order, id: string, at: string, forkedFrom: string | nul
   context: null,
   cost: { usd: null, tokens: null },
   usd_total: 0,
+  usd_booked: 0,
   turns: 0,
   tool_calls: 0,
   transcript: null,
@@ -189,13 +196,13 @@ const freshDoc = (order: Order, id: string, at: string, forkedFrom: string | nul
 });
 
 /** What the result of a run tells of its session. */
-const told = (doc: Session, result: RunResult): Partial<Session> => ({
+const told = (doc: Session, result: RunResult, booked: number): Partial<Session> => ({
   model: result.model ?? doc.model,
   login: result.login ?? doc.login,
   notional: result.notional ?? doc.notional,
   context: result.context ?? doc.context,
   cost: { usd: sum(doc.cost.usd, result.cost.usd), tokens: sum(doc.cost.tokens, result.cost.tokens) },
-  usd_total: result.usdTotal ?? doc.usd_total,
+  ...(typeof result.usdTotal === 'number' ? { usd_total: result.usdTotal, usd_booked: booked } : {}),
 });
 
 const sum = (one: number | null, two: number | null): number | null =>

@@ -30,15 +30,34 @@ const sessionOf = (changes: Partial<Session>): Session => {
   return {
     ...{ session_id: id, runtime: 'talks', agent_id: 'builder', task_id: taskId, subtask_id: 'storage', attempt: 1 },
     ...{ status: 'idle', created_at: at, last_activity: at, holder: null, instance_id: 'worker-1' },
-    ...{ host: hostname(), model: null, login: null, notional: false, context: null, usd_total: 0.25 },
+    ...{
+      host: hostname(),
+      model: null,
+      login: null,
+      notional: false,
+      context: null,
+      usd_total: 0.25,
+      usd_booked: 0.25,
+    },
     ...{ cost: { usd: null, tokens: null }, turns: 1, tool_calls: 0, transcript: null, forked_from: null },
     ...{ ended_at: null, why: '' },
     ...changes,
   } as Session;
 };
 
+/** What the ledger has: of its attempt so much, and as much again of each of its neighbours. */
+const booked = (usd: number) =>
+  [
+    { subtask_id: 'storage', attempt: 1 },
+    { subtask_id: 'storage', attempt: 2 },
+    { subtask_id: 'cli', attempt: 1 },
+  ].map((place) => ({ ...place, usd, notional_usd: 0 }));
+
 /** Looks for the session of an attempt whose checkpoint names one. */
-const look = async (changes: Partial<Session> | null, given: { here?: boolean; claimed?: string[] } = {}) => {
+const look = async (
+  changes: Partial<Session> | null,
+  given: { here?: boolean; claimed?: string[]; booked?: number } = {},
+) => {
   const ledger = new Map<string, Record<string, string>>();
   if (changes !== null) {
     for (const write of writeSession(keys, 0, sessionOf(changes))) {
@@ -60,6 +79,7 @@ const look = async (changes: Partial<Session> | null, given: { here?: boolean; c
       isClaimed: async (token: string) => given.claimed?.includes(token) ?? false,
       now: () => Date.parse('2026-11-20T11:00:00.000Z'),
       config: { sessionKeep: day },
+      spending: { book: { linesOf: async () => booked(given.booked ?? 0.25) } },
     },
   } as unknown as Attempt;
   const runtime = {
@@ -74,6 +94,11 @@ const look = async (changes: Partial<Session> | null, given: { here?: boolean; c
 test('one that was closed goes on under its own id, and its cost is told from where it stood', async () => {
   const found = await look({});
   expect(found).toMatchObject({ session: id, conversation: { transcript: null, fork: false, usdBefore: 0.25 } });
+});
+
+test('what was booked of one whose runtime was killed, before it told, is booked', async () => {
+  const found = await look({ status: 'active', holder: 'worker-1.1.1' }, { booked: 0.33 });
+  expect(found.conversation?.usdBefore).toBeCloseTo(0.33, 6);
 });
 
 test('one whose process ran here and is gone goes on under its own id; one of elsewhere as a copy', async () => {

@@ -14,6 +14,7 @@ import { endMarked, listMarked } from '@nexus/shared/process';
 import type { Attempt } from '../attempt.ts';
 import { markOf } from '../orphans.ts';
 import type { Conversation, Runtime, RuntimeContext } from '../runtimes.ts';
+import { bookedFor } from './booked.ts';
 import { transcriptPath } from './keeper.ts';
 
 export type Resumed = {
@@ -45,9 +46,10 @@ export const findSession = async (attempt: Attempt, runtime: Runtime, context: R
   const from = brought === null ? 'here' : `brought from ${session.host}`;
   const how = isOver ? '' : ', as a copy: whoever had it last may still run';
   note(`goes on with the conversation ${id} (${from})${how}`);
+  const usdBefore = await bookedFor(session, attempt.tools.spending);
   return {
     session: id,
-    conversation: { transcript: brought?.file ?? null, fork: !isOver, usdBefore: session.usd_total },
+    conversation: { transcript: brought?.file ?? null, fork: !isOver, usdBefore },
     close: async () => brought?.close(),
   };
 };

@@ -21,6 +21,7 @@ const openLedger = (sessions: Record<string, { status: Session['status']; hours:
       ...{ session_id, runtime: 'talks', agent_id: 'builder', task_id: 'a-task', subtask_id: 'storage', attempt: 1 },
       ...{ status, created_at: ago(hours), last_activity: ago(hours), holder: null, instance_id: 'w', host: 'h' },
       ...{ model: null, login: null, notional: false, context: null, cost: { usd: null, tokens: null }, usd_total: 0 },
+      usd_booked: 0,
       ...{ turns: 1, tool_calls: 0, transcript: null, forked_from: null, ended_at: open ? null : ago(hours), why: '' },
     };
     store.settle(writeSession(keys, 0, doc));

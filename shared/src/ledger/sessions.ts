@@ -41,6 +41,8 @@ export const session = z.object({
   cost,
   /** What it had cost in all when it was last told, with what it went on from. */
   usd_total: z.number().nonnegative(),
+  /** What was booked for its attempt when that was told, in USD: what came since is its own, told or not. */
+  usd_booked: z.number().nonnegative().default(0),
   turns: z.int().nonnegative(),
   tool_calls: z.int().nonnegative(),
   /** Where its transcript lies in the hub of its task. */

@@ -1,5 +1,5 @@
-/** The file of a conversation, as the CLI keeps it: found by its id, put there, checked for a turn in it. */
-import { copyFile, mkdir, readdir, rm, stat } from 'node:fs/promises';
+/** The file of a conversation, as the CLI keeps it: found by its id, put there, checked for a turn in it, and its cost. */
+import { copyFile, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const projects = (folder: string): string => join(folder, 'projects');
@@ -20,6 +20,21 @@ export const bringConversation = async (folder: string, id: string, file: string
   const place = join(projects(folder), 'carried');
   await mkdir(place, { recursive: true });
   await copyFile(file, join(place, `${id}.jsonl`));
+};
+
+/**
+ * Where the CLI begins to count when it goes on with a conversation: it writes down its total when it ends. One that
+ * was killed could not, so what it used is not in the next one's total.
+ */
+export const costIn = async (file: string | null): Promise<number> => {
+  const text = file === null ? '' : await readFile(file, 'utf8').catch(() => '');
+  const last = text.split('\n').findLast((line) => line.startsWith('{"type":"cost-state"'));
+  try {
+    const { totalCostUSD } = JSON.parse(last ?? '{}') as { totalCostUSD?: unknown };
+    return typeof totalCostUSD === 'number' ? totalCostUSD : 0;
+  } catch {
+    return 0;
+  }
 };
 
 /** Removes what is kept of a conversation. */

@@ -97,6 +97,31 @@ test('an agent that is killed in the middle can be gone on with', async () => {
   expect(JSON.stringify(claude.asks()[0]?.body.messages)).toContain('The word is plum.');
 });
 
+test('what a killed CLI used is in the total of the next one only where it could write it down', async () => {
+  await using claude = await openClaude();
+  const usage = { input_tokens: 10_000 };
+  const plays =
+    (signal: string): Script =>
+    ({ nth }) =>
+      nth === 0
+        ? use('Bash', { command: 'true' }, 'The word is plum.', { usage })
+        : use('Bash', { command: `kill -${signal} $PPID; sleep 5` }, '', { usage });
+  const told = await claude.run(plays('TERM'));
+  const heard = 0.08;
+  const go = { on: told.sessionId ?? '' };
+  expect(told.usdTotal).toBeNull();
+  const second = await claude.run(() => say('Plum.', { usage }), { ...known(null, false, heard), go });
+  // Three answers of 10 000 tokens: the CLI counts all of them, and two are booked.
+  expect(second.usdTotal).toBeGreaterThanOrEqual(0.12);
+  expect((second.cost.usd ?? 0) + heard).toBeCloseTo(second.usdTotal ?? 0, 6);
+
+  const killed = await claude.run(plays('KILL'));
+  const on = killed.sessionId ?? '';
+  const third = await claude.run(() => say('Plum.', { usage }), { ...known(null, false, heard), go: { on } });
+  expect(third.usdTotal).toBeLessThan(0.05);
+  expect(third.cost.usd).toBe(third.usdTotal);
+});
+
 test('a conversation is found by its id, and removed by it', async () => {
   await using claude = await openClaude();
   const { sessionId } = await claude.run(() => say('Done.'));
