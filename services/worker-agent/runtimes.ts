@@ -100,7 +100,7 @@ export type AgentEvent =
   | { kind: 'tool_call'; id: string; tool: string; input: unknown }
   | { kind: 'tool_result'; id: string; ok: boolean; text: string }
   | { kind: 'retry'; status: number | null; delay_ms: number; says: string }
-  | { kind: 'usage'; usage: Usage };
+  | { kind: 'usage'; usage: Usage; model?: string };
 
 /** A provider's window is used up: the attempt is put aside, uncounted, until it opens again. */
 export type Parked = {
@@ -156,6 +156,8 @@ export type Payer = {
   model: string | null;
   /** Nobody is charged by the call, as with a subscription. */
   notional: boolean;
+  /** By what its use is priced: USD that it tells, the model that it tells, or neither. Left out: by USD. */
+  tells?: 'usd' | 'model' | 'use';
 };
 
 export type Runtime = {

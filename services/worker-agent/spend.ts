@@ -80,6 +80,7 @@ const begin = (
     model: modelOf(payer),
     lane: laneOf(payer, spending),
     notional: payer?.notional ?? false,
+    tells: payer?.tells,
     signal: tools.signal,
   });
 
@@ -109,7 +110,7 @@ const purseOf = (
   const asksItself = runtime.capabilities.cost && runtime.payer === undefined;
   const hear = (event: AgentEvent): void => {
     if (asksItself) return;
-    if (event.kind === 'usage') spend.heard(event.usage);
+    if (event.kind === 'usage') spend.heard(event.usage, event.model);
     else if (event.kind === 'retry' && isRefusal(event.status)) spend.slowed(event.delay_ms);
   };
   const bound = (request: RunRequest): RunRequest => ({
@@ -193,6 +194,11 @@ const reached = (attempt: Attempt, result: RunResult, parked: Parked): RunResult
 const judged = (attempt: Attempt, spend: AttemptSpend, result: RunResult): RunResult => {
   const ended = spend.signal.aborted && isFailure(spend.signal.reason) ? spend.signal.reason : null;
   const isOurs = ended !== null && !result.ok && !attempt.tools.signal.aborted;
+  // Known once something was used, and that may be at its end: its budget in USD cannot be kept.
+  if (ended?.code === 'PRICE_UNKNOWN' && (result.ok || isOurs)) {
+    attempt.note(ended.message);
+    return { ...result, ok: false, code: ended.code, says: ended.message };
+  }
   const { parked: aside } = result;
   const isBudget = aside?.code === 'BUDGET_SPENT' || aside?.code === 'BUDGET_RESERVED';
   if (!isOurs && aside && !isBudget) return reached(attempt, result, aside);

@@ -68,7 +68,7 @@ export const openReader = (
     const usd = take.usd === undefined ? null : at(event, take.usd);
     if (typeof usd === 'number') read.usd = (total ? 0 : (read.usd ?? 0)) + usd;
     read.usage = total ? usage : sum(read.usage ?? noUsage, usage);
-    onEvent({ kind: 'usage', usage });
+    onEvent({ kind: 'usage', usage, ...(read.model === null ? {} : { model: read.model }) });
   };
   return {
     read,

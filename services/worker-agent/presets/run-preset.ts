@@ -22,10 +22,12 @@ export const runPreset = async (preset: Preset, request: RunRequest): Promise<Ru
 };
 
 /** Who is limited for its calls. Which of its logins it uses it does not tell: all its processes count together. */
-export const payerOf = ({ program, provider }: Preset, { model }: Pick<AgentDefinition, 'model'>): Payer => {
+export const payerOf = ({ program, provider, rules }: Preset, { model }: Pick<AgentDefinition, 'model'>): Payer => {
   const named = model === 'inherit' ? null : model;
   const [route = '', ...rest] = (named ?? '').split('/');
-  return { provider: rest.length > 0 ? route : provider, account: program, model: named, notional: false };
+  const usd = rules.some((rule) => rule.means === 'usage' && rule.take.usd !== undefined);
+  const tells = usd ? 'usd' : rules.some(({ means }) => means === 'model') ? 'model' : 'use';
+  return { provider: rest.length > 0 ? route : provider, account: program, model: named, notional: false, tells };
 };
 
 const runOnce = async (preset: Preset, request: RunRequest, session: string | null): Promise<RunResult> => {

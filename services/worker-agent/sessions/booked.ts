@@ -1,4 +1,4 @@
-/** What the ledger has of a conversation: its runtime tells all of it at an end alone, and one that is killed tells none. */
+/** What the ledger has of a conversation: a runtime tells its cost at its end alone, and one that is killed never. */
 import type { Session } from '@nexus/shared/ledger';
 import type { Spending } from '@nexus/shared/spend';
 

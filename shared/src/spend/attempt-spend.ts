@@ -10,8 +10,7 @@
  * be over by one response, which counts in its budgets like all else.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isConnectionError } from '@nexus/shared/bus';
-import { type AppError, toAppError } from '@nexus/shared/errors';
+import type { AppError } from '@nexus/shared/errors';
 import {
   type Budgets,
   type Limits,
@@ -24,6 +23,7 @@ import {
 import type { CostBook, Spender, Spent } from './cost.ts';
 import { noUsage, type PlannedCall, type Reservation, type SpendGate, tokensOf, type Usage } from './gate.ts';
 import type { Governor, Lane, Report } from './governor.ts';
+import { patiently } from './patiently.ts';
 import type { Prices } from './prices.ts';
 import type { SpendConfig } from './settings.ts';
 
@@ -39,6 +39,8 @@ export type AttemptOptions = {
   lane: Lane | null;
   /** What is spent is what a price list says, and nobody is charged it. */
   notional?: boolean;
+  /** By what the use of a CLI is priced: USD that it tells, the model that it tells, or neither. Left out: by USD. */
+  tells?: 'usd' | 'model' | 'use' | undefined;
   signal: AbortSignal;
 };
 
@@ -54,14 +56,14 @@ export type RunTotal = {
 
 export type AttemptSpend = {
   gate: SpendGate;
-  /** Aborts with `BUDGET_SPENT` when a budget is spent while a CLI works. */
+  /** Aborts with `BUDGET_SPENT` when a budget is spent by a CLI, or `PRICE_UNKNOWN` where none in USD can be kept. */
   signal: AbortSignal;
   /** The least that is left of its budgets, as they stood when it began; null: no limit. */
   left: { usd: number | null; tokens: number | null };
   /** The budget that refused something last; null: none did. */
   refused(): Refusal | null;
-  /** A CLI has used this, in one response. */
-  heard(usage: Usage): void;
+  /** A CLI has used this, in one response of this model; left out: of the one that it was asked to use. */
+  heard(usage: Usage, model?: string): void;
   /** Its provider told it to slow down. */
   slowed(retryAfterMs: number | null): void;
   /** Books what the events did not tell of, gives the place at the provider back. */
@@ -126,7 +128,7 @@ class Spending {
       signal: this.#ended.signal,
       left: this.#left,
       refused: () => this.#refused,
-      heard: (usage) => this.#queue(() => this.#bookHeard(usage)),
+      heard: (usage, model) => this.#queue(() => this.#bookHeard(usage, model ?? this.#options.model)),
       slowed: (retryAfterMs) => this.#queue(() => this.#goesOn({ is: 'limited', retryAfterMs })),
       settle: (total) => this.#settleRest(total),
       end: () => this.#end(),
@@ -134,9 +136,11 @@ class Spending {
   }
 
   async begin(): Promise<void> {
-    const { lane, token, signal } = this.#options;
-    const refusal = await this.#takeStep();
-    if (refusal !== null) throw this.#errorOf(refusal, microUsd);
+    const { lane, token, signal, model, tells } = this.#options;
+    // A model that the CLI will name is judged then.
+    const priced = tells === undefined || tells === 'usd' || (model === null ? tells === 'model' : this.#knows(model));
+    const refusal = await this.#takeStep(priced);
+    if (refusal !== null) throw this.#errorOf(refusal, microUsd, this.#named(model));
     try {
       this.#left = await this.#readLeft();
       if (lane === null) return;
@@ -210,8 +214,8 @@ class Spending {
 
   // --- a CLI that tells what it used ------------------------------------------------------------
 
-  async #bookHeard(usage: Usage): Promise<void> {
-    const { model, notional = false } = this.#options;
+  async #bookHeard(usage: Usage, model: string | null): Promise<void> {
+    const { notional = false, tells = 'usd' } = this.#options;
     const usd = model === null ? null : this.#parts.prices.costOf(model, usage);
     const id = this.#step ?? this.#nextId();
     this.#step = null;
@@ -223,8 +227,22 @@ class Spending {
       unpriced: this.#heard.unpriced + (usd === null ? 1 : 0),
     };
     await this.#goesOn({ is: 'well' });
-    const refusal = await this.#takeStep();
-    if (refusal !== null && !this.#ended.signal.aborted) this.#ended.abort(this.#errorOf(refusal, microUsd));
+    await this.#stepOn(tells === 'usd' || usd !== null, model);
+  }
+
+  /** Reserves what comes next; where that is refused, it ends. */
+  async #stepOn(priced: boolean, model: string | null): Promise<void> {
+    const refusal = await this.#takeStep(priced);
+    if (refusal === null || this.#ended.signal.aborted) return;
+    this.#ended.abort(this.#errorOf(refusal, microUsd, this.#named(model)));
+  }
+
+  #knows(model: string): boolean {
+    return this.#parts.prices.priceOf(model) !== null;
+  }
+
+  #named(model: string | null): string {
+    return model ?? `the default of ${this.#options.lane?.account ?? this.#options.by.runtime}`;
   }
 
   /** What its provider says while a process works: for how many others there is room does not wait for its end. */
@@ -254,6 +272,9 @@ class Spending {
       const rest = { id, model: total.model ?? model, usage, usd: usd ?? (calls > 0 ? null : 0), calls };
       await this.#book({ ...rest, notional: total.notional, unpriced });
     }
+    // It promised to tell what its price is known by, and did not.
+    const isSilent = this.#options.tells !== undefined && known === null && isUsed;
+    if (isSilent && !this.#ended.signal.aborted) await this.#stepOn(false, total.model ?? model);
     await this.#land(total.landed ?? { is: 'well' });
   }
 
@@ -266,12 +287,12 @@ class Spending {
 
   // --- both ------------------------------------------------------------------------------------
 
-  /** Reserves the next step ahead, or what is left of it. */
-  async #takeStep(): Promise<Refusal | null> {
+  /** Reserves the next step ahead, or what is left of it; one without a known price no budget in USD grants. */
+  async #takeStep(priced: boolean): Promise<Refusal | null> {
     const { place, limits, signal } = this.#options;
     const { budgetStepUsd, budgetStepTokens } = this.#parts.config;
     const id = this.#nextId();
-    const usd: Wanted = { wanted: budgetStepUsd, least: microUsd };
+    const usd: Wanted | null = priced ? { wanted: budgetStepUsd, least: microUsd } : null;
     const asked = { id, place, limits, usd, tokens: { wanted: budgetStepTokens, least: 1 } };
     const found = await patiently(() => this.#parts.budgets.reserve(asked), signal);
     if (found.is !== 'granted') return found;
@@ -366,24 +387,3 @@ const times = (usage: Usage, factor: number): Usage => ({
   cache_read_tokens: factor * usage.cache_read_tokens,
   cache_write_tokens: factor * usage.cache_write_tokens,
 });
-
-/** So long what was used is tried to be booked while its attempt is ended already. */
-const lastTriesMs = 10_000;
-
-/**
- * Asks until Redis answers: every script here can be asked again. Ends with the signal, or, for what has to be told
- * `evenSo`, a little later.
- */
-const patiently = async <T>(ask: () => Promise<T>, signal: AbortSignal, evenSo = false): Promise<T> => {
-  let abortedAt: number | null = null;
-  for (let pauseMs = 50; ; pauseMs = Math.min(1000, 2 * pauseMs)) {
-    try {
-      return await ask();
-    } catch (thrown) {
-      if (!isConnectionError(thrown)) throw toAppError(thrown);
-      if (signal.aborted) abortedAt ??= performance.now();
-      if (abortedAt !== null && (!evenSo || performance.now() - abortedAt > lastTriesMs)) throw toAppError(thrown);
-      await sleep(pauseMs);
-    }
-  }
-};

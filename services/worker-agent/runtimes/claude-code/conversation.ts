@@ -1,4 +1,4 @@
-/** The file of a conversation, as the CLI keeps it: found by its id, put there, checked for a turn in it, and its cost. */
+/** The file of a conversation, as the CLI keeps it: found by its id, put there, read for what it cost, removed. */
 import { copyFile, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
