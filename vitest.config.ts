@@ -18,6 +18,7 @@ const processes = [
   'services/worker-agent/relief.test.ts',
   'services/worker-agent/run-program.test.ts',
   'services/worker-agent/runtimes/claude-code/doors.test.ts',
+  'services/worker-agent/runtimes/claude-code/evidence.test.ts',
   'services/worker-agent/runtimes/claude-code/look.test.ts',
   'services/worker-agent/runtimes/claude-code/runs.test.ts',
   'services/worker-agent/runtimes/claude-code/sessions.test.ts',

@@ -93,7 +93,14 @@ export type Attempt = {
   /** Its processes were ended for good. */
   dead(survivors: number[]): void;
   /** What there is of it so far: null is what it has not come to. */
-  sofar: { runtime: string | null; prepared: Prepared | null; transcript: Transcript | null; keeper?: Keeper | null };
+  sofar: {
+    runtime: string | null;
+    prepared: Prepared | null;
+    transcript: Transcript | null;
+    keeper?: Keeper | null;
+    /** The prompt as its runtime sent it, where that is not the prepared one. */
+    sent?: string | null;
+  };
   /** What is written down with each checkpoint, as it stands now. */
   progress: { step: string; session: string | null; spentMs(): number };
 };

@@ -198,7 +198,7 @@ const keep = async (
     ids: order,
     redactor: tools.redactor,
     files: {
-      'prompt.md': prepared.prompt,
+      'prompt.md': attempt.sofar.sent ?? prepared.prompt,
       'output.log': transcript.text(),
       'transcript.jsonl': await transcriptOf(result),
       'report.md': document || (report as { summary: string }).summary || '(nothing was reported)',

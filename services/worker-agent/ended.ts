@@ -23,7 +23,7 @@ export const keepEnded = async (
     const wip = await saved(attempt, workspace, checkpoints);
     const about = `${JSON.stringify(aboutOf(attempt, wip), null, 2)}\n`;
     const files = {
-      'prompt.md': sofar.prepared?.prompt ?? '',
+      'prompt.md': sofar.sent ?? sofar.prepared?.prompt ?? '',
       'output.log': sofar.transcript?.text() ?? '',
       'setup.log': sofar.prepared?.setupLog ?? '',
       'attempt.json': about,

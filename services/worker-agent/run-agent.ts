@@ -70,6 +70,9 @@ export const runAgent = async (
         watch.heard(chunk);
         transcript.write(chunk);
       },
+      onPrompt: (sent) => {
+        sofar.sent = sent;
+      },
       onSession: (id) => {
         progress.session = id;
         void keeper

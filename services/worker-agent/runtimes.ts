@@ -65,6 +65,8 @@ export type RunRequest = {
   conversation?: Conversation | null;
   /** Called as soon as the conversation has an id: a later delivery can go on with it. */
   onSession?: (id: string) => void;
+  /** Called with the prompt as it is sent, where the runtime sends another one than it was given. */
+  onPrompt?: (sent: string) => void;
   /** Called with what people should know of this run, a sentence each. */
   onNotice?: (says: string) => void;
   /** Folders outside the clone that the agent's program itself has to write. */

@@ -171,6 +171,8 @@ const runOnce = async (request: RunRequest, which: Which, setting: Setting): Pro
     if (reason !== null) own.abort(reason);
   };
   const reader = openReader({ onText: request.onOutput, onEvent: request.onEvent ?? (() => undefined), onSeen });
+  const prompt = promptFor(request.prompt);
+  request.onPrompt?.(prompt);
   request.onSession?.(which.id);
   const usdBefore = which.from === null ? 0 : await bookedIn(request, await findConversation(login.folder, which.from));
   try {
@@ -185,7 +187,7 @@ const runOnce = async (request: RunRequest, which: Which, setting: Setting): Pro
         onOutput: reader.push,
       },
       [ready.program, ...argumentsOf(request, which, model, turnsMax)],
-      promptFor(request.prompt),
+      prompt,
     );
     reader.end();
     const reason =
