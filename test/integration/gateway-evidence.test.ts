@@ -41,19 +41,16 @@ const headOf = (base: string): BoardHead => ({
   cost: { usd: null, tokens: null },
 });
 
-test('logs of attempts and gates are shown from their end, all other evidence where it is asked for', async () => {
+/** A gateway, and a hub with what an attempt and its gate have left; the board names them. */
+const leaveEvidence = async (files: Record<string, string>, judged: Record<string, string>) => {
   const home = mkdtempSync(join(tmpdir(), 'nexus-evidence-'));
   onTestFinished(() => rmSync(home, { recursive: true, force: true }));
   const hub = hubPath(home, task);
   const { baseCommit } = await createHub({ hub, repository: null, base: null });
   const ref = refs(task).evidence('store-1');
-  const output = `${'early '.repeat(100)}and the énd`;
-  await commitEvidence({ hub, ref, message: 'evidence', files: { 'output.log': output, 'prompt.md': 'Do it.' } });
-
   const gate = refs(task).evidence('gate-store-1');
-  const judged = { 'c1/tests.log': 'red', 'c1/before/tests.log': 'green', 'c1/verdict.json': '{}' };
+  await commitEvidence({ hub, ref, message: 'evidence', files });
   await commitEvidence({ hub, ref: gate, message: 'evidence', files: judged });
-
   const fabric = testFabric();
   const bus = await fabric.open('gateway', { observer: true });
   const config = { ...fabric.config, ...loadConfig(gatewayConfig, { NEXUS_TOKEN: 't' }), home };
@@ -62,13 +59,23 @@ test('logs of attempts and gates are shown from their end, all other evidence wh
     closing: new AbortController().signal,
   });
   onTestFinished(() => app.close());
-  const client = openClient({ url: await app.listen({ host: '127.0.0.1', port: 0 }), token: 't' });
+  const url = await app.listen({ host: '127.0.0.1', port: 0 });
+  const client = openClient({ url, token: 't' });
   const manager = await fabric.open('project-manager');
   const subtasks = [subtaskOf(0, 'store', ref), subtaskOf(1, 'serve', 'refs/nexus/gone')];
   const write = writeBoard(bus.keys, task, 0, { head: headOf(baseCommit), subtasks });
   consumeAll(manager, 'project-manager', { work: () => done({ write }) });
   await bus.publish({ type: 'board.discarded', payload: { task_id: task }, thread: task, actor: 'test' });
-  const first = await eventually('there is a board', () => client.logs(task).catch(() => null));
+  await eventually('there is a board', () => client.logs(task).catch(() => null));
+  return { fabric, bus, hub, ref, gate, client, url };
+};
+
+test('logs of attempts and gates are shown from their end, all other evidence where it is asked for', async () => {
+  const output = `${'early '.repeat(100)}and the énd`;
+  const judged = { 'c1/tests.log': 'red', 'c1/before/tests.log': 'green', 'c1/verdict.json': '{}' };
+  const files = { 'output.log': output, 'prompt.md': 'Do it.' };
+  const { fabric, bus, hub, ref, client } = await leaveEvidence(files, judged);
+  const first = await client.logs(task);
 
   const shown = first.logs.map(({ subtask_id, evidence, text, truncated }) => [
     subtask_id,
@@ -108,4 +115,48 @@ test('logs of attempts and gates are shown from their end, all other evidence wh
     ['store', null, says],
     ['serve', null, says],
   ]);
+});
+
+test('the evidence of each attempt tells who ran it, how, at what cost, and what the gate said to it', async () => {
+  const about = {
+    ...{ agent_id: 'builder', runtime: 'claude-code', outcome: 'finished', exit_code: 0, session_id: 's-1' },
+    ...{ model: 'opus', login: 'subscription', cost: { usd: 0.5, tokens: 30 }, tool_calls: 4, turns: 2 },
+    ...{ files_read: ['a.ts'], files_written: ['b.ts'], commands: ['npm test'] },
+  };
+  const { hub, ref, gate, client, url } = await leaveEvidence(
+    {
+      'attempt.json': JSON.stringify({ ...about, of_another_version: 1, notes: 'no list' }),
+      ...{ 'prompt.md': 'Do it.', 'output.log': 'done', 'transcript.jsonl': '{}', 'report.md': 'All well.' },
+    },
+    { 'c1/verdict.json': JSON.stringify({ verdict: 'failed', says: 'red', alarms: [] }), 'c1/tests.log': 'red' },
+  );
+  const { attempts, truncated } = await client.evidence(task);
+  expect(truncated).toBe(false);
+  const names = attempts.map(({ subtask_id, attempt }) => `${subtask_id}-${attempt}`);
+  expect(names).toEqual(['store-1', 'store-2', 'serve-1', 'serve-2']);
+  const [first, second] = attempts;
+  expect(first).toMatchObject({
+    ...{ says: '', record: { ...about, signal: null, notes: null }, prompt: { ref, path: 'prompt.md' } },
+    ...{ transcript: { ref, path: 'transcript.jsonl' }, log: { ref, path: 'output.log' } },
+    report: { ref, path: 'report.md' },
+  });
+  expect(first?.record).not.toHaveProperty('of_another_version');
+  const kept = [
+    { ref: gate, path: 'c1/tests.log' },
+    { ref: gate, path: 'c1/verdict.json' },
+  ];
+  expect(first?.gates).toMatchObject([{ record: { verdict: 'failed', says: 'red', alarms: [], base: null }, kept }]);
+  expect(second).toMatchObject({ record: null, kept: [], gates: [], says: expect.stringContaining('store-2') });
+
+  const one = await client.evidence(task, { subtask: 'serve', attempt: 2 });
+  expect(one.attempts.map(({ subtask_id, attempt }) => [subtask_id, attempt])).toEqual([['serve', 2]]);
+  await expect(client.evidence(task, { subtask: 'nothing' })).rejects.toMatchObject({ code: 'SUBTASK_UNKNOWN' });
+  const unknown = client.evidence('nobody-knows-it-abcdef');
+  await expect(unknown).rejects.toMatchObject({ status: 404, code: 'TASK_UNKNOWN' });
+  expect((await fetch(`${url}/api/tasks/${task}/evidence`)).status).toBe(401);
+  const { paths } = (await (await fetch(`${url}/openapi.json`)).json()) as { paths: Record<string, unknown> };
+  expect(paths).toHaveProperty(['/api/tasks/{id}/evidence', 'get', 'operationId'], 'showEvidence');
+
+  await removeHub(hub, task);
+  expect((await client.evidence(task)).attempts).toHaveLength(4);
 });

@@ -1,5 +1,5 @@
-/** What a task leaves behind: its report, and the logs of its attempts. */
-import { taskLogs } from '@nexus/shared/client/api';
+/** What a task leaves behind: its report, the logs of its attempts, and their evidence. */
+import { evidenceQuery, taskEvidence, taskLogs } from '@nexus/shared/client/api';
 import { fail } from '@nexus/shared/errors';
 import { hubLocation, listEvidence, readEvidence, refs } from '@nexus/shared/git';
 import { readBoard, readReport } from '@nexus/shared/ledger';
@@ -7,6 +7,7 @@ import { type EvidenceRef, type Subtask, subtaskId } from '@nexus/shared/message
 import { z } from 'zod';
 import type { Api, Fleet } from '../fleet.ts';
 import { refusal } from '../openapi.ts';
+import { expiredSays, expiryOf, showEvidence } from '../show-evidence.ts';
 import { knownStatus, ofTask } from './tasks.ts';
 
 export const evidenceRoutes = (app: Api, fleet: Fleet): void => {
@@ -70,6 +71,29 @@ export const evidenceRoutes = (app: Api, fleet: Fleet): void => {
     },
     ({ params, query }) => readLogs(fleet, params.id, query),
   );
+
+  app.get(
+    '/api/tasks/:id/evidence',
+    {
+      config: { scope: 'read' },
+      schema: {
+        operationId: 'showEvidence',
+        tags: ['tasks'],
+        summary: 'What each attempt and each gate has left: who, how, at what cost, and where its files lie',
+        description: 'Read from the hub of the task. The files themselves are in `/api/tasks/{id}/logs?all=true`.',
+        params: ofTask,
+        querystring: evidenceQuery,
+        response: { 200: taskEvidence, 404: refusal(404) },
+      },
+    },
+    async ({ params: { id }, query }) => {
+      const shown = await showEvidence(fleet, id, query);
+      if (shown !== null) return shown;
+      await knownStatus(fleet, id);
+      if (query.subtask !== undefined) throw fail('SUBTASK_UNKNOWN', { task: id, subtask: query.subtask });
+      return { task_id: id, attempts: [], truncated: false };
+    },
+  );
 };
 
 const wantsMarkdown = (accept = ''): boolean => /^text\/(markdown|plain)/.test(accept.trim());
@@ -102,16 +126,10 @@ const readLogs = async (fleet: Fleet, id: string, asked: Asked) => {
   return { task_id: id, logs };
 };
 
-/** When the hub of a task was removed with all evidence; null while there is one. Its report says so. */
-const expiryOf = async ({ bus }: Fleet, id: string): Promise<string | null> => {
-  const report = await readReport(bus.store, bus.keys, id);
-  return z.object({ evidence_expired_at: z.string() }).safeParse(report?.json).data?.evidence_expired_at ?? null;
-};
-
 const expired = (at: string) => ({
   text: null,
   truncated: false,
-  says: `It has expired: the evidence of this task was removed at ${at} (NEXUS_RETENTION).`,
+  says: expiredSays(at),
 });
 
 const namedOf = ({ evidence, checks }: Subtask): EvidenceRef[] => [

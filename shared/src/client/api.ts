@@ -9,7 +9,6 @@ import {
   agentId,
   checkCounts,
   cost,
-  evidenceRef,
   mode,
   presence,
   priority,
@@ -55,6 +54,7 @@ export {
   workerShown,
 } from './agents-api.ts';
 export { budgetRaise, budgetRaised, costQuery, costTable, taskCost } from './cost-api.ts';
+export { attemptRecord, evidenceQuery, gateRecord, taskEvidence, taskLogs } from './evidence-api.ts';
 export {
   deadLetterDetail,
   deadLetterList,
@@ -247,23 +247,6 @@ export const taskRetried = z
   .object({ task_id: taskId, status: z.literal('retrying'), subtasks: z.array(subtaskId) })
   .meta({ id: 'TaskRetried', description: '`subtasks` waited and are tried again.' });
 
-export const taskLogs = z
-  .object({
-    task_id: taskId,
-    logs: z.array(
-      z.object({
-        subtask_id: subtaskId,
-        title: z.string(),
-        agent_id: agentId,
-        evidence: evidenceRef,
-        text: z.string().nullable().meta({ description: 'The end of the file; null where it cannot be read.' }),
-        truncated: z.boolean(),
-        says: z.string().meta({ description: 'Why there is no text; empty if there is.' }),
-      }),
-    ),
-  })
-  .meta({ id: 'TaskLogs' });
-
 // --- control -----------------------------------------------------------------------------------
 
 export const controlWord = z.enum(['STOP_ALL', 'PAUSE_ALL', 'RESUME_ALL', 'DRAIN']);
@@ -381,7 +364,7 @@ export type SubtaskDetail = z.infer<typeof subtaskDetail>;
 export type TaskDetail = z.infer<typeof taskDetail>;
 export type TaskEnding = z.infer<typeof taskEnding>;
 export type TaskRetried = z.infer<typeof taskRetried>;
-export type TaskLogs = z.infer<typeof taskLogs>;
+export type * from './evidence-api.ts';
 export type WorkerShown = z.infer<typeof workerShown>;
 export type ControlWord = z.infer<typeof controlWord>;
 export type ControlScope = z.infer<typeof controlScope>;

@@ -44,6 +44,7 @@ import type {
   TaskAccepted,
   TaskDetail,
   TaskEnding,
+  TaskEvidence,
   TaskList,
   TaskLogs,
   TaskRetried,
@@ -105,6 +106,8 @@ export type Client = {
   reportText(id: string): Promise<string>;
   /** What the attempts have left as evidence: logs, or `all` files; `bytesMax` bounds each file, from its end. */
   logs(id: string, filter?: { subtask?: string; bytesMax?: number; all?: boolean }): Promise<TaskLogs>;
+  /** What each attempt and each gate left: its record, and where its files lie. */
+  evidence(id: string, filter?: { subtask?: string; attempt?: number }): Promise<TaskEvidence>;
   cancel(id: string, reason?: string): Promise<TaskEnding>;
   /** Lets a task that waits for a person go on: one of its subtasks, or all that wait. */
   retry(id: string, asked?: { subtask_id?: string; note?: string }): Promise<TaskRetried>;
@@ -186,6 +189,7 @@ export const openClient = (options: ClientOptions): Client => {
       get(
         `/api/tasks/${part(id)}/logs${query({ subtask: filter.subtask, bytes_max: filter.bytesMax, all: filter.all })}`,
       ),
+    evidence: (id, filter = {}) => get(`/api/tasks/${part(id)}/evidence${query(filter)}`),
     cancel: (id, reason) => send('POST', `/api/tasks/${part(id)}/cancel`, reason === undefined ? {} : { reason }),
     retry: (id, asked = {}) => send('POST', `/api/tasks/${part(id)}/retry`, asked),
     answer: (id, answer) => send('POST', `/api/tasks/${part(id)}/answer`, answer),
