@@ -5,12 +5,13 @@
 import { type AppError, fail, toAppError } from '@nexus/shared/errors';
 import {
   type Chat,
-  defaultModel,
   type Endpoint,
   endpointOf,
+  listed,
   nearestOf,
   openChat,
   replacementOf,
+  usualModel,
 } from '@nexus/shared/model';
 import type { OpenaiConfig } from './settings.ts';
 
@@ -59,7 +60,7 @@ const others = /^(inherit|default)$/;
 export const whichModel = (wishes: (string | null | undefined)[], config: OpenaiConfig, server: Server): string => {
   const { endpoint } = server.chat;
   const wish = wishes.find((name) => name && !others.test(name) && !claudes.test(name)) ?? config.openaiModel;
-  const model = wish ?? (endpoint.isOpenai ? defaultModel : soleOf(server));
+  const model = wish ?? usualModel(endpoint, server.models);
   const unknown = (mend: string) => fail('MODEL_UNKNOWN', { model, where: endpoint.url, mend });
   const instead = replacementOf(model);
   const entry = server.models?.find(({ id }) => id === model);
@@ -78,14 +79,3 @@ export const whichModel = (wishes: (string | null | undefined)[], config: Openai
 /** The first of the wishes that only Claude knows, and that has no effect here; null: there is none. */
 export const withoutEffect = (wishes: (string | null | undefined)[]): string | null =>
   wishes.find((name) => name && claudes.test(name)) ?? null;
-
-const soleOf = ({ chat, models }: Server): string => {
-  const [first, ...more] = models ?? [];
-  if (first !== undefined && more.length === 0) return first.id;
-  const choice = models?.length ? ` to one of ${listed(models.map(({ id }) => id))}` : '';
-  const mend = `none is named; set NEXUS_OPENAI_MODEL${choice}`;
-  throw fail('MODEL_UNKNOWN', { model: '(none)', where: chat.endpoint.url, mend });
-};
-
-const listed = (names: readonly string[]): string =>
-  names.length === 0 ? 'none' : `${names.slice(0, 8).join(', ')}${names.length > 8 ? ', …' : ''}`;

@@ -1,22 +1,26 @@
 /** Questions answered by an OpenAI-compatible server, held to the schema by the server where it can. */
+import { setTimeout as after } from 'node:timers/promises';
 import { fail, isFailure } from '@nexus/shared/errors';
 import { type Answering, complaintOf, type Turn } from './ask.ts';
-import { CallFailed, callModel } from './call.ts';
-import { type ChatMessage, openChat, type Usage } from './chat.ts';
+import { backoffMs, CallFailed, callModel } from './call.ts';
+import { type Chat, type ChatMessage, openChat, type Usage } from './chat.ts';
 import { accountOf, type Endpoint, type ModelConfig } from './model-config.ts';
+import { defaultModel } from './names.ts';
+import { usualModel } from './usual-model.ts';
 
 export type Priced = { priceOf: (model: string, usage: Usage) => number | null };
 
+/** `model` is null where none is named: the usual one is asked, which a server of one's own has to tell first. */
 export const serverAnswering = (
   endpoint: Endpoint,
-  model: string,
+  model: string | null,
   config: ModelConfig,
   { priceOf }: Priced,
 ): Answering => {
   const chat = openChat(endpoint);
   let knowsSchemas = true;
   const call = async (turn: Turn, schema: Turn['schema'] | null) => {
-    const named = turn.model ?? model;
+    const named = turn.model ?? model ?? (await usualOf(chat, config.modelTries, turn.signal));
     let usd: number | null = 0;
     let usage: Usage = { input_tokens: 0, output_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0 };
     const answer = await callModel(
@@ -45,7 +49,7 @@ export const serverAnswering = (
     return { text: answer.text, usage, usd, model: answer.model, notional: false };
   };
   return {
-    says: `${model} at ${endpoint.url}`,
+    says: `${model ?? (endpoint.isOpenai ? defaultModel : 'its only model')} at ${endpoint.url}`,
     turn: async (turn) => {
       try {
         return await call(turn, knowsSchemas ? turn.schema : null);
@@ -59,6 +63,22 @@ export const serverAnswering = (
       }
     },
   };
+};
+
+/** Looked for at each turn: whoever runs a server of their own puts another model on it meanwhile. */
+const usualOf = async (chat: Chat, triesMax: number, signal: AbortSignal): Promise<string> => {
+  if (chat.endpoint.isOpenai) return defaultModel;
+  for (let tries = 1; ; tries++) {
+    try {
+      return usualModel(chat.endpoint, await chat.models(signal));
+    } catch (thrown) {
+      signal.throwIfAborted();
+      // As patient as the call that follows.
+      if (tries >= triesMax || !isFailure(thrown, 'MODEL_UNREACHABLE', 'MODEL_LIMITED')) throw thrown;
+      await after(backoffMs(tries), undefined, { signal }).catch(() => undefined);
+      signal.throwIfAborted();
+    }
+  }
 };
 
 const messagesOf = ({ system, prompt, schema, before }: Turn, inWords: boolean): ChatMessage[] => {

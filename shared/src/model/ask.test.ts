@@ -101,12 +101,30 @@ test('a schema for a model is closed, and asks for every property', () => {
   expect(JSON.stringify(strictSchema(given))).not.toContain('maxLength');
 });
 
+describe('where no model is named', () => {
+  const askOf = async (models: string[]) => {
+    await using api = await openOpenaiApi([{ json: good }], { models, key: null });
+    const model = openModel(configOf({ NEXUS_MODEL_URL: api.url, NEXUS_MODEL_TRIES: '1' }), priced);
+    return await model?.ask(question);
+  };
+
+  test('the only model of a server of one’s own is asked', async () => {
+    expect(await askOf(['qwen'])).toMatchObject({ value: good, model: 'qwen' });
+  });
+
+  test('a server that has several is refused with what it has', async () => {
+    const mend = expect.stringContaining('set NEXUS_OPENAI_MODEL to one of qwen, llama');
+    await expect(askOf(['qwen', 'llama'])).rejects.toMatchObject({ code: 'MODEL_UNKNOWN', message: mend });
+  });
+});
+
 test.each([
   [{}, null],
   [{ OPENAI_API_KEY: 'k' }, 'gpt-6.1-sol at https://api.openai.com/v1'],
   [{ OPENAI_API_KEY: 'k', NEXUS_MODEL_BY: 'none' }, null],
   [{ NEXUS_MODEL_BY: 'openai' }, null],
   [{ NEXUS_MODEL_URL: 'http://localhost:1234/v1', NEXUS_MODEL: 'qwen' }, 'qwen at http://localhost:1234/v1'],
+  [{ NEXUS_MODEL_URL: 'http://localhost:1234/v1' }, 'its only model at http://localhost:1234/v1'],
   [{ NEXUS_MODEL_BY: 'claude', NEXUS_MODEL: 'opus' }, 'opus by claude'],
 ])('who is asked follows from the settings: %j', (environment, says) => {
   expect(openModel(configOf(environment as unknown as Record<string, string>), priced)?.says ?? null).toBe(says);

@@ -76,7 +76,8 @@ export const callModel = async (chat: Chat, request: ChatRequest, options: CallO
 };
 
 /** Doubled from half a second, with a quarter of chance, at most 20 seconds. */
-const backoffMs = (tries: number): number => Math.min(20_000, 500 * 2 ** (tries - 1)) * (0.75 + Math.random() / 2);
+export const backoffMs = (tries: number): number =>
+  Math.min(20_000, 500 * 2 ** (tries - 1)) * (0.75 + Math.random() / 2);
 
 const once = async (
   chat: Chat,

@@ -4,7 +4,6 @@ import { type Model, modelOf } from './ask.ts';
 import { claudeAnswering } from './ask-claude.ts';
 import { type Priced, serverAnswering } from './ask-server.ts';
 import { endpointOf, modelConfig } from './model-config.ts';
-import { defaultModel } from './names.ts';
 
 export const askConfig = defineConfig({
   ...modelConfig,
@@ -49,6 +48,6 @@ export const openModel = (config: AskConfig, priced: Priced): Model | null => {
     return modelOf(claudeAnswering(config.askClaude, config.model ?? null, how), config.askTries);
   }
   if (endpoint === null) return null;
-  const model = config.model ?? config.openaiModel ?? defaultModel;
+  const model = config.model ?? config.openaiModel ?? null;
   return modelOf(serverAnswering(endpoint, model, config, priced), config.askTries);
 };
