@@ -205,6 +205,12 @@ test('what is parked says until when, and what waits for a person which command 
     'b (backend): waiting for person (4): Which column?',
     '  nexus retry shop-abc123 --subtask b [--note "…"], or nexus cancel shop-abc123',
   ]);
+  const reason = 'BUDGET_SPENT: The budget of the task shop-abc123 is spent: 1 of 1 USD are used or reserved.';
+  const broke = { ...task([waits]), waiting: [{ subtask_id: 'b', since: at(0), until: at(9), reason }] };
+  expect(changeLines(task([subtask('b')]), broke).at(-1)).toBe(
+    '  nexus budget shop-abc123 --usd N, or nexus cancel shop-abc123',
+  );
+  expect(picture(broke, [], { columns: 120 })[1]).toContain('nexus budget shop-abc123 --usd N');
   expect(changeLines(task([subtask('a')]), task([{ ...parked, failures: 1 }]))).toEqual([
     'a (backend): failed, tried again: It failed.',
     'a (backend): parked until 00:01:05 UTC',

@@ -6,9 +6,9 @@
  */
 import type { SubtaskShort, TaskDetail } from '@nexus/shared/client';
 import type { SubtaskState } from '@nexus/shared/messages/domain';
-import { nexus } from './command-word.ts';
 import { checkNote, hasEnded } from './follow.ts';
 import { type Colour, cut, duration, oneLine, type Paint, widthOf } from './output.ts';
+import { wayOn, waysOn } from './waiting-lines.ts';
 
 export type ProgressView = {
   task: TaskDetail;
@@ -154,10 +154,14 @@ const doingNow = (subtask: SubtaskShort, { task, notes }: ProgressView): string 
     failed: () => subtask.reason,
     cancelled: () => subtask.reason,
     parked: () => joined(parkedUntil(subtask), subtask.reason),
-    waiting_for_person: () => joined(`${nexus} retry ${task.task_id} --subtask ${subtask.id}`, subtask.reason),
+    waiting_for_person: () => joined(wayOn(task.task_id, subtask.id, whyWaits(subtask, task), false), subtask.reason),
   };
   return oneLine(says[subtask.state]?.() ?? subtask.title);
 };
+
+/** The reason that the task tells begins with the code of what went wrong. */
+const whyWaits = ({ id, reason }: SubtaskShort, { waiting }: Pick<TaskDetail, 'waiting'>): string =>
+  waiting?.find(({ subtask_id }) => subtask_id === id)?.reason ?? reason ?? '';
 
 const parkedUntil = ({ resume_at }: SubtaskShort): string | null =>
   resume_at === null ? null : `until ${timeOfDay(resume_at)}`;
@@ -207,8 +211,7 @@ const subtaskChanges = (
   const until = subtask.state === 'parked' && subtask.resume_at ? ` until ${timeOfDay(subtask.resume_at)}` : '';
   const shown = telling && detail ? `: ${oneLine(detail)}` : '';
   const line = `${name}: ${stateText(subtask, task)}${until}${shown}`;
-  const { task_id } = task;
-  const way = `  ${nexus} retry ${task_id} --subtask ${subtask.id} [--note "…"], or ${nexus} cancel ${task_id}`;
+  const way = `  ${waysOn(task.task_id, subtask.id, whyWaits(subtask, task))}`;
   return [...lines, line, ...(subtask.state === 'waiting_for_person' ? [way] : [])];
 };
 

@@ -21,8 +21,26 @@ const waitLines = ({ task_id, waiting = [] }: Waits): string[] =>
   waiting.flatMap(({ subtask_id, since, until, reason }) => [
     `${task_id} waits for a person about ${subtask_id}, since ${minute(since)}, until ${minute(until)}:`,
     `  ${oneLine(reason)}`,
-    `  ${nexus} retry ${task_id} --subtask ${subtask_id} [--note "…"], or ${nexus} cancel ${task_id}`,
+    `  ${waysOn(task_id, subtask_id, reason)}`,
   ]);
+
+/** What to type for a subtask that waits: where money is what it waits for, trying again alone would not help. */
+export const waysOn = (taskId: string, subtask: string, reason: string): string =>
+  `${wayOn(taskId, subtask, reason)}, or ${nexus} cancel ${taskId}`;
+
+/** The first of these ways; without the note, where there is little room. */
+export const wayOn = (taskId: string, subtask: string, reason: string, withNote = true): string => {
+  const retry = `${nexus} retry ${taskId} --subtask ${subtask}`;
+  if (reason.startsWith('PRICE_UNKNOWN')) return `with its price in the file that NEXUS_PRICES names: ${retry}`;
+  if (!reason.startsWith('BUDGET_SPENT')) return withNote ? `${retry} [--note "…"]` : retry;
+  const amount = / tokens are used/.test(reason) ? '--tokens N' : '--usd N';
+  const of = /The budget of (the fleet for today|the subtask|attempt)/.exec(reason)?.[1];
+  if (of === 'the fleet for today') return `${nexus} budget today ${amount}, then ${retry}`;
+  const unit = amount === '--usd N' ? 'USD' : 'TOKENS';
+  if (of === 'the subtask') return `with a higher NEXUS_BUDGET_SUBTASK_${unit}: ${retry}`;
+  const task = `${nexus} budget ${taskId} ${amount}`;
+  return of === 'attempt' ? `${retry} (a new attempt has its own budget), ${task} if the task’s is spent` : task;
+};
 
 /** `2027-01-01 12:30 UTC` */
 const minute = (iso: string): string => `${iso.slice(0, 16).replace('T', ' ')} UTC`;

@@ -1,5 +1,5 @@
 /** Costs and budgets: who spent what on what, and how much more may be spent. */
-import type { TaskCost } from '@nexus/shared/client';
+import type { BudgetShown, TaskCost } from '@nexus/shared/client';
 import { budgetRaise, budgetRaised, costQuery, costTable, taskCost } from '@nexus/shared/client/api';
 import { fail } from '@nexus/shared/errors';
 import { readTask } from '@nexus/shared/ledger';
@@ -60,6 +60,17 @@ const addCosts = (app: Api, fleet: Fleet): void => {
 /** What waits for money, as its reason says. */
 const isBroke = (reason: string): boolean => /^(BUDGET_SPENT|PRICE_UNKNOWN)\b/.test(reason);
 
+/** A limit that is used up already would be taken, and let nothing go on; so would one beside another that is. */
+const assertEnough = (task: string, raise: { usd: number | null; tokens: number | null }, now: BudgetShown): void => {
+  const units = [
+    { what: 'USD', max: raise.usd ?? now.usd_max, used: Math.ceil(now.usd_used * 1e4 - 1e-6) / 1e4 },
+    { what: 'tokens', max: raise.tokens ?? now.tokens_max, used: now.tokens_used },
+  ];
+  for (const { what, max, used } of units) {
+    if (max !== null && used >= max) throw fail('BUDGET_TOO_LOW', { task, what, max, used });
+  }
+};
+
 const addBudgets = (app: Api, fleet: Fleet): void => {
   app.post(
     '/api/tasks/:id/budget',
@@ -70,7 +81,7 @@ const addBudgets = (app: Api, fleet: Fleet): void => {
         tags: ['cost'],
         summary: 'Set what a task may spend in all',
         description: `It counts from the next call on, whatever the request said. What waits because its budget was
-spent is tried again, from its saved work.`,
+spent is tried again, from its saved work. One that is used up already is refused, and changes nothing.`,
         params: ofTask,
         body: budgetRaise,
         response: { 200: budgetRaised, 404: refusal(404), 409: refusal(409) },
@@ -80,6 +91,7 @@ spent is tried again, from its saved work.`,
       const status = await knownStatus(fleet, id);
       if (status !== 'unread' && endedTask(status)) throw fail('TASK_ENDED', { task: id, status });
       const { budgets } = spendingOf(fleet);
+      assertEnough(id, { usd, tokens }, await budgets.read({ taskId: id }));
       await budgets.raise({ taskId: id }, { usd, tokens });
       const { bus } = fleet;
       const task = await readTask(bus.store, bus.keys, id);

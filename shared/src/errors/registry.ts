@@ -595,6 +595,12 @@ export const registry = {
     says: 'The budget of {scope} is spent: {used} of {max} {what} are used or reserved, and {wanted} more are needed.',
     operator: 'Raise it with `nexus budget <task> --usd <amount>` (or --tokens), or cancel the task; its work is kept.',
   },
+  BUDGET_TOO_LOW: {
+    outcome: 'dead',
+    http: 409,
+    says: 'The task {task} has used {used} {what} already, so {max} {what} let nothing go on; give more than {used}.',
+    operator: '`nexus cost <task>` shows what was used; `nexus budget <task> --usd <amount>` (or --tokens) sets more.',
+  },
   BUDGET_RESERVED: {
     outcome: 'postpone',
     http: 503,

@@ -66,6 +66,24 @@ test('a raise counts from the next reservation on, and brings on what waited for
   await attempt.end();
 });
 
+test('a budget that is used up already is refused with what is used, and nothing is changed', async () => {
+  const served = await serve();
+  const at = new Date().toISOString();
+  const reason = 'BUDGET_SPENT: The budget is spent.';
+  const waiting = { subtask_id: 'build', number: 1, since: at, until: at, reason, others: [] };
+  const { task_id, kinds } = await spentOn(served, { waiting }, 'waiting_for_person');
+  const { budget } = served.client;
+  const little = await refusal(budget(task_id, { usd: 0.1 }));
+  expect(little).toMatchObject({ status: 409, code: 'BUDGET_TOO_LOW' });
+  expect(little.detail).toMatch(/has used 0.5 USD already, so 0.1 USD let nothing go on; give more than 0.5/);
+  expect(await refusal(budget(task_id, { usd: 0.5 }))).toMatchObject({ code: 'BUDGET_TOO_LOW' });
+  expect(await refusal(budget(task_id, { usd: 5, tokens: 100 }))).toMatchObject({ code: 'BUDGET_TOO_LOW' });
+  expect((await served.client.cost(task_id)).budget).toMatchObject({ usd_max: 2, tokens_max: null });
+  await budget(task_id, { usd: 0.6 });
+  await eventually('it goes on', () => kinds.includes('person.answered'));
+  expect(kinds.filter((kind) => kind === 'person.answered')).toHaveLength(1);
+});
+
 test('the budget of today is set for the whole fleet, and one of nothing is refused with what is right', async () => {
   const served = await serve();
   const { client } = served;
