@@ -16,6 +16,7 @@ import {
 import { type TaskStatus, taskTransitions } from '@nexus/shared/messages/domain';
 import { nexus } from './command-word.ts';
 import { CommandFailure } from './exit-codes.ts';
+import { oneLine } from './output.ts';
 
 export type Following = {
   client: Pick<Client, 'task' | 'subtask' | 'events'>;
@@ -28,6 +29,8 @@ export type Following = {
   onView(task: TaskDetail, notes: ReadonlyMap<string, string>): void;
   /** The whole text of what an agent says, as it says it. */
   onOutput?(event: LiveEvent): void;
+  /** A line that a person should see now: how much of a budget is used. */
+  onNotice?(line: string): void;
   /** Called when the gateway stops answering, and with null when it answers again. */
   onTrouble(problem: string | null): void;
   pollMs?: number;
@@ -141,7 +144,7 @@ const lastSetback = ({ history, hand_over }: Pick<SubtaskDetail, 'history' | 'ha
 
 /** Listens to events until the signal aborts; a stream that breaks is opened again where it ended. */
 const listen = async (
-  { client, taskId, onOutput, after: begin }: Following,
+  { client, taskId, onOutput, onNotice, after: begin }: Following,
   signal: AbortSignal,
   onEvent: (event: FleetEvent) => void,
 ): Promise<void> => {
@@ -151,6 +154,7 @@ const listen = async (
         after = event.id;
         const live = liveEvent(event);
         if (live?.event === 'agent.output') onOutput?.(live);
+        if (live?.event.startsWith('budget.') && live.text) onNotice?.(oneLine(live.text));
         onEvent(event);
       }
     } catch {

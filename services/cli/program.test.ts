@@ -308,6 +308,28 @@ test('logs that follow begin with the task, and leave out what was shown from it
   expect(headers[events]?.['last-event-id']).toBe(`${began - 60_000}-0`);
 });
 
+test.each([[['run', 'x']], [['logs', 'shop-abc123', '-f']]])(
+  '%j tells once how much of a budget is used',
+  async (typed) => {
+    let heard = false;
+    const { url } = await gateway(({ method, path }, response) => {
+      if (path.startsWith('/api/events')) {
+        const text = '81 % of the budget of the task shop-abc123 are used: 0.81 of 1 USD';
+        const body = { event: 'budget.near', task_id: 'shop-abc123', subtask_id: 'page', attempt: 1, text };
+        response.end(heard ? '' : `data: ${JSON.stringify({ id: '1-0', kind: 'event', body })}\n\n`);
+        heard = true;
+        return;
+      }
+      const logs = path.includes('/logs') && { task_id: 'shop-abc123', logs: [] };
+      const running = { ...ended, status: 'in_progress', ended_at: null, result: null };
+      const task = heard ? ended : running;
+      response.end(JSON.stringify(logs || (method === 'POST' ? { task_id: 'shop-abc123', warnings: [] } : task)));
+    });
+    const { out } = await nexus(typed, url);
+    expect(out.match(/81 % of the budget of the task shop-abc123 are used: 0.81 of 1 USD\n/g)).toHaveLength(1);
+  },
+);
+
 test('of an ended task without logs nobody is told to look while it runs', async () => {
   let task: unknown = ended;
   const { url } = await gateway(({ path }, response) => {

@@ -68,6 +68,7 @@ const follow = async (
       output.document(event);
       output.say(...outputLines(event, output.paint));
     },
+    onNotice: (line) => output.say(output.paint('bold', `— ${line}`)),
     onTrouble: (problem) => output.note(problem ?? 'The gateway answers again.'),
   });
 };

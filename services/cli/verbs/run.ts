@@ -103,6 +103,7 @@ const run = async (tools: Tools, words: string, options: RunOptions): Promise<Ex
       taskId: accepted.task_id,
       signal,
       onView: progress.show,
+      onNotice: progress.say,
       onTrouble: (problem) => progress.say(problem ?? 'The gateway answers again.'),
       leaves: (seen) => !(options.wait || isWatched(output)) && waitsForPersonOnly(seen),
     });
