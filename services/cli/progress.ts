@@ -8,7 +8,7 @@ import type { SubtaskShort, TaskDetail } from '@nexus/shared/client';
 import type { SubtaskState } from '@nexus/shared/messages/domain';
 import { checkNote, hasEnded } from './follow.ts';
 import { type Colour, cut, duration, oneLine, type Paint, widthOf } from './output.ts';
-import { wayOn, waysOn } from './waiting-lines.ts';
+import { askedLines, wayOn, waysOn } from './waiting-lines.ts';
 
 export type ProgressView = {
   task: TaskDetail;
@@ -52,6 +52,7 @@ export const changeLines = (before: TaskDetail | null, task: TaskDetail): string
     const heldBefore = before ?? { status: task.status };
     lines.push(...subtaskChanges(known.get(subtask.id), subtask, [heldBefore, task]));
   }
+  lines.push(...askedLines(before, task));
   // How it ended comes after what it ended with.
   if (before?.status !== task.status && hasEnded(task)) lines.push(statusLine);
   return lines;

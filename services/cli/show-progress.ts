@@ -1,8 +1,9 @@
 /** Shows a task while it runs: redrawn in place on a terminal, line by line anywhere else. */
 import type { TaskDetail } from '@nexus/shared/client';
 import { openLive } from './live.ts';
-import { painter, type Sink } from './output.ts';
+import { cut, painter, type Sink } from './output.ts';
 import { changeLines, progressLines } from './progress.ts';
+import { askedLines } from './waiting-lines.ts';
 
 export type Progress = {
   show(task: TaskDetail, notes: ReadonlyMap<string, string>): void;
@@ -26,9 +27,17 @@ const drawn = (sink: Sink, colour: boolean): Progress => {
   let last: { task: TaskDetail; notes: ReadonlyMap<string, string> } | null = null;
   let said: string[] = [];
   const draw = () => {
-    const frame = { columns: (sink.columns || 80) - 1, rows: (sink.rows || 24) - said.length, paint };
+    const columns = (sink.columns || 80) - 1;
+    // On two lines: the command at the end of a question is what it is shown for.
+    const asked =
+      last === null
+        ? []
+        : askedLines(null, last.task)
+            .slice(0, askedMax)
+            .flatMap((line) => inTwo(line, columns));
+    const frame = { columns, rows: (sink.rows || 24) - said.length - asked.length, paint };
     const lines = last === null ? [] : progressLines({ ...last, now: Date.now() }, frame);
-    live.draw([...said, ...lines]);
+    live.draw([...said, ...lines, ...asked]);
   };
   const timer = setInterval(draw, redrawMs);
   return {
@@ -46,6 +55,14 @@ const drawn = (sink: Sink, colour: boolean): Progress => {
       live.leave();
     },
   };
+};
+
+/** More of them are among what `nexus task` shows. */
+const askedMax = 3;
+
+const inTwo = (line: string, columns: number): string[] => {
+  const at = line.lastIndexOf('  ');
+  return [cut(line.slice(0, at), columns), cut(`  ${line.slice(at + 2)}`, columns)];
 };
 
 const lined = (sink: Sink): Progress => {

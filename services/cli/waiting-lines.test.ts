@@ -1,4 +1,6 @@
+import type { TaskDetail } from '@nexus/shared/client';
 import { expect, test } from 'vitest';
+import { changeLines } from './progress.ts';
 import { waitingLines, wayOn } from './waiting-lines.ts';
 
 const at = '2027-01-01T12:30:00.000Z';
@@ -18,4 +20,36 @@ test.each([
   const [, , said = ''] = waitingLines({ task_id: 't-1', waiting });
   expect(said.replaceAll('npx nexus', 'nexus')).toContain(way.replaceAll('npx nexus', 'nexus'));
   if (reason.includes('the task t-1')) expect(wayOn('t-1', 'build', reason)).not.toContain('retry');
+});
+
+const question = {
+  ...{
+    id: 'q1',
+    subtask_id: 'build',
+    attempt: 1,
+    agent_id: 'builder',
+    text: 'Which format?',
+    asked_at: at,
+    waits: false,
+  },
+  ...{ answer: null, answered_by: null, answered_at: null },
+};
+
+test('a question is told with the command that answers it, and after the end as unanswered without one', () => {
+  const asked = { task_id: 't-1', questions: [question] };
+  const lines = waitingLines({ ...asked, status: 'in_progress' });
+  expect(lines[0]).toContain('builder asks in build (q1');
+  expect(lines[2]).toContain('nexus answer t-1 --question q1');
+  const over = waitingLines({ ...asked, status: 'completed' }).join('\n');
+  expect(over).toMatch(/builder asked in build \(q1, .*\), unanswered to the end:\n {2}Which format\?$/);
+});
+
+test('a question is a line of the progress once, while the work goes on', () => {
+  const before = { task_id: 't-1', status: 'in_progress', subtasks: [] } as unknown as TaskDetail;
+  const after = { ...before, questions: [question] } as TaskDetail;
+  const [line = '', ...more] = changeLines(before, after);
+  expect(line).toMatch(/^build \(builder\) asks: Which format\? .*nexus answer t-1 --question q1 "…"$/);
+  expect(more).toEqual([]);
+  expect(changeLines(after, after)).toEqual([]);
+  expect(changeLines(before, { ...after, status: 'cancelled' }).join()).not.toContain('asks');
 });

@@ -1,21 +1,47 @@
 /** What a task waits for a person about: the question, since when, until when, and what to type. */
 import type { TaskShort } from '@nexus/shared/client';
 import { nexus } from './command-word.ts';
+import { hasEnded } from './follow.ts';
 import { oneLine } from './output.ts';
 
-type Waits = Pick<TaskShort, 'task_id' | 'questions'> & { waiting?: TaskShort['waiting'] };
+type Waits = Pick<TaskShort, 'task_id' | 'questions'> & {
+  waiting?: TaskShort['waiting'];
+  status?: TaskShort['status'];
+};
 
 export const waitingLines = (task: Waits): string[] => [...waitLines(task), ...questionLines(task)];
 
 /** What nobody has answered yet, whether its subtask waits for it or went on by what its agent assumed. */
-const questionLines = ({ task_id, questions = [] }: Waits): string[] =>
-  questions
-    .filter(({ answer }) => answer === null)
-    .flatMap(({ id, agent_id, subtask_id, text, asked_at, waits }) => [
-      `${task_id}: ${agent_id} asks in ${subtask_id} (${id}, ${minute(asked_at)}${waits ? '' : '; its work goes on'}):`,
+const questionLines = (task: Waits): string[] =>
+  openQuestions(task).flatMap(({ id, agent_id, subtask_id, text, asked_at, waits }) => {
+    const about = `${task.task_id}: ${agent_id}`;
+    const when = `(${id}, ${minute(asked_at)}`;
+    if (isOver(task)) return [`${about} asked in ${subtask_id} ${when}), unanswered to the end:`, `  ${oneLine(text)}`];
+    return [
+      `${about} asks in ${subtask_id} ${when}${waits ? '' : '; its work goes on'}):`,
       `  ${oneLine(text)}`,
-      `  ${nexus} answer ${task_id} --question ${id} "…"`,
-    ]);
+      `  ${answerWay(task.task_id, id)}`,
+    ];
+  });
+
+/** What was asked since the last look, a line each with the command that answers it; nothing once the task is over. */
+export const askedLines = (before: Waits | null, task: Waits): string[] => {
+  if (isOver(task)) return [];
+  const known = new Set(before?.questions?.map(({ id }) => id));
+  return openQuestions(task)
+    .filter(({ id }) => !known.has(id))
+    .map(
+      ({ id, agent_id, subtask_id, text }) =>
+        `${subtask_id} (${agent_id}) asks: ${oneLine(text)}  ${answerWay(task.task_id, id)}`,
+    );
+};
+
+const openQuestions = ({ questions = [] }: Waits) => questions.filter(({ answer }) => answer === null);
+
+const answerWay = (taskId: string, question: string): string => `${nexus} answer ${taskId} --question ${question} "…"`;
+
+/** After the end nobody can be answered any more. */
+const isOver = ({ status }: Waits): boolean => status !== undefined && hasEnded({ status });
 
 const waitLines = ({ task_id, waiting = [] }: Waits): string[] =>
   waiting.flatMap(({ subtask_id, since, until, reason }) => [

@@ -90,6 +90,17 @@ test('a question that nobody waits for is listed with its task, and its answer i
   await eventually('nobody is asked any more', async () => (await client.tasks({ waiting: true })).tasks.length === 0);
 });
 
+test('an answer is refused by what is wrong: nothing is open, or the task has ended', async () => {
+  const { client, ask, questions } = await play();
+  const nothing = await refusal(client.answer(task, { answer: 'JSON' }));
+  expect(nothing).toMatchObject({ code: 'QUESTION_UNKNOWN', detail: `Task ${task} has no open question; open: none.` });
+  await ask('Which format?');
+  await eventually('it is asked', async () => (await questions()).length === 1);
+  await client.cancel(task);
+  await eventually('it is over', async () => (await client.task(task)).status === 'cancelled');
+  expect(await refusal(client.answer(task, { answer: 'JSON' }))).toMatchObject({ status: 409, code: 'TASK_ENDED' });
+});
+
 test('a subtask that cannot go on without an answer waits for it, and goes on with it', async () => {
   const { client, stick, answered } = await play();
   await stick('Which format?');

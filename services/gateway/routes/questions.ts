@@ -2,7 +2,7 @@
 import { questionAnswer, questionAnswered } from '@nexus/shared/client/api';
 import { fail } from '@nexus/shared/errors';
 import { readTask } from '@nexus/shared/ledger';
-import { taskId } from '@nexus/shared/messages/domain';
+import { endedTask, taskId } from '@nexus/shared/messages/domain';
 import { z } from 'zod';
 import type { Api, Fleet } from '../fleet.ts';
 import { refusal } from '../openapi.ts';
@@ -27,11 +27,13 @@ goes on at once; one that went on meanwhile is not done again.`,
     async ({ params: { id }, body: { answer, question_id }, actor }, reply) => {
       const task = await readTask(bus.store, bus.keys, id);
       if (task === null) throw fail('TASK_UNKNOWN', { task: id });
+      const { status } = task.head;
+      if (endedTask(status)) throw fail('TASK_ENDED', { task: id, status });
       const open = openQuestionsOf(task.head).map((one) => one.id);
       const named = question_id === undefined ? open : open.filter((one) => one === question_id);
-      const listed = open.length === 0 ? 'none is' : open.join(', ');
-      if (named.length === 0)
-        throw fail('QUESTION_UNKNOWN', { task: id, question: question_id ?? 'any', open: listed });
+      const listed = open.length === 0 ? 'none' : open.join(', ');
+      const question = question_id === undefined ? '' : ` ${question_id}`;
+      if (named.length === 0) throw fail('QUESTION_UNKNOWN', { task: id, question, open: listed });
       if (named.length > 1) throw fail('QUESTION_UNCLEAR', { task: id, open: listed });
       const payload = { task_id: id, question_ids: named, answer, by: actor };
       await bus.publish({ type: 'question.answered', payload, thread: id, actor, priority: 'HIGH' });

@@ -343,7 +343,7 @@ export const registry = {
   QUESTION_UNKNOWN: {
     outcome: 'dead',
     http: 409,
-    says: 'Task {task} has no open question {question}; open: {open}.',
+    says: 'Task {task} has no open question{question}; open: {open}.',
     operator: '`nexus tasks --waiting` lists what agents have asked and nobody has answered.',
   },
   QUESTION_UNCLEAR: {
