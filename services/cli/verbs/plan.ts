@@ -80,11 +80,14 @@ export const planLines = (shown: PlanShown, { paint, stdout }: Pick<Output, 'pai
 const factsOf = ({ workflow, judgement, outlook, probability, subtasks, ...rest }: PlanShown): string[] => {
   const facts: [string, string | null][] = [
     ['workflow', `${workflow}, ${subtasks.length} step(s)`],
-    ['complexity', judgement && `${judgement.complexity}: ${oneLine(judgement.why)}`],
+    [
+      'complexity',
+      judgement ? `${judgement.complexity}: ${oneLine(judgement.why)}` : 'not judged: no model planned it',
+    ],
     ['research', judgement && (judgement.needs_research ? 'something has to be found out first' : 'not needed')],
     ['probability', probability === null ? null : `${percent(probability)}${outlook ? basisOf(outlook) : ''}`],
     ['attempts', outlook && `${outlook.attempts.toFixed(1)} on average, retries included`],
-    ['limits', judgement && limitsOf(judgement.limits)],
+    ['limits', judgement ? limitsOf(judgement.limits) : boxesOf(subtasks)],
     ['price', priceOf(rest)],
     [
       'planned by',
@@ -116,6 +119,12 @@ const limitsOf = ({ minutes, tokens, usd }: Judgement['limits']): string =>
   ]
     .filter((part) => part !== null)
     .join(', ') || 'none named';
+
+/** A template has no limits but the time boxes of its steps, in which an attempt has to end. */
+const boxesOf = (subtasks: PlanShown['subtasks']): string => {
+  const minutes = subtasks.map(({ time_box_minutes }) => time_box_minutes);
+  return `at most ${Math.max(0, ...minutes)} min an attempt, by the box of its step`;
+};
 
 const costOf = ({ cost, tries }: Judgement): string => {
   const price = cost.usd === null ? 'price unknown' : `${money(cost.usd)} USD${cost.notional ? ', notional' : ''}`;
