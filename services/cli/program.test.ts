@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { beforeEach, expect, test } from 'vitest';
-import { type Answer, gateway, openHome, runNexus } from '../../test/tools/cli.ts';
+import { type Answer, answering, gateway, openHome, runNexus } from '../../test/tools/cli.ts';
 import { exitCodes } from './exit-codes.ts';
 
 let home: string;
@@ -55,6 +55,21 @@ const submitting: Answer = ({ method, path }, response) => {
     ),
   );
 };
+
+test('plan sends what it asks for and nothing else, with --json too', async () => {
+  const shown = { approach: 'Do it.', workflow: 'feature', mode: 'parallel', subtasks: [], risks: [], warnings: [] };
+  const unknown = { probability: null, price_usd: null, judgement: null, outlook: null };
+  const { url, calls } = await answering({ 'POST /api/plan': { ...shown, ...unknown } });
+  const words = ['plan', 'Build a shop', '--repo', './here', '--analyst', 'off', '--usd', '2.5', '--json'];
+  const { code, out } = await nexus(words, url);
+  expect(calls[0]?.body).toEqual({
+    request: 'Build a shop',
+    repository: resolve('./here'),
+    analyst: false,
+    budget: { usd: 2.5 },
+  });
+  expect([code, JSON.parse(out).approach]).toEqual([0, 'Do it.']);
+});
 
 test('run sends every option as the API wants it, follows the task, and says where the result is', async () => {
   const { url, calls } = await gateway(submitting);

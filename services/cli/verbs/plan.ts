@@ -37,9 +37,10 @@ export const addPlan = (program: Command, act: Act): void => {
 };
 
 const plan = async ({ output, signal, client }: Tools, words: string, options: PlanOptions): Promise<undefined> => {
-  const { repo, usd: _usd, tokens: _tokens, ...rest } = options;
+  const { repo, base, workflow, roles, mode, analyst } = options;
   const repository = repo === undefined ? undefined : repositoryOf(repo);
-  const fields = { repository, budget: budgetOf(options), ...rest };
+  // By name: what else a command line may say, such as --json, is none of the gateway's business.
+  const fields = { repository, base, workflow, roles, mode, analyst, budget: budgetOf(options) };
   const given = Object.entries(fields).filter(([, value]) => value !== undefined);
   const request = words === '-' ? await text(process.stdin) : words;
   const asked = { request, ...(Object.fromEntries(given) as Omit<TaskRequest, 'request'>) };
