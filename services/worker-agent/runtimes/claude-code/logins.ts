@@ -11,6 +11,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { inheritedEnvironment } from '@nexus/shared/config';
 import { allowedEnv, run } from '@nexus/shared/process';
+import { bedrockNeeds, isOn, vertexNeeds } from './cloud-needs.ts';
 import { bedrockDoor, type Door, keyDoor, openKept, readKept, tokenDoor } from './doors.ts';
 import type { ClaudeSettings } from './look.ts';
 
@@ -52,8 +53,9 @@ const mends: Record<LoginKind | 'auto', string> = {
   auto: 'log in with `claude`, or set CLAUDE_CODE_OAUTH_TOKEN (`claude setup-token`) or ANTHROPIC_API_KEY',
   subscription: 'log in with `claude`, or set CLAUDE_CODE_OAUTH_TOKEN (`claude setup-token`) on the workers',
   api_key: 'set ANTHROPIC_API_KEY on the workers',
-  bedrock: 'set CLAUDE_CODE_USE_BEDROCK=1 and the AWS variables on the workers',
-  vertex: 'set CLAUDE_CODE_USE_VERTEX=1 and the Google variables on the workers',
+  bedrock: 'set CLAUDE_CODE_USE_BEDROCK=1, AWS_REGION and the credentials of AWS on the workers',
+  vertex:
+    'set CLAUDE_CODE_USE_VERTEX=1, ANTHROPIC_VERTEX_PROJECT_ID, CLOUD_ML_REGION and the credentials of Google on the workers',
 };
 
 /** Each says what it found, or in words that it found nothing. */
@@ -83,19 +85,24 @@ const looks: Record<LoginKind, (program: string, settings: ClaudeSettings) => Pr
     const names = ['CLAUDE_CODE_USE_BEDROCK', 'CLAUDE_CODE_SKIP_BEDROCK_AUTH', 'AWS_*', 'ANTHROPIC_BEDROCK_*'];
     const found = inheritedEnvironment([...names, ...models]);
     if (!isOn(found.CLAUDE_CODE_USE_BEDROCK)) return 'no CLAUDE_CODE_USE_BEDROCK';
-    return cloud('bedrock', found, bedrockDoor(found), settings);
+    const { region, missing } = await bedrockNeeds(found);
+    if (missing.length > 0) return `CLAUDE_CODE_USE_BEDROCK is set, but there is ${missing.join(', and ')}`;
+    // A region that only a profile names is told to the door, which would take another one.
+    const placed = { ...found, ...(region === null ? {} : { AWS_REGION: region }) };
+    return cloud('bedrock', placed, bedrockDoor(placed), settings);
   },
   vertex: async (_program, settings) => {
     const names = ['ANTHROPIC_VERTEX_*', 'CLOUD_ML_REGION', 'VERTEX_*', 'GOOGLE_*', 'GCLOUD_*'];
     const flags = ['CLAUDE_CODE_USE_VERTEX', 'CLAUDE_CODE_SKIP_VERTEX_AUTH'];
     const found = inheritedEnvironment([...flags, ...names, ...models]);
     if (!isOn(found.CLAUDE_CODE_USE_VERTEX)) return 'no CLAUDE_CODE_USE_VERTEX';
+    const missing = await vertexNeeds(found);
+    if (missing.length > 0) return `CLAUDE_CODE_USE_VERTEX is set, but there is ${missing.join(', and ')}`;
     return cloud('vertex', found, null, settings);
   },
 };
 
 const models = ['ANTHROPIC_MODEL', 'ANTHROPIC_SMALL_FAST_MODEL'];
-const isOn = (flag: string | undefined): boolean => /^(1|true|yes|on)$/i.test(flag ?? '');
 
 /** Where the secret stays here, only what says where and which model goes along. */
 const cloud = (

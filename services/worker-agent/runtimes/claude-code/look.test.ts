@@ -109,9 +109,30 @@ test('a subscription comes before a key, a key before the clouds, unless one is 
   expect(await found(key)).toMatchObject({ kind: 'api_key', folder: join(home, 'nobody') });
   vi.stubEnv('CLAUDE_CODE_USE_BEDROCK', '1');
   vi.stubEnv('AWS_REGION', 'eu-west-1');
+  vi.stubEnv('AWS_BEARER_TOKEN_BEDROCK', 'a-key-of-bedrock');
   const bedrock = await found({});
   expect(bedrock).toMatchObject({ kind: 'bedrock', env: { CLAUDE_CODE_USE_BEDROCK: '1', AWS_REGION: 'eu-west-1' } });
   expect(await found(key)).toMatchObject({ kind: 'api_key' });
+  vi.unstubAllEnvs();
+});
+
+test('a cloud that is only chosen is no login: what it lacks is named, with its mend', async () => {
+  vi.stubEnv('HOME', home);
+  vi.stubEnv('CLAUDE_CODE_USE_BEDROCK', '1');
+  expect(await usable({ claudeLogin: 'bedrock' })).toEqual({
+    usable: false,
+    looked: expect.stringMatching(
+      /BEDROCK is set, but there is no region \(set AWS_REGION\), and no AWS credentials \(set AWS_BEARER_TOKEN_BEDROCK/,
+    ),
+    mend: expect.stringContaining('AWS_REGION'),
+  });
+  vi.stubEnv('CLAUDE_CODE_USE_VERTEX', '1');
+  const vertex = await usable({});
+  expect(vertex.looked).toMatch(/no region \(set AWS_REGION\)/);
+  expect(vertex.looked).toMatch(
+    /no project \(set ANTHROPIC_VERTEX_PROJECT_ID\), and no region \(set CLOUD_ML_REGION\)/,
+  );
+  expect(vertex).toMatchObject({ usable: false, looked: expect.stringContaining('gcloud auth application-default') });
   vi.unstubAllEnvs();
 });
 
