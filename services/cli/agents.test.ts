@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { answering, openHome, runNexus } from '../../test/tools/cli.ts';
-import { lookAtAgents } from './doctor-agents.ts';
+import { lookAtAgents, lookAtGiven } from './doctor-agents.ts';
 
 const source = '---\nname: clockmaker\ndescription: Mends clocks.\n---\n\nYou mend clocks.\n';
 const detail = { agent_id: 'clockmaker', source, origin: 'fleet', revision: 1, notices: [] };
@@ -111,4 +111,36 @@ test('doctor reads the agents of this machine, and names the file and the line t
     says: expect.stringMatching(/broken\.md .*line 2: nmae: .*did you mean name\?/),
   });
   expect(await lookAtAgents({ NEXUS_AGENTS_FOLDER: join(home, 'none') })).toMatchObject({ state: 'fail' });
+});
+
+const oldModel = source.replace('---\n\n', 'model: claude-3-opus-20240229\n---\n\n');
+const retired = 'model: "claude-3-opus-20240229" is retired; opus takes its place';
+
+test('a retired model is refused with its line and what takes its place, before an attempt meets it', async () => {
+  const { home, file } = put('old.md', oldModel);
+  const checked = await runNexus(home, ['agents', 'validate', file], nowhere);
+  expect(checked).toMatchObject({ code: 3, out: expect.stringContaining(`line 4: ${retired}`) });
+  const updated = await runNexus(home, ['agents', 'update', file], nowhere);
+  expect(updated).toMatchObject({ code: 3, err: expect.stringContaining(`line 4: ${retired}`) });
+  writeFileSync(file, oldModel.replace('---\n\n', 'runtime: openai\n---\n\n'));
+  expect((await runNexus(home, ['agents', 'validate', file], nowhere)).code).toBe(0);
+});
+
+test('doctor finds a retired model in a folder, and in what the fleet was given', async () => {
+  const { home, file } = put('old.md', oldModel);
+  expect(await lookAtAgents({ NEXUS_AGENTS_FOLDER: home })).toMatchObject({
+    state: 'warn',
+    says: `${file}: ${retired}`,
+  });
+  const given = { ...detail, agent_id: 'old', source: oldModel };
+  const client = {
+    agents: async () => ({ agents: [{ agent_id: 'clockmaker' }, { agent_id: 'old' }, { agent_id: 'left' }] }),
+    agent: async (id: string) => {
+      if (id === 'left') throw new Error('It is gone.');
+      return id === 'old' ? given : detail;
+    },
+  } as unknown as Parameters<typeof lookAtGiven>[0];
+  expect(await lookAtGiven(client)).toEqual([
+    { name: 'given agents', state: 'warn', says: `old: ${retired}`, mend: expect.stringContaining('agents update') },
+  ]);
 });

@@ -15,7 +15,7 @@ import { type Presence, serviceName } from '@nexus/shared/messages/domain';
 import { run } from '@nexus/shared/process';
 import { inContainer } from './command-word.ts';
 import type { CliConfig } from './config.ts';
-import { lookAtAgents } from './doctor-agents.ts';
+import { lookAtAgents, lookAtGiven } from './doctor-agents.ts';
 import { lives, readFleet } from './fleet-state.ts';
 import { lastLines } from './log-lines.ts';
 import { ago } from './output.ts';
@@ -205,12 +205,17 @@ export const gatewayFinding = (error: unknown): Finding => {
 
 const lookInside = async (client: Client): Promise<Finding[]> => {
   try {
-    const [system, letters] = await Promise.all([client.system(), client.deadLetters({ limit: 1 })]);
+    const [system, letters, given] = await Promise.all([
+      client.system(),
+      client.deadLetters({ limit: 1 }),
+      lookAtGiven(client),
+    ]);
     return [
       ok('token', 'is accepted'),
       ...presenceFindings(system, Date.now()),
       ...runtimeFindings(system.instances),
       ...sandboxFindings(system.instances),
+      ...given,
       waitingFinding(system, Date.now()),
       letterFinding(system, letters.dead_letters[0]?.says, Date.now()),
     ];

@@ -144,9 +144,12 @@ const readAny = async (file: string) => {
 };
 
 const readDefinition = async (file: string, source: string) => {
-  const { readAgent } = await openImporter();
+  const { readAgent, refuseRetired } = await openImporter();
   const agent = readAgent(file, source);
-  if (agent) return agent;
+  if (agent) {
+    refuseRetired(file, source, agent);
+    return agent;
+  }
   const says = `${file} is not a valid definition: line 1: there is no front matter`;
   const advice = ['It begins with a line of three dashes, the keys, and three dashes again.'];
   throw new CommandFailure('refused', says, { code: 'DEFINITION_INVALID', advice });

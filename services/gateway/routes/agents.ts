@@ -9,6 +9,7 @@ import {
   originOf,
   readAgent,
   readSharedAgents,
+  refuseRetired,
   type SharedAgent,
   type SharedWriter,
   writeAgent,
@@ -241,6 +242,7 @@ const ofSource = (file: string, source: string): Read => {
     const problem = 'line 1: there is no front matter; it begins with a line of three dashes';
     throw fail('DEFINITION_INVALID', { file, problem });
   }
+  refuseRetired(file, source, agent);
   return { source, agent, notices: [] };
 };
 

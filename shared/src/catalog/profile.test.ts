@@ -94,6 +94,10 @@ test.each([
   ],
   ['agent: {id: a}', /agent\.name: /],
   ['agent:\n  id: a\n  name: [', /line \d: /],
+  [
+    '{"agent_id": "a", "name": "A", "claude_configuration": {"model": "claude-3-opus-20240229"}}',
+    /claude_configuration\.model: "claude-3-opus-20240229" is retired; opus takes its place/,
+  ],
   ['[]', /holds no profile/],
   ['just words', /a profile is an object/],
 ])('%s is refused with the field', (source, says) => {

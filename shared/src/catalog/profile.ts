@@ -7,6 +7,7 @@ import { fail } from '@nexus/shared/errors';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { type AgentDefinition, readAgent } from './agent-definition.ts';
+import { modelProblem } from './retired-models.ts';
 import { nearestOf } from './spelling.ts';
 import { resolveTools } from './tool-names.ts';
 import { type AgentFields, writeAgent } from './write-agent.ts';
@@ -103,6 +104,13 @@ export const importOne = (file: string, profile: unknown): Imported => {
   const source = writeAgent(fields);
   const agent = readAgent(file, source);
   if (agent === null) throw fail('BUG', { message: `the definition made of ${file} has no front matter` });
+  const problem = modelProblem(agent);
+  if (problem !== null) {
+    throw fail('DEFINITION_INVALID', {
+      file,
+      problem: `${wrapped ? 'agent.claude_code' : 'claude_configuration'}.${problem}`,
+    });
+  }
   return { source, agent, notices };
 };
 

@@ -1,20 +1,13 @@
-/** Names of models: what the CLI takes, and what no provider answers to any more. */
+/** Names of models: what the CLI takes. */
+import { claudeInPlaceOf } from '@nexus/shared/catalog';
 
 const aliases = ['opus', 'sonnet', 'haiku', 'opusplan', 'default', 'best'];
-
-/** Retired names (https://docs.claude.com/en/docs/about-claude/model-deprecations) → what goes on in their place. */
-const retired: readonly (readonly [RegExp, string])[] = [
-  [/^claude-(1|2|instant)\b/, 'sonnet'],
-  [/^claude-3-opus\b/, 'opus'],
-  [/^claude-3(-5|-7)?-sonnet\b/, 'sonnet'],
-  [/^claude-3(-5)?-haiku\b/, 'haiku'],
-];
 
 /** The model to ask for, null for the CLI's own choice; or what is wrong with the name. */
 export const modelFor = (name: string | null | undefined): { model: string | null } | { mend: string } => {
   const wish = (name ?? '').trim();
   if (wish === '' || wish === 'inherit' || wish === 'default') return { model: null };
-  const [, instead] = retired.find(([pattern]) => pattern.test(wish)) ?? [];
+  const instead = claudeInPlaceOf(wish);
   if (instead) return { mend: `it is retired; ${instead} takes its place` };
   const isModel = aliases.includes(wish) || /^(arn:|[\w.-]*\/)|claude|opus|sonnet|haiku/i.test(wish);
   return isModel
