@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { answering, openHome, runNexus } from '../../test/tools/cli.ts';
+import { answering, gateway, openHome, runNexus } from '../../test/tools/cli.ts';
 import { lookAtAgents, lookAtGiven } from './doctor-agents.ts';
 
 const source = '---\nname: clockmaker\ndescription: Mends clocks.\n---\n\nYou mend clocks.\n';
@@ -62,7 +62,10 @@ test('agents import writes definitions into a folder, and overwrites none unaske
   expect((await runNexus(home, words, nowhere)).code).toBe(0);
   expect(readFileSync(join(home, 'agents', 'gamma.md'), 'utf8')).toContain('You are Gamma.');
   const again = await runNexus(home, words, nowhere);
-  expect(again).toMatchObject({ code: 3, err: expect.stringContaining('--replace overwrites it') });
+  expect(again).toMatchObject({
+    code: 3,
+    err: expect.stringMatching(/Already in .*agents: gamma\n.*\n.*--replace overwrites/),
+  });
   expect((await runNexus(home, [...words, '--replace'], nowhere)).code).toBe(0);
 });
 
@@ -71,15 +74,21 @@ test('agents import gives the fleet what a profile makes, and replaces what is t
     'profile.yaml',
     'agent: {id: gamma, name: Gamma, claude_code: {system_prompt: You mend.}}',
   );
+  const list = { agents: [] as { agent_id: string }[] };
   const { url, calls } = await answering({
     'POST /api/agents': detail,
-    'GET /api/agents': { agents: [{ agent_id: 'gamma' }] },
+    'GET /api/agents': list,
     'PUT /api/agents/gamma': detail,
   });
   expect((await runNexus(home, ['agents', 'import', file], url)).out).toContain('gamma: the fleet');
+  list.agents.push({ agent_id: 'gamma' });
+  const refused = await runNexus(home, ['agents', 'import', file], url);
+  expect(refused).toMatchObject({ code: 3, err: expect.stringContaining('Already in the fleet: gamma') });
   await runNexus(home, ['agents', 'import', file, '--replace'], url);
   expect(calls.map(({ method, path }) => `${method} ${path}`)).toEqual([
+    'GET /api/agents',
     'POST /api/agents',
+    'GET /api/agents',
     'GET /api/agents',
     'PUT /api/agents/gamma',
   ]);
@@ -143,4 +152,32 @@ test('doctor finds a retired model in a folder, and in what the fleet was given'
   expect(await lookAtGiven(client)).toEqual([
     { name: 'given agents', state: 'warn', says: `old: ${retired}`, mend: expect.stringContaining('agents update') },
   ]);
+});
+
+test('agents import gives the fleet nothing of a list that holds one agent twice', async () => {
+  const { home, file } = put('profiles.json', JSON.stringify([profile, { ...profile, name: 'Another' }]));
+  const { url, calls } = await answering({ 'GET /api/agents': { agents: [] }, 'POST /api/agents': detail });
+  for (const more of [[], ['--replace'], ['--to', join(home, 'agents')]]) {
+    const refused = await runNexus(home, ['agents', 'import', file, ...more], url);
+    expect(refused).toMatchObject({ code: 3, out: '' });
+    expect(refused.err).toContain(`profile 2: the agent "gamma" is defined in ${file}, profile 1 too`);
+    expect(refused.err).toContain('Nothing was imported.');
+  }
+  expect(calls).toEqual([]);
+});
+
+test('agents import that is refused midway says what went in, with its notices, and what did not', async () => {
+  const second = { ...profile, agent_id: 'delta', name: 'Delta' };
+  const { home, file } = put('profiles.json', JSON.stringify([{ agent_id: 'gamma', name: 'Gamma' }, second]));
+  const { url } = await gateway(({ method, body }, response) => {
+    const full = JSON.stringify(body ?? null).includes('delta');
+    if (full) response.statusCode = 409;
+    const answer = method === 'GET' ? { agents: [] } : detail;
+    response.end(JSON.stringify(full ? { code: 'AGENTS_FULL', detail: 'The fleet is full.' } : answer));
+  });
+  const { code, out, err } = await runNexus(home, ['agents', 'import', file], url);
+  expect(code).toBe(3);
+  expect(out).toMatch(/^gamma: the fleet\n {2}The profile has no system_prompt/);
+  expect(err).toContain('delta: The fleet is full.');
+  expect(err).toContain('Imported before it: gamma; it and those after it were not.');
 });

@@ -1,8 +1,9 @@
 /** `nexus agents show|add|update|rm|validate|import`: the definitions, for the whole fleet. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { AgentDetail, AgentGiven } from '@nexus/shared/client';
+import type { AgentGiven } from '@nexus/shared/client';
 import type { Command } from 'commander';
+import { twinsOf } from '../agent-twins.ts';
 import { nexus } from '../command-word.ts';
 import { CommandFailure, type Exit, toFailure } from '../exit-codes.ts';
 import type { Act } from '../program.ts';
@@ -99,41 +100,65 @@ const validate = async ({ output }: Tools, files: string[]): Promise<Exit | unde
   return all.every(({ valid }) => valid) ? undefined : 'refused';
 };
 
-const importAll = async (
-  { client, output }: Tools,
-  files: string[],
-  { to, replace }: { to?: string; replace?: boolean },
-): Promise<undefined> => {
-  const { importProfiles } = await openImporter();
-  // All are read before the first is given: a mistake in the last one leaves nothing half done.
-  const all = [];
-  for (const file of files) all.push(...importProfiles(file, await readText(file)));
+type ImportOptions = { to?: string; replace?: boolean };
+
+const importAll = async ({ client, output }: Tools, files: string[], options: ImportOptions): Promise<undefined> => {
+  const { to, replace = false } = options;
+  const all = await readProfiles(files);
+  const fleet = to === undefined ? await client() : null;
+  const there = fleet ? (await fleet.agents()).agents.map(({ agent_id }) => agent_id) : await idsIn(to ?? '');
+  if (!replace) refuseThere(all, there, to ?? 'the fleet');
   const agents: { agent_id: string; where: string; notices: string[] }[] = [];
   if (to !== undefined) await mkdir(to, { recursive: true });
   for (const { agent, source, notices } of all) {
     const { agent_id } = agent;
     const where = to === undefined ? 'the fleet' : join(to, `${agent_id}.md`);
-    if (to !== undefined) await writeFile(where, source, { flag: replace ? 'w' : 'wx' }).catch(refuseFile(where));
-    else await give(await client(), agent_id, source, replace ?? false);
+    try {
+      if (fleet === null) await writeFile(where, source, { flag: replace ? 'w' : 'wx' }).catch(refuseFile(where));
+      else if (there.includes(agent_id)) await fleet.updateAgent(agent_id, { source });
+      else await fleet.addAgent({ source });
+    } catch (thrown) {
+      throw halfDone(thrown, agent_id, agents);
+    }
     agents.push({ agent_id, where, notices });
-  }
-  output.document({ agents });
-  for (const { agent_id, where, notices } of agents) {
     output.say(`${agent_id}: ${where}`, ...notices.map((says) => `  ${says}`));
   }
+  output.document({ agents });
 };
 
-const give = async (
-  client: Awaited<ReturnType<Tools['client']>>,
-  id: string,
-  source: string,
-  replace: boolean,
-): Promise<AgentDetail> => {
-  if (!replace) return client.addAgent({ source });
-  const { agents } = await client.agents();
-  return agents.some(({ agent_id }) => agent_id === id)
-    ? client.updateAgent(id, { source })
-    : client.addAgent({ source });
+/** All are read and held against each other before the first is given: a mistake leaves nothing half done. */
+const readProfiles = async (files: readonly string[]) => {
+  const { importProfiles } = await openImporter();
+  const all = [];
+  for (const file of files) {
+    const read = importProfiles(file, await readText(file));
+    all.push(...read.map((one, at) => ({ ...one, where: placeOf(file, at, read.length) })));
+  }
+  const twins = twinsOf(all.map(({ where, agent: { agent_id, name } }) => ({ where, agent_id, name })));
+  if (twins.length === 0) return all;
+  const says = twins.map(({ where, problem }) => `${where}: ${problem}`).join('; ');
+  throw new CommandFailure('refused', says, { code: 'DEFINITION_INVALID', advice: [untouched] });
+};
+
+const untouched = 'Nothing was imported.';
+const placeOf = (file: string, at: number, of: number): string => (of === 1 ? file : `${file}, profile ${at + 1}`);
+
+const idsIn = async (folder: string): Promise<string[]> =>
+  (await readdir(folder).catch(() => [])).filter((name) => name.endsWith('.md')).map((name) => name.slice(0, -3));
+
+const refuseThere = (all: readonly { agent: { agent_id: string } }[], there: readonly string[], where: string) => {
+  const taken = all.map(({ agent }) => agent.agent_id).filter((id) => there.includes(id));
+  if (taken.length === 0) return;
+  const advice = [untouched, `${nexus} agents import … --replace overwrites what is there`];
+  throw new CommandFailure('refused', `Already in ${where}: ${taken.join(', ')}`, { code: 'AGENT_EXISTS', advice });
+};
+
+/** The failure of one, with what went in before it. */
+const halfDone = (thrown: unknown, id: string, before: readonly { agent_id: string }[]): CommandFailure => {
+  const { exit, message, code, advice, cause } = toFailure(thrown);
+  const done = before.map(({ agent_id }) => agent_id).join(', ');
+  const told = done === '' ? untouched : `Imported before it: ${done}; it and those after it were not.`;
+  return new CommandFailure(exit, `${id}: ${message}`, { code, advice: [told, ...advice], cause });
 };
 
 /** One definition, or the profiles of a file. Throws DEFINITION_INVALID. */
@@ -167,6 +192,5 @@ const readText = async (file: string): Promise<string> => {
 };
 
 const refuseFile = (file: string) => (cause: Error) => {
-  const advice = [`${nexus} agents import … --replace overwrites it`];
-  throw new CommandFailure('refused', `${file} cannot be written: ${cause.message}`, { advice, cause });
+  throw new CommandFailure('refused', `${file} cannot be written: ${cause.message}`, { cause });
 };
