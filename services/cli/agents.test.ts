@@ -119,7 +119,10 @@ test('doctor reads the agents of this machine, and names the file and the line t
     state: 'fail',
     says: expect.stringMatching(/broken\.md .*line 2: nmae: .*did you mean name\?/),
   });
-  expect(await lookAtAgents({ NEXUS_AGENTS_FOLDER: join(home, 'none') })).toMatchObject({ state: 'fail' });
+  expect(await lookAtAgents({ NEXUS_AGENTS_FOLDER: join(home, 'none') })).toMatchObject({
+    state: 'fail',
+    mend: 'make that folder, or correct the setting',
+  });
 });
 
 const oldModel = source.replace('---\n\n', 'model: claude-3-opus-20240229\n---\n\n');
@@ -180,4 +183,19 @@ test('agents import that is refused midway says what went in, with its notices, 
   expect(out).toMatch(/^gamma: the fleet\n {2}The profile has no system_prompt/);
   expect(err).toContain('delta: The fleet is full.');
   expect(err).toContain('Imported before it: gamma; it and those after it were not.');
+});
+
+test('two definitions of one name are found by validate, and doctor says what mends them', async () => {
+  const { home, file } = put('a.md', source);
+  writeFileSync(join(home, 'b.md'), source);
+  const namesake = source.replace('name: clockmaker', 'name: Clockmaker\nagent_id: other');
+  writeFileSync(join(home, 'c.md'), namesake);
+  const files = ['a.md', 'b.md', 'c.md'].map((name) => join(home, name));
+  const { code, out } = await runNexus(home, ['agents', 'validate', ...files], nowhere);
+  expect(code).toBe(3);
+  expect(out).toContain(`${files[1]}: the agent "clockmaker" is defined in ${file} too: rename one of the two`);
+  expect(out).toContain(`${files[2]}: the name "Clockmaker" is used in ${file} too: rename one of the two`);
+  expect((await runNexus(home, ['agents', 'validate', file, file], nowhere)).code).toBe(0);
+  const found = await lookAtAgents({ NEXUS_AGENTS_FOLDER: home });
+  expect(found).toMatchObject({ state: 'fail', mend: 'rename one of the two' });
 });

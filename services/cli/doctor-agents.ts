@@ -13,14 +13,14 @@ export const lookAtAgents = async (environment?: Record<string, string>): Promis
     const gone = [...agents.values()].flatMap((agent) => wordsOn(agent.file, modelProblem(agent)));
     return gone.length > 0 ? modelFinding('agents', gone) : { name: 'agents', state: 'ok', says, mend: '' };
   } catch (thrown) {
-    const { message } = toAppError(thrown);
-    return {
-      name: 'agents',
-      state: 'fail',
-      says: message,
-      mend: '`nexus agents validate FILE` says when it is mended',
-    };
+    const { code, message } = toAppError(thrown);
+    return { name: 'agents', state: 'fail', says: message, mend: mendOf(code, message) };
   }
+};
+
+const mendOf = (code: string, says: string): string => {
+  if (code === 'CONFIG_INVALID') return 'make that folder, or correct the setting';
+  return / in .* too$/.test(says) ? 'rename one of the two' : '`nexus agents validate FILE` says when it is mended';
 };
 
 /** The definitions that the fleet was given: only it has them. Nothing is said where all of them are in order. */

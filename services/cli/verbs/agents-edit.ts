@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AgentGiven } from '@nexus/shared/client';
 import type { Command } from 'commander';
-import { twinsOf } from '../agent-twins.ts';
+import { type Named, twinsOf } from '../agent-twins.ts';
 import { nexus } from '../command-word.ts';
 import { CommandFailure, type Exit, toFailure } from '../exit-codes.ts';
 import type { Act } from '../program.ts';
@@ -82,9 +82,15 @@ type Checked = { file: string; valid: boolean; agents: string[]; problem: string
 
 const validate = async ({ output }: Tools, files: string[]): Promise<Exit | undefined> => {
   const all: Checked[] = [];
-  for (const file of files) {
+  const named: (Named & { file: string })[] = [];
+  for (const file of new Set(files)) {
     try {
       const read = await readAny(file);
+      named.push(
+        ...read.map(({ agent: { agent_id, name } }, at) => {
+          return { file, where: placeOf(file, at, read.length), agent_id, name };
+        }),
+      );
       const agents = read.map(({ agent }) => agent.agent_id);
       all.push({ file, valid: true, agents, problem: null, notices: read.flatMap(({ notices }) => notices) });
     } catch (thrown) {
@@ -92,6 +98,11 @@ const validate = async ({ output }: Tools, files: string[]): Promise<Exit | unde
       if (code !== 'DEFINITION_INVALID' && code !== 'FILE_UNREADABLE') throw thrown;
       all.push({ file, valid: false, agents: [], problem: message, notices: [] });
     }
+  }
+  for (const { where, problem } of twinsOf(named)) {
+    const file = named.find((one) => one.where === where)?.file;
+    const one = all.find((checked) => checked.file === file);
+    if (one) Object.assign(one, { valid: false, problem: [one.problem ?? where, problem].join(': ') });
   }
   output.document({ files: all });
   for (const { file, valid, agents, problem, notices } of all) {
