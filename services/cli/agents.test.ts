@@ -199,3 +199,20 @@ test('two definitions of one name are found by validate, and doctor says what me
   const found = await lookAtAgents({ NEXUS_AGENTS_FOLDER: home });
   expect(found).toMatchObject({ state: 'fail', mend: 'rename one of the two' });
 });
+
+test('where an id is made of a name with letters beside a to z, it is said which one, refused or not', async () => {
+  const { home, file } = put('z.md', source.replace('name: clockmaker', 'name: Żółć Reviewer'));
+  const says = 'Of "Żółć Reviewer" only a to z, digits, - and _ make the agent_id "reviewer"';
+  const checked = await runNexus(home, ['agents', 'validate', file], nowhere);
+  expect(checked).toMatchObject({ code: 0, out: expect.stringContaining(says) });
+  const { url } = await gateway((_, response) => {
+    response.statusCode = 409;
+    response.end(JSON.stringify({ code: 'AGENT_EXISTS', detail: 'The agent "reviewer" is there.' }));
+  });
+  expect(await runNexus(home, ['agents', 'add', file], url)).toMatchObject({
+    code: 3,
+    err: expect.stringMatching(/^Of "Żółć Reviewer" only a to z.*\n.*The agent "reviewer" is there/),
+  });
+  writeFileSync(file, source);
+  expect((await runNexus(home, ['agents', 'validate', file], nowhere)).out).toBe(`${file}: clockmaker\n`);
+});

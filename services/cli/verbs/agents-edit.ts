@@ -56,7 +56,12 @@ const show = async ({ client, output }: Tools, id: string): Promise<undefined> =
 };
 
 const add = async ({ client, output }: Tools, file: string): Promise<undefined> => {
-  const agent = await (await client()).addAgent({ source: await readText(file) });
+  const source = await readText(file);
+  const { lettersLeftOut } = await openImporter();
+  // Before it is given: where that id is taken, the refusal alone would not say how it came about.
+  const given = await readDefinition(file, source);
+  output.note(...lettersLeftOut(given));
+  const agent = await (await client()).addAgent({ source });
   output.document(agent);
   output.say(`${agent.agent_id} is added, for the whole fleet. ${nexus} agents show ${agent.agent_id}`);
 };
@@ -157,10 +162,17 @@ const placeOf = (file: string, at: number, of: number): string => (of === 1 ? fi
 const idsIn = async (folder: string): Promise<string[]> =>
   (await readdir(folder).catch(() => [])).filter((name) => name.endsWith('.md')).map((name) => name.slice(0, -3));
 
-const refuseThere = (all: readonly { agent: { agent_id: string } }[], there: readonly string[], where: string) => {
-  const taken = all.map(({ agent }) => agent.agent_id).filter((id) => there.includes(id));
+type Read = { agent: { agent_id: string }; notices: string[] };
+
+const refuseThere = (all: readonly Read[], there: readonly string[], where: string): void => {
+  const met = all.filter(({ agent }) => there.includes(agent.agent_id));
+  const taken = met.map(({ agent }) => agent.agent_id);
   if (taken.length === 0) return;
-  const advice = [untouched, `${nexus} agents import … --replace overwrites what is there`];
+  const advice = [
+    untouched,
+    ...met.flatMap(({ notices }) => notices),
+    `${nexus} agents import … --replace overwrites what is there`,
+  ];
   throw new CommandFailure('refused', `Already in ${where}: ${taken.join(', ')}`, { code: 'AGENT_EXISTS', advice });
 };
 
@@ -175,8 +187,10 @@ const halfDone = (thrown: unknown, id: string, before: readonly { agent_id: stri
 /** One definition, or the profiles of a file. Throws DEFINITION_INVALID. */
 const readAny = async (file: string) => {
   const source = await readText(file);
-  if (file.endsWith('.md')) return [{ agent: await readDefinition(file, source), source, notices: [] as string[] }];
-  return (await openImporter()).importProfiles(file, source);
+  const { importProfiles, lettersLeftOut } = await openImporter();
+  if (!file.endsWith('.md')) return importProfiles(file, source);
+  const agent = await readDefinition(file, source);
+  return [{ agent, source, notices: lettersLeftOut(agent) }];
 };
 
 const readDefinition = async (file: string, source: string) => {

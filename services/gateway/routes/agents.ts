@@ -5,6 +5,7 @@
 import {
   type AgentDefinition,
   importOne,
+  lettersLeftOut,
   openSharedWriter,
   originOf,
   readAgent,
@@ -243,7 +244,7 @@ const ofSource = (file: string, source: string): Read => {
     throw fail('DEFINITION_INVALID', { file, problem });
   }
   refuseRetired(file, source, agent);
-  return { source, agent, notices: [] };
+  return { source, agent, notices: lettersLeftOut(agent) };
 };
 
 const show = (agent: AgentDefinition, stored: SharedAgent | undefined): AgentDetail => ({

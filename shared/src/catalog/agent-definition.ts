@@ -202,6 +202,12 @@ const identifierOf = (name: string): string =>
     .replaceAll(/^[-_]+|-+$/g, '')
     .slice(0, 64);
 
+/** A sentence where an id was made of a name that has letters beside a to z: another agent may have what is left. */
+export const lettersLeftOut = ({ agent_id, name }: Pick<AgentDefinition, 'agent_id' | 'name'>): string[] =>
+  /[^\p{ASCII}]/u.test(name) && agent_id === identifierOf(name)
+    ? [`Of "${name}" only a to z, digits, - and _ make the agent_id "${agent_id}"; give one to choose another.`]
+    : [];
+
 const splitList = (value: string): string[] =>
   value
     .split(/,(?![^(]*\))/)

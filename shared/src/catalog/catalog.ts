@@ -8,7 +8,8 @@
  * agent and is left alone. `live-catalog.ts` follows all of these while a service runs.
  *
  * Read on: `agent-definition.ts` (one agent; `write-agent.ts` back again, `profile.ts` from other forms,
- * `tool-names.ts` what its tools mean, `retired-models.ts` which models are gone), `workflow-file.ts` (one workflow), `graph.ts` (what makes a
+ * `tool-names.ts` what its tools mean, `retired-models.ts` which models are gone),
+ * `workflow-file.ts` (one workflow), `graph.ts` (what makes a
  * graph impossible), `request.ts` (a request held against the catalog), `others.ts` (who else can do it).
  * To add an agent: one file in `shared/agents`. To add a workflow: one file in `shared/workflows`.
  */
@@ -24,7 +25,7 @@ import { mayEdit, othersFor } from './others.ts';
 import type { SharedAgent } from './shared-agents.ts';
 import { readWorkflow, type Workflow } from './workflow-file.ts';
 
-export { type AgentDefinition, readAgent } from './agent-definition.ts';
+export { type AgentDefinition, lettersLeftOut, readAgent } from './agent-definition.ts';
 export { type GraphNode, type GraphProblem, graphProblems } from './graph.ts';
 export { type LiveCatalog, type LiveOptions, openLiveCatalog } from './live-catalog.ts';
 export { type Imported, importOne, importProfiles } from './profile.ts';

@@ -6,7 +6,7 @@
 import { fail } from '@nexus/shared/errors';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
-import { type AgentDefinition, readAgent } from './agent-definition.ts';
+import { type AgentDefinition, lettersLeftOut, readAgent } from './agent-definition.ts';
 import { modelProblem } from './retired-models.ts';
 import { nearestOf } from './spelling.ts';
 import { resolveTools } from './tool-names.ts';
@@ -192,6 +192,7 @@ const common = (head: Head, config: z.infer<typeof claude>, notices: string[]): 
   const title = role ?? name;
   const prompt = config.system_prompt?.trim() || `You are ${name}, ${/^[aeiou]/i.test(title) ? 'an' : 'a'} ${title}.`;
   if (!config.system_prompt?.trim()) notices.push('The profile has no system_prompt: one sentence stands for it.');
+  notices.push(...lettersLeftOut({ agent_id: identifier(id), name: id }));
   const { temperature, max_tokens } = config;
   return {
     agent_id: identifier(id),
