@@ -108,6 +108,16 @@ test('text that begins like JSON and is none is refused in the words of its pars
   expect(() => importProfiles('p.json', '{"agent_id": ')).toThrow(/p\.json is not a valid definition: .*JSON/);
 });
 
+test('a mistake in JSON is told on one line with its line, and a field that is not there is missing', () => {
+  const broken = '{\n"agent_id": "a",\n "name" 2\n}';
+  expect(() => importProfiles('p.json', broken)).toThrow(/: line 3: Expected ':' after property name in JSON$/);
+  expect(() => importProfiles('p.json', '{\n"agent_id": \n')).toThrow(/: line 2: Unexpected end of JSON input$/);
+  expect(() => importProfiles('p.json', '{\n"agent_id": nope,\n"name": "A"}')).toThrow(
+    /p\.json is not a valid definition: Unexpected token 'o': it is no JSON$/,
+  );
+  expect(() => importProfiles('p.json', '{"agent_id": "a"}')).toThrow(/name: is missing$/);
+});
+
 test('every built-in definition is read the same from what is written of it', async () => {
   for (const agent of (await openCatalog()).agents.values()) {
     expect(readAgent(agent.file, writeAgent(agent))).toEqual(agent);

@@ -120,7 +120,8 @@ const readValue = (file: string, source: string): unknown => {
       return JSON.parse(source);
     } catch (error) {
       // A flow mapping of YAML begins like JSON, too; only what is neither is refused.
-      if (file.endsWith('.json')) throw fail('DEFINITION_INVALID', { file, problem: (error as Error).message });
+      if (file.endsWith('.json'))
+        throw fail('DEFINITION_INVALID', { file, problem: wordsOfJson(source, error as Error) });
     }
   }
   const document = parseDocument(source, { prettyErrors: true });
@@ -130,11 +131,21 @@ const readValue = (file: string, source: string): unknown => {
   throw fail('DEFINITION_INVALID', { file, problem: `line ${problem.linePos?.[0].line ?? 1}: ${says}` });
 };
 
+/** What the parser says, on one line and without the text itself; of a strange letter it names no place. */
+const wordsOfJson = (source: string, { message }: Error): string => {
+  const end = message.startsWith('Unexpected end') ? source.trimEnd().split('\n').length : null;
+  const [, line = end] = /\(line (\d+) column \d+\)/.exec(message) ?? [];
+  const [says = ''] = message.split(/,? "|, \.\.\.| at position/);
+  return `${line === null ? '' : `line ${line}: `}${says.includes('JSON') ? says : `${says.trim()}: it is no JSON`}`;
+};
+
 const parsed = <T>(file: string, schema: z.ZodType<T>, value: unknown, prefix: string): T => {
   const read = schema.safeParse(value);
   if (read.success) return read.data;
   const problems = read.error.issues.map((issue) => {
     const path = `${prefix}${issue.path.join('.')}`.replace(/\.$/, '');
+    // Nothing but what is not there reads as undefined in a text.
+    if (issue.message.endsWith('received undefined')) return `${path}: is missing`;
     if (issue.code !== 'unrecognized_keys') return `${path}: ${issue.message}`;
     return issue.keys.map((key) => `${path === '' ? '' : `${path}.`}${key}: there is no such key`).join('; ');
   });
