@@ -72,7 +72,10 @@ const adviceHere: Partial<Record<ErrorCode, string[]>> = {
 };
 
 const wrongSettings: ErrorCode[] = ['CONFIG_INVALID', 'HOME_BELOW_MODULES'];
-const unavailable: ErrorCode[] = ['REDIS_UNREACHABLE', 'REDIS_UNFIT'];
+const unavailable: ErrorCode[] = [
+  ...(['REDIS_UNREACHABLE', 'REDIS_UNFIT', 'REDIS_LOADING'] as const),
+  ...(['REDIS_READONLY', 'REDIS_DISK', 'REDIS_REPLICAS'] as const),
+];
 
 const ofProblem = (problem: ClientProblem): CommandFailure => {
   const gone = problem.status === 0 || problem.status >= 500;

@@ -9,7 +9,8 @@
  *
  * Words are handled one after another: a word that follows a change must meet the epoch that it made.
  */
-import { AppError, fail } from '@nexus/shared/errors';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AppError, fail, toAppError } from '@nexus/shared/errors';
 import type { Log } from '@nexus/shared/telemetry';
 import { z } from 'zod';
 import {
@@ -25,7 +26,7 @@ import {
   understand,
 } from './control-word.ts';
 import type { Keys } from './keys.ts';
-import { callScript, type Redis } from './redis.ts';
+import { callScript, isConnectionError, type Redis } from './redis.ts';
 import type { Confirm } from './replicas.ts';
 
 export type FleetState = 'running' | 'stopped' | 'paused' | 'draining';
@@ -80,6 +81,7 @@ export const openControl = async (options: Options): Promise<Control> => {
   // The epoch that the words heard so far led to. A beat may know of a STOP that is newer than the next word.
   let heard = 0;
   let chain: Promise<void> = Promise.resolve();
+  let closed = false;
 
   const tellAll = (): void => {
     for (const listener of listeners) listener();
@@ -122,6 +124,28 @@ export const openControl = async (options: Options): Promise<Control> => {
     if (field !== '') tellAll();
     return { answer, epoch };
   };
+  /**
+   * What is heard while Redis takes no writes is written as soon as it does. A STOP counts here at once, as if it had
+   * been: the next beat brings it, should the word itself come later.
+   */
+  const applyHeard = async (word: ControlWord, field: string): Promise<{ answer: string; epoch: number }> => {
+    let raised: number | null = null;
+    for (let tries = 0; ; tries += 1) {
+      try {
+        const said = await apply(word, field, heard, `channel ${channel}`);
+        const isThere = said.answer === 'refused' && said.epoch === raised && known.state === 'stopped';
+        return isThere ? { ...said, answer: 'ok' } : said;
+      } catch (error) {
+        if (closed || !isConnectionError(error)) throw error;
+        if (tries === 0) log.warn({ word, reason: toAppError(error).message }, 'Redis takes no word now; it waits');
+        if (word === 'STOP_ALL' && field === '' && known.epoch === heard) {
+          raised = heard + 1;
+          learn(raised, 'stopped');
+        }
+        await sleep(Math.min(1000, 50 * 2 ** tries));
+      }
+    }
+  };
   const hear = async (text: string, heardIn: number): Promise<void> => {
     const said = understand(text, keys.prefix);
     if (said === null) return;
@@ -135,7 +159,7 @@ export const openControl = async (options: Options): Promise<Control> => {
     const field = scopeField(said.scope);
     const resumes = said.command === 'RESUME_ALL';
     if (!resumes) await demandTarget({ redis, keys, silentMs }, said.scope);
-    const { answer, epoch } = await apply(said.command, field, heard, `channel ${channel}`);
+    const { answer, epoch } = await applyHeard(said.command, field);
     if (answer !== 'refused') {
       heard = epoch;
       if (resumes && answer === 'ok') void refusals.obeyed(text);
@@ -205,7 +229,10 @@ export const openControl = async (options: Options): Promise<Control> => {
     onChange: (listener) => {
       listeners.push(listener);
     },
-    close: () => listening.disconnect(),
+    close: () => {
+      closed = true;
+      listening.disconnect();
+    },
   };
 };
 

@@ -119,7 +119,7 @@ export const registry = {
     http: 503,
     says: 'Streams or consumer groups of {service} were gone; they were made again.',
     operator:
-      'Somebody deleted them. What was in work is put back and runs again; what waited in a deleted stream is lost but for its copy in the journal.',
+      'Somebody deleted them. What was in work is put back and runs again; what only waited in a deleted stream is lost: cancel a task that stands still for it, and submit it again.',
   },
   BUS_FULL: {
     outcome: 'postpone',

@@ -1,8 +1,8 @@
-import { done, postpone } from '@nexus/shared/bus';
+import { done, giveBack, postpone } from '@nexus/shared/bus';
 import { toAppError } from '@nexus/shared/errors';
 import { expect, test } from 'vitest';
 import { deferred, eventually } from '../../tools/eventually.ts';
-import { consumeAll, discard } from '../../tools/messages.ts';
+import { consumeAll, discard, dispatch, standing } from '../../tools/messages.ts';
 import { startRedis, testFabric } from '../../tools/redis.ts';
 import { day, expectWhole, keepingLog, stand } from './standing.ts';
 
@@ -77,6 +77,41 @@ test('a service starts beside a Redis whose memory is full', async () => {
   await fabric.redis.config('SET', 'maxmemory', '0');
   await bus.publish(discard('later'));
   await eventually('it is handled', () => handled.length === 1);
+});
+
+test('rule 18: a STOP heard while Redis takes no writes ends what runs, and is written when it can be', async () => {
+  const server = await startRedis();
+  const fabric = testFabric(server.url);
+  const { lines, log } = keepingLog();
+  const bus = await fabric.open('worker-agent', { log });
+  const ran: string[] = [];
+  consumeAll(bus, 'worker-agent', {
+    mode: 'take',
+    slots: 1,
+    work: async (_message, tools) => {
+      await tools.begin();
+      ran.push('begun');
+      if (ran.length > 2) return done();
+      await new Promise((resolve) => tools.signal.addEventListener('abort', resolve));
+      ran.push('ended');
+      return giveBack('stopped');
+    },
+  });
+  await standing(fabric, 'stopping');
+  await bus.publish(dispatch('stopping'));
+  await eventually('it runs', () => ran.length === 1);
+  await fabric.redis.config('SET', 'min-replicas-to-write', '1');
+  await fabric.redis.publish(fabric.config.controlChannel, 'STOP_ALL');
+  await eventually('it was ended', () => ran.length === 2);
+  expect(await fabric.redis.hget(bus.keys.control, 'state')).not.toBe('stopped');
+  await fabric.redis.config('SET', 'min-replicas-to-write', '0');
+  const control = () => fabric.redis.hmget(bus.keys.control, 'epoch', 'state');
+  await eventually('it is written', async () => (await control()).join(' ') === '1 stopped');
+  await eventually('it was given back', () => bus.busy() === 0);
+  await fabric.redis.publish(fabric.config.controlChannel, 'RESUME_ALL');
+  await eventually('it runs again', () => ran.length === 3);
+  expect(await control()).toEqual(['2', 'running']);
+  expect(lines.filter(({ text }) => text.startsWith('Redis takes no word now'))).toHaveLength(1);
 });
 
 test('BUS_GROUP_LOST: a deleted group is made again; what ran is settled once, what waited is handled', async () => {

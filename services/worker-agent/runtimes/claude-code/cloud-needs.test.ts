@@ -40,18 +40,17 @@ test('Bedrock takes the region of its profile, and a profile that says nothing m
   expect(await bedrockNeeds({ AWS_PROFILE: 'work' }, places)).toEqual({ region: 'eu-west-2', missing: [] });
   expect(await bedrockNeeds({}, places)).toEqual({
     region: 'eu-west-3',
-    missing: [expect.stringMatching(/^no AWS credentials \(set AWS_BEARER_TOKEN_BEDROCK/)],
+    missing: [expect.stringMatching(/^no AWS credential \(set AWS_BEARER_TOKEN_BEDROCK/)],
   });
   const none = await bedrockNeeds({ AWS_PROFILE: 'nobody', AWS_ACCESS_KEY_ID: 'AKIA' }, places);
-  expect(none.missing).toEqual(['no region (set AWS_REGION)', expect.stringContaining('in the profile "nobody"')]);
+  expect(none).toEqual({ region: null, missing: [expect.stringContaining('in the profile "nobody"')] });
 });
 
-test('Vertex needs a project, a region, and credentials of Google that are there', async () => {
+test('Vertex needs a project and credentials of Google that are there', async () => {
   const placed = { ANTHROPIC_VERTEX_PROJECT_ID: 'ours', CLOUD_ML_REGION: 'global' };
   const bare = openPlaces();
   expect(await vertexNeeds({}, bare)).toEqual([
     'no project (set ANTHROPIC_VERTEX_PROJECT_ID)',
-    'no region (set CLOUD_ML_REGION)',
     expect.stringContaining('gcloud auth application-default login'),
   ]);
   expect(await vertexNeeds({ ...placed, GOOGLE_APPLICATION_CREDENTIALS: '/none.json' }, bare)).toEqual([

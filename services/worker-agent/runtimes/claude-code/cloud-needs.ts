@@ -19,11 +19,12 @@ export const bedrockNeeds = async (found: Variables, places = usualPlaces()) => 
   const profile = found.AWS_PROFILE || found.AWS_DEFAULT_PROFILE || 'default';
   const fields = await profileOf(profile, found, places);
   const region = found.AWS_REGION || found.AWS_DEFAULT_REGION || fields.get('region') || null;
-  const missing = region === null ? ['no region (set AWS_REGION)'] : [];
+  // Without a region the CLI takes one of its own.
+  const missing: string[] = [];
   if (!isOn(found.CLAUDE_CODE_SKIP_BEDROCK_AUTH) && !(await provesAws(found, fields, places))) {
     const where = found.AWS_PROFILE ? `, and none in the profile "${found.AWS_PROFILE}"` : '';
     const mend = 'AWS_BEARER_TOKEN_BEDROCK, AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, or AWS_PROFILE';
-    missing.push(`no AWS credentials${where} (set ${mend})`);
+    missing.push(`no AWS credential${where} (set ${mend})`);
   }
   return { region, missing };
 };
@@ -70,16 +71,15 @@ export const vertexNeeds = async (found: Variables, places = usualPlaces()): Pro
   if (!project && !(isThere && /"project_id"\s*:\s*"./.test(await textOf(file)))) {
     missing.push('no project (set ANTHROPIC_VERTEX_PROJECT_ID)');
   }
-  if (!found.CLOUD_ML_REGION) missing.push('no region (set CLOUD_ML_REGION)');
   if (isThere || isOn(found.CLAUDE_CODE_SKIP_VERTEX_AUTH)) return missing;
   if (given) {
     const mend = 'correct GOOGLE_APPLICATION_CREDENTIALS';
-    return [...missing, `no Google credentials: there is no file ${given} (${mend})`];
+    return [...missing, `no Google credential: there is no file ${given} (${mend})`];
   }
   // A machine of Google has an account of its own.
   if (/google/i.test(await textOf(join(places.machine, 'bios_vendor')))) return missing;
   const mend = 'type `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS';
-  return [...missing, `no Google credentials (${mend})`];
+  return [...missing, `no Google credential (${mend})`];
 };
 
 const textOf = (file: string): Promise<string> => readFile(file, 'utf8').catch(() => '');
