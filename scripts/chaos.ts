@@ -4,6 +4,7 @@
  *
  *   npm run chaos -- --tasks 300 --seed 7      that run again: the same seed makes the same choices
  *   npm run chaos                              20 tasks, a fresh seed, which is printed
+ *                                              more tasks, too, until each kind of fault has happened
  *   npm run chaos -- --minutes 5               after five minutes nothing is started any more; what is open may end
  *   npm run chaos -- --only kill,redis         of kill, pause, redis, cut, disk, stop
  *   npm run chaos -- --fast                    shorter agents and pauses

@@ -17,7 +17,7 @@ export const exitCodes = {
     code: 4,
     says: 'the task waits for a person; `run` ends so where no terminal follows it, and says what to type',
   },
-  unavailable: { code: 69, says: 'no gateway, no Redis or no worker answers' },
+  unavailable: { code: 69, says: 'no gateway, Redis or worker answers, or Redis takes no writes now' },
   unexpected: { code: 70, says: 'a mistake of ours' },
   config: { code: 78, says: 'a setting is wrong' },
   interrupted: { code: 130, says: 'Ctrl-C' },
