@@ -89,7 +89,10 @@ test('CONTEXT_FULL: an agent that fills every new conversation at once gets nowh
 
 test('an agent that is killed in the middle can be gone on with', async () => {
   await using claude = await openClaude();
-  const killed = await claude.run(() => use('Bash', { command: 'kill -KILL $PPID' }, 'The word is plum.'));
+  // The CLI writes its conversation a moment after it speaks: it dies once the word stands there.
+  const written = `grep -rq "The word is plum" ${join(claude.home, 'claude', 'projects')}`;
+  const command = `for i in $(seq 300); do ${written} && break; sleep 0.1; done; kill -KILL $PPID`;
+  const killed = await claude.run(() => use('Bash', { command }, 'The word is plum.'));
   expect(killed).toMatchObject({ ok: false, code: 'AGENT_CRASHED' });
   const id = killed.sessionId ?? '';
   const second = await claude.run(() => say('Plum.'), { ...known(null, false, 0), go: { on: id } });
