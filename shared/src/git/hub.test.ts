@@ -1,9 +1,10 @@
 /** Goal: a hub is there as a whole or not at all, whatever the repository is that it was made from. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createHub, hubLocation, hubPath, listRefs, pushResult, readRef, removeHub } from '@nexus/shared/git';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { leaveOut, lock, noLock } from '../../../test/tools/machine.ts';
 import { branch, fresh, names, personal, plain, task, worked } from '../../../test/tools/repositories.ts';
 
 describe('a hub', () => {
@@ -66,6 +67,18 @@ describe('a hub', () => {
     const both = await Promise.all([1, 2].map(() => createHub({ hub, repository, base: null })));
     expect(both.map(({ baseCommit }) => baseCommit)).toEqual([second, second]);
     expect(readdirSync(join(hub, '..')).toSorted()).toEqual([`${task}.git`]);
+  });
+
+  leaveOut('a half-made hub that cannot be removed', noLock);
+  test.skipIf(noLock !== null)('stands, and of what crashes left goes what can go', async () => {
+    const hub = fresh(`${task}.git`);
+    const left = ['a', 'b', 'c', 'd', 'e', 'f', 'g'].map((name) => `${hub}.making-${name}`);
+    for (const folder of left) mkdirSync(join(folder, 'objects'), { recursive: true });
+    const [stuck = ''] = left;
+    lock(stuck, true);
+    onTestFinished(() => lock(stuck, false));
+    await createHub({ hub, repository: null, base: null });
+    expect(readdirSync(join(hub, '..')).toSorted()).toEqual([basename(hub), basename(stuck)]);
   });
 
   test('is not made, and nothing left, when a URL turns out not to have the base', async () => {

@@ -103,7 +103,10 @@ export const removeHub = async (hub: string, taskId?: string): Promise<void> => 
 const removeBeside = async (hub: string, what: readonly ('making' | 'leaving')[]): Promise<void> => {
   const beside = await readdir(dirname(hub)).catch(() => []);
   const ours = beside.filter((name) => what.some((one) => name.startsWith(`${basename(hub)}.${one}-`)));
-  for (const name of ours) await rm(join(dirname(hub), name), { recursive: true, force: true });
+  const going = ours.map((name) => rm(join(dirname(hub), name), { recursive: true, force: true }));
+  // Into one somebody may be writing still, so it cannot go yet: the others go all the same.
+  const stuck = (await Promise.allSettled(going)).find(({ status }) => status === 'rejected');
+  if (stuck?.status === 'rejected') throw stuck.reason;
 };
 
 /** Whether a task has its hub; false also where there is nothing at all. */
