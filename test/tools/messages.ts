@@ -5,6 +5,7 @@ import type { Bus, Handler, HandlersOf, Outcome } from '@nexus/shared/bus';
 import { done } from '@nexus/shared/bus';
 import { kindsTo, type PayloadInput } from '@nexus/shared/messages';
 import type { ServiceName } from '@nexus/shared/messages/domain';
+import { eventually } from './eventually.ts';
 import type { TestFabric } from './redis.ts';
 
 export const commit = 'a'.repeat(40);
@@ -91,4 +92,19 @@ export const leaveBehind = async (fabric: TestFabric, inbox: string, group: stri
   const prefix = fabric.config.prefix;
   await fabric.redis.xreadgroup('GROUP', group, name, 'COUNT', 1, 'STREAMS', inbox, '>');
   await fabric.redis.hset(`${prefix}:beats:${group}`, name, '5');
+};
+
+/** Waits until the claim on the one entry that is pending in an inbox was renewed: its idle time fell. */
+export const isRenewed = async (fabric: TestFabric, inbox: string, group: string): Promise<void> => {
+  const idle = async (): Promise<number> => {
+    const [row] = (await fabric.redis.xpending(inbox, group, '-', '+', 1)) as [string, string, number][];
+    return row?.[2] ?? -1;
+  };
+  let before = -1;
+  await eventually('its claim was renewed', async () => {
+    const now = await idle();
+    const renewed = now >= 0 && now < before;
+    before = now;
+    return renewed;
+  });
 };

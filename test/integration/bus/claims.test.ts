@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { renew } from '../../../shared/src/bus/claims.ts';
 import { callScript, openRedis } from '../../../shared/src/bus/redis.ts';
 import { deferred, eventually } from '../../tools/eventually.ts';
-import { consumeAll, deletion, discard, dispatch, leaveBehind, standing } from '../../tools/messages.ts';
+import { consumeAll, deletion, discard, dispatch, isRenewed, leaveBehind, standing } from '../../tools/messages.ts';
 import { startRedis, testFabric } from '../../tools/redis.ts';
 
 test('rule 4: the entries of a killed process are taken over within seconds, with one more delivery', async () => {
@@ -282,16 +282,7 @@ test('rule 1: a claim is renewed while its handler runs, so nobody takes it for 
   });
   await bus.publish(discard('long'));
   await eventually('it runs', () => bus.busy() === 1);
-  const inbox = bus.keys.inbox('finalizer', 'NORMAL');
-  const idle = async (): Promise<number> =>
-    ((await fabric.redis.xpending(inbox, 'finalizer', '-', '+', 1)) as [string, string, number][])[0]?.[2] ?? -1;
-  let before = -1;
-  await eventually('its idle time went back to zero', async () => {
-    const now = await idle();
-    const renewed = now >= 0 && now < before;
-    before = now;
-    return renewed;
-  });
+  await isRenewed(fabric, bus.keys.inbox('finalizer', 'NORMAL'), 'finalizer');
   hold.resolve();
   await eventually('it is settled', () => handled.length === 1);
 });

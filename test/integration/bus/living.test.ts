@@ -1,7 +1,7 @@
 import { done, followUp } from '@nexus/shared/bus';
 import { expect, test } from 'vitest';
 import { deferred, eventually } from '../../tools/eventually.ts';
-import { consumeAll, discard, dispatch, standing } from '../../tools/messages.ts';
+import { consumeAll, discard, dispatch, isRenewed, standing } from '../../tools/messages.ts';
 import { testFabric } from '../../tools/redis.ts';
 
 test('rule 20: work of a task that was deleted is refused at its beginning, and nothing is told of it', async () => {
@@ -66,16 +66,7 @@ test('rule 20: nothing is asked of the task of other kinds, neither at the begin
   });
   await bus.publish(discard('nobody-knows'));
   await eventually('it runs', () => bus.busy() === 1);
-  const inbox = bus.keys.inbox('finalizer', 'NORMAL');
-  const idle = async (): Promise<number> =>
-    ((await fabric.redis.xpending(inbox, 'finalizer', '-', '+', 1)) as [string, string, number][])[0]?.[2] ?? -1;
-  let before = -1;
-  await eventually('it was renewed', async () => {
-    const now = await idle();
-    const renewed = now >= 0 && now < before;
-    before = now;
-    return renewed;
-  });
+  await isRenewed(fabric, bus.keys.inbox('finalizer', 'NORMAL'), 'finalizer');
   hold.resolve();
   await eventually('it is settled', () => handled.length === 1);
   expect(aborted).toEqual([]);
