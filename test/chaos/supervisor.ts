@@ -56,12 +56,13 @@ export const openSupervisor = (services: readonly Service[], logs: string): Supe
 
 const supervise = (service: Service, log: string, ending: AbortSignal) => {
   let child: ChildProcess | null = null;
-  let [paused, starts, pauseMs] = [false, 0, backoffMs.least];
+  let [paused, asked, starts, pauseMs] = [false, false, 0, backoffMs.least];
   const endings: number[] = [];
   const start = (): void => {
     if (ending.aborted) return;
     const startedAt = Date.now();
     starts += 1;
+    asked = false;
     child = launch(service, log);
     child.once('exit', async (code) => {
       child = null;
@@ -73,13 +74,19 @@ const supervise = (service: Service, log: string, ending: AbortSignal) => {
     });
   };
   start();
+  /** Asked twice to end, a service ends at once and with 130: whoever drains is not asked again. */
+  const send = (to: ChildProcess, signal: NodeJS.Signals): boolean => {
+    if (signal === 'SIGTERM' && asked) return true;
+    asked ||= signal === 'SIGTERM';
+    return to.kill(signal);
+  };
   /** True if it had to be killed. */
   const end = async (how: NodeJS.Signals, graceMs: number): Promise<boolean> => {
     const ours = child;
     if (ours === null || ours.exitCode !== null || ours.signalCode !== null) return false;
     const ended = once(ours, 'exit');
     ours.kill('SIGCONT');
-    ours.kill(how);
+    send(ours, how);
     const late = AbortSignal.timeout(graceMs);
     const drained = await Promise.race([ended.then(() => true), once(late, 'abort').then(() => false)]);
     if (!drained) ours.kill('SIGKILL');
@@ -91,7 +98,7 @@ const supervise = (service: Service, log: string, ending: AbortSignal) => {
     pid: () => child?.pid ?? 0,
     isPaused: () => paused,
     signal: (signal) => {
-      if (child?.kill(signal)) paused = signal === 'SIGSTOP' || (paused && signal !== 'SIGCONT');
+      if (child && send(child, signal)) paused = signal === 'SIGSTOP' || (paused && signal !== 'SIGCONT');
     },
     restarts: () => starts - 1,
     endings: () => endings,

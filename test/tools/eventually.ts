@@ -30,3 +30,7 @@ export const eventually = async <T>(
 /** A promise with its ends outside: to hold a handler until the test lets it go. */
 export const deferred = <T = void>(): { promise: Promise<T>; resolve(value: T): void; reject(error: unknown): void } =>
   Promise.withResolvers<T>();
+
+/** Waits for the end of a signal; one that is aborted already would tell nobody of it again. */
+export const untilAborted = (signal: AbortSignal): Promise<unknown> =>
+  new Promise((resolve) => (signal.aborted ? resolve(null) : signal.addEventListener('abort', resolve)));

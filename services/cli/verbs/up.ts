@@ -176,7 +176,7 @@ const stay = async ({ config, output, signal }: Tools, fleet: Fleet, redis: Flee
     ),
   );
   await new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
+    if (signal.aborted) return resolve();
     // A signal alone does not keep a process alive.
     const alive = setInterval(() => {}, 60_000);
     signal.addEventListener('abort', () => {

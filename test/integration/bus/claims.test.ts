@@ -3,7 +3,7 @@ import { done, giveBack, prioritiesInOrder } from '@nexus/shared/bus';
 import { expect, test } from 'vitest';
 import { renew } from '../../../shared/src/bus/claims.ts';
 import { callScript, openRedis } from '../../../shared/src/bus/redis.ts';
-import { deferred, eventually } from '../../tools/eventually.ts';
+import { deferred, eventually, untilAborted } from '../../tools/eventually.ts';
 import { consumeAll, deletion, discard, dispatch, isRenewed, leaveBehind, standing } from '../../tools/messages.ts';
 import { startRedis, testFabric } from '../../tools/redis.ts';
 
@@ -145,7 +145,7 @@ test('rule 21: what runs is ended when its process has been cut off from Redis f
     mode: 'take',
     slots: 1,
     work: async (_message, tools) => {
-      await new Promise((resolve) => tools.signal.addEventListener('abort', resolve));
+      await untilAborted(tools.signal);
       ended.resolve((tools.signal.reason as { code: string }).code);
       return giveBack('cut off');
     },
@@ -177,7 +177,7 @@ test('rule 20: begin refuses what was cancelled, and a running attempt of a canc
         codes.push(`begin ${error.code}`);
         throw error;
       });
-      await new Promise((resolve) => tools.signal.addEventListener('abort', resolve));
+      await untilAborted(tools.signal);
       codes.push(`running ${(tools.signal.reason as { code: string }).code}`);
       throw tools.signal.reason;
     },

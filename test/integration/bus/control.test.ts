@@ -1,7 +1,7 @@
 import { done, giveBack } from '@nexus/shared/bus';
 import { expect, test } from 'vitest';
 import { callScript, openRedis } from '../../../shared/src/bus/redis.ts';
-import { eventually } from '../../tools/eventually.ts';
+import { eventually, untilAborted } from '../../tools/eventually.ts';
 import { consumeAll, deletion, discard, dispatch, standing } from '../../tools/messages.ts';
 import { testFabric } from '../../tools/redis.ts';
 
@@ -16,7 +16,7 @@ test('rule 17: STOP aborts what runs under the old epoch; it is given back and r
       runs.push({ epoch: tools.claim.epoch, attempt: message.attempt });
       await tools.begin();
       if (runs.length > 1) return done();
-      await new Promise((resolve) => tools.signal.addEventListener('abort', resolve));
+      await untilAborted(tools.signal);
       return giveBack('stopped');
     },
   });
@@ -135,7 +135,7 @@ test('rule 22: JSON on the channel may name a scope and a fabric; other fabrics 
     work: async (message, tools) => {
       started.push(message.conversation_thread);
       await tools.begin();
-      await new Promise((resolve) => tools.signal.addEventListener('abort', resolve));
+      await untilAborted(tools.signal);
       return giveBack('stopped');
     },
   });

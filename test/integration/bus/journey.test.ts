@@ -1,7 +1,7 @@
 import { done, followUp, giveBack, postpone } from '@nexus/shared/bus';
 import { fail } from '@nexus/shared/errors';
 import { expect, test } from 'vitest';
-import { deferred, eventually } from '../../tools/eventually.ts';
+import { deferred, eventually, untilAborted } from '../../tools/eventually.ts';
 import { consumeAll, deletion, discard, dispatch } from '../../tools/messages.ts';
 import { testFabric } from '../../tools/redis.ts';
 
@@ -242,7 +242,7 @@ test('rule 5: what is given back is taken by another process, and counts no atte
     mode: 'take',
     slots: 1,
     work: async (_message, tools) => {
-      await new Promise((resolve) => tools.signal.addEventListener('abort', resolve));
+      await untilAborted(tools.signal);
       return giveBack('shutdown');
     },
   });

@@ -1,6 +1,6 @@
 import { done, followUp } from '@nexus/shared/bus';
 import { expect, test } from 'vitest';
-import { deferred, eventually } from '../../tools/eventually.ts';
+import { deferred, eventually, untilAborted } from '../../tools/eventually.ts';
 import { consumeAll, discard, dispatch, isRenewed, standing } from '../../tools/messages.ts';
 import { testFabric } from '../../tools/redis.ts';
 
@@ -36,7 +36,7 @@ test('rule 20: what runs for a task that is deleted meanwhile is aborted by the 
     slots: 1,
     work: async (_message, tools) => {
       await tools.begin();
-      await new Promise((resolve) => tools.signal.addEventListener('abort', resolve));
+      await untilAborted(tools.signal);
       codes.push((tools.signal.reason as { code: string }).code);
       throw tools.signal.reason;
     },

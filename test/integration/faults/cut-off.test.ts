@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { done, giveBack } from '@nexus/shared/bus';
 import { expect, onTestFinished, test } from 'vitest';
-import { eventually } from '../../tools/eventually.ts';
+import { eventually, untilAborted } from '../../tools/eventually.ts';
 import { consumeAll, discard } from '../../tools/messages.ts';
 import { startRedis, testFabric } from '../../tools/redis.ts';
 import { day, expectWhole, keepingLog, stand } from './standing.ts';
@@ -38,7 +38,7 @@ test('rule 21: beyond the cut-off what runs is checkpointed here and ended, and 
     work: async (message, tools) => {
       ran.push(tools.claim.token);
       if (ran.length === 1) {
-        await new Promise<void>((resolve) => tools.signal.addEventListener('abort', () => resolve()));
+        await untilAborted(tools.signal);
         writeFileSync(checkpoint, (tools.signal.reason as { code: string }).code);
         return giveBack('stopped');
       }

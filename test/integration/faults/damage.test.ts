@@ -1,7 +1,7 @@
 import { done, giveBack, postpone } from '@nexus/shared/bus';
 import { toAppError } from '@nexus/shared/errors';
 import { expect, test } from 'vitest';
-import { deferred, eventually } from '../../tools/eventually.ts';
+import { deferred, eventually, untilAborted } from '../../tools/eventually.ts';
 import { consumeAll, discard, dispatch, standing } from '../../tools/messages.ts';
 import { startRedis, testFabric } from '../../tools/redis.ts';
 import { day, expectWhole, keepingLog, stand } from './standing.ts';
@@ -92,7 +92,7 @@ test('rule 18: a STOP heard while Redis takes no writes ends what runs, and is w
       await tools.begin();
       ran.push('begun');
       if (ran.length > 2) return done();
-      await new Promise((resolve) => tools.signal.addEventListener('abort', resolve));
+      await untilAborted(tools.signal);
       ran.push('ended');
       return giveBack('stopped');
     },

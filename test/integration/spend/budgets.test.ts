@@ -2,7 +2,7 @@
 import { done } from '@nexus/shared/bus';
 import { expect, test } from 'vitest';
 import { tokenOf } from '../../../shared/src/bus/delivery.ts';
-import { deferred } from '../../tools/eventually.ts';
+import { deferred, untilAborted } from '../../tools/eventually.ts';
 import { consumeAll, dispatch, leaveBehind, standing } from '../../tools/messages.ts';
 import { testFabric } from '../../tools/redis.ts';
 import { openRig, taskLimit, usage } from '../../tools/spending.ts';
@@ -198,7 +198,7 @@ test('a CLI is ended with the response that spends its budget: its overshoot is 
   const { attempt: number } = options.place;
   const attempt = await rig.begin(options);
   expect(attempt.left.usd).toBe(1);
-  const ended = new Promise((resolve) => attempt.signal.addEventListener('abort', resolve, { once: true }));
+  const ended = untilAborted(attempt.signal);
   // 0.4 USD each, by the price of Opus.
   for (let response = 0; response < 3; response += 1) attempt.heard(usage(50_000, 10_000));
   await ended;
