@@ -21,6 +21,7 @@ import { dispatch } from './dispatch.ts';
 import { type Decision, type Draft, Missing, nothing, openDraft, type View } from './draft.ts';
 import { cancelBoard, completeIfDone } from './ending.ts';
 import { escalationAnswered } from './escalation.ts';
+import { orderLost } from './lost-orders.ts';
 import { gateNext, mergeFinished, verdictReached } from './merge-queue.ts';
 
 export { type Decision, Missing, type Slots, type TaskFacts, type View } from './draft.ts';
@@ -64,6 +65,9 @@ const decideOn = (view: View, message: BoardMessage, now: number): Decision => {
       break;
     case 'backoff.elapsed':
       backoffElapsed(draft, message.payload);
+      break;
+    case 'order.lost':
+      orderLost(draft, message.payload);
       break;
     case 'escalation.answered':
       escalationAnswered(draft, message.payload);

@@ -294,6 +294,7 @@ export const newPart = (draft: Draft, node: PlannedSubtask, guests: Guests = noG
   sent_back: 0,
   plan_rejections: 0,
   gate_broken: 0,
+  ordered_at: null,
   instance_id: null,
   began_at: null,
   ended_at: null,

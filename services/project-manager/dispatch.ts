@@ -87,16 +87,20 @@ export const shareOf = (slots: Slots, taskId: string): number => {
 };
 
 const start = (draft: Draft, ready: Subtask): void => {
-  const attempt = ready.attempt + 1;
   const agent_id = agentFor(draft, ready);
   draft.give(agent_id);
-  const part = draft.change(ready.id, { attempt, agent_id, instance_id: null, began_at: null });
+  order(draft, draft.change(ready.id, { attempt: ready.attempt + 1, agent_id, instance_id: null, began_at: null }));
+};
+
+/** Asks for the attempt that a subtask is at. Asked twice, it runs once: workers refuse the second. */
+export const order = (draft: Draft, ordered: Subtask): void => {
+  const part = draft.change(ordered.id, { ordered_at: draft.at });
   draft.publish(
     'subtask.dispatched',
     {
       task_id: draft.taskId,
       subtask_id: part.id,
-      attempt,
+      attempt: part.attempt,
       agent_id: part.agent_id,
       role: part.role,
       kind: part.kind,
@@ -116,7 +120,7 @@ const start = (draft: Draft, ready: Subtask): void => {
       failures: part.failures + part.sent_back,
       agent: definitionFor(draft, part),
     },
-    { key: `${part.id}-${attempt}` },
+    { key: `${part.id}-${part.attempt}` },
   );
 };
 

@@ -142,6 +142,8 @@ export const openDraft = (view: View, board: BoardView, now: number) => {
   return {
     now,
     at: new Date(now).toISOString(),
+    /** The time so many milliseconds from now. */
+    after: (ms: number): string => new Date(now + ms).toISOString(),
     taskId: view.taskId,
     rules: view.rules,
     agentFor: view.agentFor,

@@ -27,6 +27,7 @@ import { onDecayDue } from './on-decay-due.ts';
 import { onEscalationAnswered } from './on-escalation-answered.ts';
 import { type MemoryTools, onMemoryNoted } from './on-memory-noted.ts';
 import { onMergeFinished } from './on-merge-finished.ts';
+import { onOrderLost } from './on-order-lost.ts';
 import { onPlanAccepted } from './on-plan-accepted.ts';
 import { onVerdictReached } from './on-verdict-reached.ts';
 import { canDo } from './routing.ts';
@@ -124,6 +125,7 @@ export const service = defineService({
     'backoff.elapsed': onBackoffElapsed,
     'escalation.answered': onEscalationAnswered,
     'audit.due': onAuditDue,
+    'order.lost': onOrderLost,
     'memory.noted': onMemoryNoted,
     'decay.due': onDecayDue,
     'board.cancelled': onBoardCancelled,

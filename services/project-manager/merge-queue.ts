@@ -93,6 +93,7 @@ const atGate = (
 };
 
 const submit = (draft: Draft, part: Subtask, delayMs?: number): void => {
+  draft.change(part.id, { ordered_at: draft.after(delayMs ?? 0) });
   const { commit, title, kind, attempt } = part;
   if (commit === null) throw fail('BUG', { message: `subtask ${part.id} is in the merge queue without a commit` });
   const task = draft.task();
@@ -134,6 +135,7 @@ const isLast = ({ head, parts }: Draft, candidate: Subtask): boolean => {
 };
 
 const merge = (draft: Draft, part: Subtask, testedCommit: string, delayMs?: number): void => {
+  draft.change(part.id, { ordered_at: draft.after(delayMs ?? 0) });
   draft.publish(
     'merge.requested',
     {
@@ -152,12 +154,23 @@ const merge = (draft: Draft, part: Subtask, testedCommit: string, delayMs?: numb
  * that came twice. Asking again is harmless, since the marker lets a merge happen once.
  */
 const mergeAgain = (draft: Draft, part: Subtask, problem: string): void => {
-  const tested = part.history.at(-1)?.commit ?? null;
   const delayMs = draft.waitMs(part.gate_broken);
-  if (tested === null) throw fail('BUG', { message: `subtask ${part.id} is being merged without a tested commit` });
   if (countBroken(draft, part, `the merge is refused though nothing has moved: ${problem}`)) {
-    merge(draft, part, tested, delayMs);
+    merge(draft, part, testedOf(part), delayMs);
   }
+};
+
+const testedOf = (part: Subtask): string => {
+  const tested = part.history.at(-1)?.commit ?? null;
+  if (tested === null) throw fail('BUG', { message: `subtask ${part.id} is being merged without a tested commit` });
+  return tested;
+};
+
+/** What was asked of the gate or the finalizer was lost. The gate finds a verdict of before; a merge happens once. */
+export const askAgain = (draft: Draft, part: Subtask): void => {
+  if (draft.head.at_gate !== part.id) return;
+  if (part.state === 'checking') submit(draft, part);
+  if (part.state === 'merging') merge(draft, part, testedOf(part));
 };
 
 const merged = (draft: Draft, candidate: Subtask, commit: string): void => {

@@ -54,6 +54,7 @@ const answers = ({ type, payload }: Message): FollowUp[] => {
 const toolsByDefault: Tools & AuditTools = {
   running: async () => [],
   countOverdue: () => undefined,
+  restMs: 0,
   rules: rulesByDefault,
   agentFor: (role) => role,
   othersFor: (agent) => (agent === 'builder' ? ['tester'] : []),
@@ -62,7 +63,13 @@ const toolsByDefault: Tools & AuditTools = {
   capacity: async () => 8,
 };
 
-const openFleet = async (answer: Answer = (_, said) => said, rules: Partial<Rules> = {}) => {
+const others = ['worker-agent', 'quality-checker', 'finalizer', 'orchestrator'] as const;
+
+const openFleet = async (
+  answer: Answer = (_, said) => said,
+  rules: Partial<Rules> = {},
+  playedNow = others.slice(),
+) => {
   const fabric = testFabric();
   const managers: Bus[] = [];
   for (let count = 0; count < 2; count++) {
@@ -72,7 +79,7 @@ const openFleet = async (answer: Answer = (_, said) => said, rules: Partial<Rule
     managers.push(bus);
   }
   const seen: Message[] = [];
-  for (const other of ['worker-agent', 'quality-checker', 'finalizer', 'orchestrator'] as const) {
+  const play = async (other: (typeof others)[number]): Promise<void> => {
     consumeAll(await fabric.open(other), other, {
       work: (told) => {
         const message = told as Message;
@@ -80,12 +87,14 @@ const openFleet = async (answer: Answer = (_, said) => said, rules: Partial<Rule
         return done({ publish: answer(message, answers(message)) });
       },
     });
-  }
+  };
+  for (const other of playedNow) await play(other);
   const [bus] = managers as [Bus];
   return {
     fabric,
     bus,
     seen,
+    play,
     start: async (id: string, nodes: readonly NodeGiven[]) => {
       await putTask(bus, fabric.redis, id);
       const { type, payload } = planAccepted(id, nodes);
@@ -100,7 +109,7 @@ const openFleet = async (answer: Answer = (_, said) => said, rules: Partial<Rule
 
 /** The task's document, as the orchestrator would have written it. */
 const putTask = async (bus: Bus, redis: ReturnType<typeof testFabric>['redis'], id: string): Promise<void> => {
-  const [patch] = writeTask(bus.keys, id, 0, {
+  const writes = writeTask(bus.keys, id, 0, {
     head: {
       ...{ task_id: id, title: 'Task', status: 'in_progress', reason: null, priority: 'NORMAL', mode: 'parallel' },
       ...{ workflow: null, created_at: at, updated_at: at, ended_at: null, deadline: null, repository: null },
@@ -108,7 +117,10 @@ const putTask = async (bus: Bus, redis: ReturnType<typeof testFabric>['redis'], 
     },
     request: { request: 'Do it' },
   });
-  if (patch?.op === 'patch') await redis.hset(bus.keys.task(id), { ...patch.set, revision: '1' });
+  for (const write of writes) {
+    if (write.op === 'patch') await redis.hset(write.key, { ...write.set, revision: '1' });
+    if (write.op === 'index') await redis.zadd(write.key, write.score, write.member);
+  }
 };
 
 test('two project managers drive one wide board to its end, and every count is right', async () => {
@@ -153,4 +165,22 @@ test('a plan that cannot be worked off ends its task by the last word of its dea
   expect((await bus.dead.list()).letters).toMatchObject([
     { code: 'PLAN_INVALID', envelope: { type: 'plan.accepted' } },
   ]);
+});
+
+test('what only waited in a stream that somebody deleted is asked for again by the next audit', async () => {
+  const { fabric, bus, start, play, completed, seen } = await openFleet(undefined, {}, ['orchestrator']);
+  const { redis } = fabric;
+  await start('lost-task', [{ id: 'build' }]);
+  for (const service of ['worker-agent', 'quality-checker', 'finalizer'] as const) {
+    const inbox = bus.keys.inbox(service, 'HIGH');
+    await eventually(`an order waits for ${service}`, async () => (await redis.xlen(inbox)) === 1);
+    await redis.del(inbox);
+    await play(service);
+    await bus.publish({ type: 'audit.due', payload: {}, thread: 'audit', actor: 'test' });
+  }
+  await completed('lost-task');
+  const orders = seen.map(({ type }) => type);
+  expect(orders).toEqual(['subtask.dispatched', 'candidate.submitted', 'merge.requested', 'board.completed']);
+  const board = await readBoard(bus.store, bus.keys, 'lost-task');
+  expect(board?.head).toMatchObject({ attempts: 1, gate_runs: 1, merged: 1, outcome: 'completed' });
 });

@@ -90,6 +90,7 @@ export const subtaskOf = (id: string, more: Partial<Subtask> = {}): Subtask => (
   sent_back: 0,
   plan_rejections: 0,
   gate_broken: 0,
+  ordered_at: null,
   instance_id: null,
   began_at: null,
   ended_at: null,

@@ -21,6 +21,8 @@ const ofFabric = (prefix: string) => ({
   inbox: (service: ServiceName, priority: Priority) => `${prefix}:inbox:${service}:${priority}`,
   /** Hash inbox → since when there is its stream, in ms: an older entry went with the stream of before. */
   groups: `${prefix}:groups`,
+  /** Zset inbox → the same, once what was lost with the stream of before has been asked for again. */
+  groupsMended: `${prefix}:groups:mended`,
   /** Stream, capped: the copy of all traffic and events that observers read. */
   journal: `${prefix}:journal`,
   /** Hash id → envelope with its history; zset id → when it is due. */

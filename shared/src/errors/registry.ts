@@ -119,7 +119,7 @@ export const registry = {
     http: 503,
     says: 'Streams or consumer groups of {service} were gone; they were made again.',
     operator:
-      'Somebody deleted them. What was in work is put back and runs again; what only waited in a deleted stream is lost: cancel a task that stands still for it, and submit it again.',
+      'Somebody deleted them. What was in work is put back and runs again, and what waited for a worker, the gate or the finalizer is asked for again within two minutes. What waited for anybody else is lost: cancel a task that stands still for it, and submit it again.',
   },
   BUS_FULL: {
     outcome: 'postpone',

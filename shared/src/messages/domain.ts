@@ -17,7 +17,7 @@ export const agentId = z
   .string()
   .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, 'lower-case letters, digits, dashes, underscores');
 export const commitId = z.string().regex(/^[0-9a-f]{40,64}$/, 'a full commit id');
-const timestamp = z.iso.datetime({ offset: true });
+export const timestamp = z.iso.datetime({ offset: true });
 
 // --- closed lists ------------------------------------------------------------------------------
 
@@ -467,6 +467,10 @@ export const subtask = plannedSubtask
     plan_rejections: z.int().nonnegative(),
     gate_broken: z.int().nonnegative(),
     instance_id: z.string().nullable(),
+    ordered_at: timestamp
+      .nullable()
+      .default(null)
+      .meta({ description: 'When a worker, the gate or the finalizer was last asked for it.' }),
     began_at: timestamp.nullable(),
     ended_at: timestamp.nullable(),
     commit: commitId.nullable(),

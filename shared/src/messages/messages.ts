@@ -34,6 +34,10 @@
  *   gateway          person.answered         → orchestrator     → escalation.answered: once more, from the first rung
  *   orchestrator     patience.ended          → itself           nobody answered: failed
  *
+ * And where somebody deleted a stream:
+ *
+ *   project-manager  order.lost              → itself           what waited there is asked for again
+ *
  * To add a kind: one entry here, one handler file there.
  */
 import { z } from 'zod';
@@ -59,6 +63,7 @@ import {
   taskId,
   taskRequest,
   taskResult,
+  timestamp,
   verdictName,
 } from './domain.ts';
 
@@ -365,8 +370,17 @@ export const catalog = {
   'audit.due': define({
     ...ledger,
     to: 'project-manager',
-    says: 'A schedule: look after the checkpoints of the attempts that run.',
+    says: 'A schedule: look after the checkpoints of the attempts that run, and after orders that were lost.',
     payload: z.object({}),
+  }),
+  'order.lost': define({
+    ...ledger,
+    to: 'project-manager',
+    says: 'What was asked of a worker, the gate or the finalizer went with a deleted stream: it is asked again.',
+    payload: z.object({
+      ...ofSubtask,
+      ordered_at: timestamp.meta({ description: 'Which order: one that was made later is not repeated.' }),
+    }),
   }),
   'memory.noted': define({
     ...ledger,
