@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ClientProblem, type System } from '@nexus/shared/client';
 import { defaultHome } from '@nexus/shared/config';
+import { fail } from '@nexus/shared/errors';
 import type { Presence } from '@nexus/shared/messages/domain';
 import { expect, test } from 'vitest';
 import { openHome } from '../../test/tools/cli.ts';
@@ -29,6 +30,7 @@ const server = {
   durability: 'always',
   usedBytes: 10,
   limitBytes: 0,
+  refuses: null,
   roundTripMs: 0.2,
 };
 
@@ -37,6 +39,7 @@ test.each([
   ['everysec', { durability: 'everysec' }, 'ok'],
   ['a server that is too old', { version: '6.2.0' }, 'fail'],
   ['Valkey 7', { software: 'valkey' as const, version: '7.2.4' }, 'fail'],
+  ['one that cannot save', { refuses: fail('REDIS_DISK', { url: 'redis://h', message: 'MISCONF' }) }, 'fail'],
   ['one that throws keys away', { policy: 'allkeys-lru' }, 'fail'],
   ['one that forgets at a restart', { durability: 'off' }, 'warn'],
   ['one that never syncs', { durability: 'no' }, 'warn'],

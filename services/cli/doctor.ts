@@ -33,11 +33,11 @@ export const examine = async (tools: Tools): Promise<Finding[]> => {
     lookAtDisk(config.home),
     lookAtAgents(),
   ]);
-  const fleet = await lookAtFleet(tools, redis.state !== 'fail');
+  const fleet = await lookAtFleet(tools, redis.answers);
   return [
     nodeFinding(process.versions.node),
     git,
-    redis,
+    redis.finding,
     homeFinding(config.home),
     disk,
     ...docker,
@@ -133,27 +133,26 @@ const addressOf = ({ redisUrl: url, redisPassword: password, sentinelPassword }:
   sentinelPassword,
 });
 
-const lookAtRedis = async ({ fabric }: CliConfig): Promise<Finding> => {
+/** `answers`: what it holds can be read, also where it takes no writes. */
+const lookAtRedis = async ({ fabric }: CliConfig): Promise<{ finding: Finding; answers: boolean }> => {
   try {
     // Its refusal says why nobody answers; that of a client that gives up says only that it gave up.
     await knock(fabric.redisUrl);
-    return redisFinding(await describeServer(addressOf(fabric)));
+    return { finding: redisFinding(await describeServer(addressOf(fabric))), answers: true };
   } catch (error) {
-    return bad(
-      'redis',
-      (error as Error).message,
-      'start one (`nexus up` does if redis-server is installed), or set REDIS_URL',
-    );
+    const mend = 'start one (`nexus up` does if redis-server is installed), or set REDIS_URL';
+    return { finding: bad('redis', (error as Error).message, mend), answers: false };
   }
 };
 
 export const redisFinding = (server: ServerDescription): Finding => {
-  const { url, software, version, policy, durability, roundTripMs } = server;
+  const { url, software, version, policy, durability, roundTripMs, refuses } = server;
   const says = `${software} ${version} at ${url}, ${policy}, AOF ${durability}, ${roundTripMs.toFixed(1)} ms`;
   const [major = 0] = version.split('.').map(Number);
   if (software === 'redis' ? major < 7 : major < 8) {
     return bad('redis', says, 'use Redis 7 or Valkey 8 at least');
   }
+  if (refuses !== null) return bad('redis', `${says}; it takes no writes: ${refuses.message}`, refuses.entry.operator);
   if (policy !== 'noeviction') return bad('redis', says, 'CONFIG SET maxmemory-policy noeviction: it throws work away');
   if (durability === 'off') return warn('redis', says, 'CONFIG SET appendonly yes: a restart of it loses all tasks');
   if (durability === 'no') return warn('redis', says, 'CONFIG SET appendfsync always (or everysec)');

@@ -46,16 +46,19 @@ test('resume says what is still held, and lifts the hold of one part', async () 
   expect((await nexus(['resume', '--all', '--task', 'x'], url)).code).toBe(exitCodes.usage.code);
 });
 
-test('where Redis is away, a stop says that the agents of this machine can be ended all the same', async () => {
-  const { url } = await gateway((_call, response) => {
-    response.statusCode = 503;
-    response.end(JSON.stringify({ code: 'REDIS_UNREACHABLE', detail: 'Redis does not answer.' }));
-  });
-  const { code, err } = await nexus(['stop', '--all'], url);
-  expect(code).toBe(exitCodes.unavailable.code);
-  expect(err).toContain('nexus stop --all --local');
-  expect(err).not.toContain('nexus up');
-});
+test.each(['REDIS_UNREACHABLE', 'REDIS_DISK', 'REDIS_READONLY', 'REDIS_REPLICAS', 'REDIS_LOADING'])(
+  'where %s keeps it from the fleet, a stop says that the agents of this machine can be ended all the same',
+  async (code) => {
+    const { url } = await gateway((_call, response) => {
+      response.statusCode = 503;
+      response.end(JSON.stringify({ code, detail: 'Redis does not answer.' }));
+    });
+    const { code: exit, err } = await nexus(['stop', '--all'], url);
+    expect(exit).toBe(exitCodes.unavailable.code);
+    expect(err).toContain('nexus stop --all --local');
+    expect(err).not.toContain('nexus up');
+  },
+);
 
 test('a stop that lacks its token because Redis hangs says how to end the agents of this machine', async () => {
   const { url } = await gateway((_call, response) => {

@@ -63,7 +63,7 @@ const storedToken = async (withBus: Tools['withBus']): Promise<string | undefine
 const useBus = async <T>({ fabric }: CliConfig, use: (bus: Bus) => Promise<T>): Promise<T> => {
   await knock(fabric.redisUrl);
   // Loaded late: most commands never need them.
-  const [{ openBus }, { silentLog, openMeters }] = await Promise.all([
+  const [{ openBus, redisFailure }, { silentLog, openMeters }] = await Promise.all([
     import('@nexus/shared/bus'),
     import('@nexus/shared/telemetry'),
   ]);
@@ -76,6 +76,8 @@ const useBus = async <T>({ fabric }: CliConfig, use: (bus: Bus) => Promise<T>): 
   });
   try {
     return await use(bus);
+  } catch (error) {
+    throw redisFailure(error, fabric.redisUrl) ?? error;
   } finally {
     await bus.close();
   }

@@ -4,10 +4,11 @@ import { exitCodes } from '../../services/cli/exit-codes.ts';
 import { openHome, runNexus } from '../tools/cli.ts';
 import { eventually } from '../tools/eventually.ts';
 import { consumeAll } from '../tools/messages.ts';
-import { testFabric } from '../tools/redis.ts';
+import { startRedis, testFabric } from '../tools/redis.ts';
+import { brokenSave } from './faults/standing.ts';
 
-const fleet = async () => {
-  const fabric = testFabric();
+const fleet = async (url?: string) => {
+  const fabric = testFabric(url);
   const bus = await fabric.open('worker-agent');
   consumeAll(bus, 'worker-agent', { mode: 'take', slots: 3 });
   await eventually('it is seen', async () => (await bus.presences()).some(({ slots }) => slots === 3));
@@ -46,4 +47,18 @@ test('a stop through Redis is confirmed; what does not exist, and a resume witho
   expect([stop.code, stop.err]).toEqual([0, '']);
   expect(stop.out).toContain(`told through Redis: no gateway answers.\n  confirmed by 1 of 1: ${bus.instanceId}`);
   expect((await nexus('resume', '--all')).out).toContain('The fleet is running (epoch 2).');
+});
+
+test('where Redis cannot save, what it holds is shown, and a stop names the way without it', async () => {
+  const server = await startRedis();
+  const { fabric, bus, nexus } = await fleet(server.url);
+  await brokenSave(server, fabric.redis);
+  expect((await nexus('status')).out).toContain(bus.instanceId.split('-').slice(0, 2).join('-'));
+  const stop = await nexus('stop', '--all');
+  expect(stop.code).toBe(exitCodes.unavailable.code);
+  expect(stop.err).toContain('cannot save to its disk: MISCONF');
+  expect(stop.err).toContain('nexus stop --all --local');
+  const { out } = await nexus('doctor');
+  expect(out).toContain('it takes no writes: Redis at');
+  expect(out).not.toContain('does not answer: MISCONF');
 });

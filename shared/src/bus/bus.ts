@@ -72,7 +72,7 @@ export type { Draft, Published } from './publish.ts';
 export { isConnectionError, patient, type Store } from './redis.ts';
 export { type Counts, describeServer, eraseFabric, type ServerDescription } from './server.ts';
 export type { Read, ReadCommand, Side } from './side-scripts.ts';
-export type { BusHealth } from './troubles.ts';
+export { type BusHealth, redisFailure } from './troubles.ts';
 
 /** A handler: from a message and tools to an outcome. It never publishes, acknowledges or retries. */
 export type Handler<K extends Kind, T = unknown> = (

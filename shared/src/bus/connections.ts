@@ -148,18 +148,24 @@ const reach = async (redis: Redis, options: RedisOptions, waitMs: number): Promi
   const over = sleep(waitMs, 'late', { signal: late.signal }).catch(() => 'late');
   try {
     for (;;) {
-      const answered = redis.ping().then(
+      const answered = redis.ping().then<string | Error, string | Error>(
         () => 'answered',
-        () => sleep(50).then(() => 'not yet'),
+        (error: Error) => (isAnswer(error) ? error : sleep(50).then(() => 'not yet')),
       );
       const came = await Promise.race([answered, over]);
-      if (came === 'answered') return;
+      // Where it only cannot save, what it holds can be read; whoever writes is told.
+      if (came === 'answered' || (came instanceof Error && came.message.startsWith('MISCONF'))) return;
+      if (came instanceof Error) throw redisFailure(came, options.url) ?? redisFailure(awayOf(came), options.url);
       if (came === 'late') throw (await said(options)) ?? redisFailure(awayOf(last), options.url);
     }
   } finally {
     late.abort();
   }
 };
+
+/** A refusal is an answer, too, and waiting mends none but these: it reads its data, or looks for its primary. */
+const isAnswer = ({ name, message }: Error): boolean =>
+  name === 'ReplyError' && !/^(LOADING|MASTERDOWN|CLUSTERDOWN)\b/.test(message);
 
 /** What a connection that waits for nothing is told, such as LOADING; null where nothing says more. */
 const said = async (options: RedisOptions): Promise<AppError | null> => {

@@ -21,6 +21,8 @@ export type ServerDescription = {
   /** 0: no limit. */
   limitBytes: number;
   roundTripMs: number;
+  /** Why it takes no writes now; null: it does. */
+  refuses: AppError | null;
 };
 
 /** What INFO says of a field; '' if nothing. */
@@ -128,6 +130,13 @@ export const explain = async (
   return error;
 };
 
+/** A script that may write is refused where writes are, and this one writes nothing. */
+const refusalOf = async (redis: Redis, url: string): Promise<AppError | null> =>
+  redis.eval('#!lua\nreturn 1', 0).then(
+    () => null,
+    (error) => redisFailure(error, url),
+  );
+
 /** Asks one server, once. Throws REDIS_UNREACHABLE after `timeoutMs`, or with what it said, such as NOAUTH. */
 export const describeServer = async (
   options: Pick<RedisOptions, 'url' | 'password' | 'sentinelPassword'>,
@@ -146,7 +155,8 @@ export const describeServer = async (
     const field = (name: string): string => fieldOf(info, name);
     const fsync = await redis.config('GET', 'appendfsync').catch(() => []);
     const began = performance.now();
-    await redis.ping();
+    await redis.time();
+    const roundTripMs = performance.now() - began;
     const valkey = field('valkey_version');
     return {
       url: shownUrl(options.url),
@@ -156,7 +166,8 @@ export const describeServer = async (
       durability: field('aof_enabled') === '1' ? ((fsync as string[])[1] ?? 'unknown') : 'off',
       usedBytes: Number(field('used_memory')),
       limitBytes: Number(field('maxmemory')),
-      roundTripMs: performance.now() - began,
+      roundTripMs,
+      refuses: await refusalOf(redis, options.url),
     };
   } catch (error) {
     const message = error instanceof Error ? error.message : last;

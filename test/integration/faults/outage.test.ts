@@ -1,5 +1,3 @@
-import { mkdirSync, rmdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { done } from '@nexus/shared/bus';
 import { freePort } from '@nexus/shared/process';
 import { Redis } from 'ioredis';
@@ -8,7 +6,7 @@ import { eventually } from '../../tools/eventually.ts';
 import { consumeAll, discard } from '../../tools/messages.ts';
 import { openProxy } from '../../tools/proxy.ts';
 import { startRedis, type TestServer, testFabric } from '../../tools/redis.ts';
-import { expectWhole, stand } from './standing.ts';
+import { brokenSave, expectWhole, stand } from './standing.ts';
 
 type Fault = {
   what: string;
@@ -17,23 +15,6 @@ type Fault = {
   refuses?: boolean;
   /** Makes it; what it returns ends it. */
   begin(server: TestServer, admin: Redis): Promise<() => unknown>;
-};
-
-const brokenSave = async (server: TestServer, admin: Redis): Promise<() => unknown> => {
-  const file = join(server.folder, 'dump.rdb');
-  const saved = async (status: string): Promise<void> => {
-    await admin.bgsave().catch(() => undefined);
-    await eventually(`saving is ${status}`, async () =>
-      (await admin.info('persistence')).includes(`rdb_last_bgsave_status:${status}`),
-    );
-  };
-  mkdirSync(file);
-  await admin.config('SET', 'save', '3600 1');
-  await saved('err');
-  return async () => {
-    rmdirSync(file);
-    await saved('ok');
-  };
 };
 
 const faults: Fault[] = [

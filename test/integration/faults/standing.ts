@@ -2,12 +2,33 @@
  * A fabric with work in every state, to be hurt: two handlers run, one message waits. Afterwards everything has to be
  * settled, once.
  */
+import { mkdirSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Bus, done } from '@nexus/shared/bus';
 import type { Log } from '@nexus/shared/telemetry';
+import type { Redis } from 'ioredis';
 import { expect } from 'vitest';
 import { deferred, eventually } from '../../tools/eventually.ts';
 import { consumeAll, discard } from '../../tools/messages.ts';
-import type { TestFabric } from '../../tools/redis.ts';
+import type { TestFabric, TestServer } from '../../tools/redis.ts';
+
+/** Redis cannot save from now on, and refuses writes (MISCONF); what is returned mends it. */
+export const brokenSave = async (server: TestServer, admin: Redis): Promise<() => unknown> => {
+  const file = join(server.folder, 'dump.rdb');
+  const saved = async (status: string): Promise<void> => {
+    await admin.bgsave().catch(() => undefined);
+    await eventually(`saving is ${status}`, async () =>
+      (await admin.info('persistence')).includes(`rdb_last_bgsave_status:${status}`),
+    );
+  };
+  mkdirSync(file);
+  await admin.config('SET', 'save', '3600 1');
+  await saved('err');
+  return async () => {
+    rmdirSync(file);
+    await saved('ok');
+  };
+};
 
 export type Line = { level: string; code: string | undefined; text: string };
 

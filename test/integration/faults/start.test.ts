@@ -1,12 +1,13 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openBus } from '@nexus/shared/bus';
+import { describeServer, openBus } from '@nexus/shared/bus';
 import { foldersOf, openLiveCatalog } from '@nexus/shared/catalog';
 import { openMeters, silentLog } from '@nexus/shared/telemetry';
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { eventually } from '../../tools/eventually.ts';
 import { startRedis, testFabric } from '../../tools/redis.ts';
+import { brokenSave } from './standing.ts';
 
 /** Hands everything on to Redis, until this command has been asked for so often: then it is gone, for everybody. */
 const goneAt = async (command: string, times: number): Promise<string> => {
@@ -54,4 +55,22 @@ test('a service whose agents are read while Redis restarts waits for it, and ser
   const catalog = await opening;
   onTestFinished(catalog.close);
   expect(catalog.agents.has('builder')).toBe(true);
+});
+
+test('a Redis that cannot save is read from at once, and says so to whoever writes, instead of being waited for', async () => {
+  const server = await startRedis();
+  const fabric = testFabric(server.url, { NEXUS_REDIS_WAIT: '1h' });
+  await fabric.redis.set(`${fabric.config.prefix}:once:token`, 'made before');
+  await brokenSave(server, fabric.redis);
+  const bus = await fabric.open('gateway', { observer: true });
+  expect(await bus.store.readText(bus.keys.token)).toBe('made before');
+  await expect(bus.control.command('STOP_ALL', null, 'test')).rejects.toThrow(/^MISCONF/);
+  await expect(fabric.open('finalizer')).rejects.toMatchObject({ code: 'REDIS_DISK' });
+  expect(await describeServer({ url: server.url })).toMatchObject({ refuses: { code: 'REDIS_DISK' } });
+});
+
+test('a Redis that wants another password says so at once', async () => {
+  const server = await startRedis({ extra: ['--requirepass', 'hush'] });
+  const fabric = testFabric(server.url, { NEXUS_REDIS_WAIT: '1h' });
+  await expect(fabric.open('finalizer')).rejects.toMatchObject({ message: expect.stringContaining('NOAUTH') });
 });
