@@ -8,7 +8,7 @@
 
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import { isConnectionError } from '@nexus/shared/bus';
+import { redisFailure } from '@nexus/shared/bus';
 import type { Problem } from '@nexus/shared/client/api';
 import { asTyped } from '@nexus/shared/config';
 import { AppError, type ErrorCode, fail, toAppError } from '@nexus/shared/errors';
@@ -196,10 +196,7 @@ const toOwnError = (thrown: unknown, request: FastifyRequest): AppError => {
       );
     default:
   }
-  if (isConnectionError(thrown)) {
-    return fail('REDIS_UNREACHABLE', { url: 'its address', message: told.message ?? '' }, { cause: thrown });
-  }
-  const error = toAppError(thrown);
+  const error = redisFailure(thrown, 'its address') ?? toAppError(thrown);
   const refused = error.code === 'UNEXPECTED' && told.statusCode !== undefined && told.statusCode < 500;
   return refused ? fail('BODY_MALFORMED', { problem: told.message ?? 'unreadable' }, { cause: thrown }) : error;
 };

@@ -6,6 +6,7 @@
 import { hostname } from 'node:os';
 import { controlCommand, letterEdit, lettersDecision, problem, taskAccepted } from '@nexus/shared/client/api';
 import { loadConfig } from '@nexus/shared/config';
+import { fail } from '@nexus/shared/errors';
 import { taskRequest } from '@nexus/shared/messages/domain';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { describe, expect, test } from 'vitest';
@@ -245,6 +246,25 @@ describe('access', () => {
     expect(refused.headers['www-authenticate']).toContain('Bearer');
     expect(problemIn(refused).detail).toContain('nexus token');
   });
+
+  test.each([
+    ['REDIS_UNREACHABLE', false],
+    ['REDIS_LOADING', false],
+    ['REDIS_DISK', true],
+    ['REDIS_READONLY', true],
+    ['REDIS_REPLICAS', true],
+  ] as const)(
+    '%s refuses by its name what writes, and all else only where nothing can be read',
+    async (code, reads) => {
+      const failure = fail(code, { url: 'redis://h', message: 'Redis says so' });
+      const { app, ask } = await serve({ failure });
+      const refused = await ask('POST', '/api/tasks', { request: 'a' });
+      expect([refused.statusCode, refused.headers['retry-after']]).toEqual([503, '5']);
+      expect(problemIn(refused)).toMatchObject({ code, detail: failure.message });
+      expect((await ask('GET', '/api/tasks')).statusCode).toBe(reads ? 200 : 503);
+      expect((await app.inject({ url: '/health' })).statusCode).toBe(200);
+    },
+  );
 
   test('a narrower token gets as far as its scope', async () => {
     const { ask } = await serve({ env: { NEXUS_TOKEN_READ: 'reader', NEXUS_TOKEN_OPERATE: 'operator' } });

@@ -14,7 +14,7 @@
  * resource's file with a scope, schemas and a handler; without a scope the gateway does not start.
  */
 import { isIP } from 'node:net';
-import { fail } from '@nexus/shared/errors';
+import { isFailure } from '@nexus/shared/errors';
 import fastify from 'fastify';
 import { serializerCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import { openAuth, openKeys } from './auth.ts';
@@ -59,11 +59,13 @@ export const composeServer = async (fleet: Fleet): Promise<Api> => {
   app.decorateRequest('actor', 'anyone');
   app.addHook('onRequest', openGuard(isIP(config.host) === 6 ? `[${config.host}]` : config.host, config.hosts));
   app.addHook('onRequest', openAuth(config.auth === 'off' ? null : await openKeys(config, bus)));
-  // Without Redis a request would be answered late, or carried out when nobody waits for it any more.
-  app.addHook('onRequest', async (request) => {
-    const { ok, says } = bus.health();
-    if (ok || request.routeOptions.config.scope === 'open') return;
-    throw fail('REDIS_UNREACHABLE', { url: 'its address', message: says });
+  // Without Redis a request would be answered late, or carried out when nobody waits for it any more. Where it only
+  // takes no writes, what it holds is shown.
+  app.addHook('onRequest', async ({ method, routeOptions }) => {
+    const failure = bus.failure();
+    if (failure === null || routeOptions.config.scope === 'open') return;
+    const isRead = method === 'GET' || method === 'HEAD';
+    if (!isRead || isFailure(failure, 'REDIS_UNREACHABLE', 'REDIS_LOADING')) throw failure;
   });
   app.addHook('onRoute', describeRoute);
   observe(app, meters);

@@ -12,8 +12,9 @@ import { freePort } from '@nexus/shared/process';
 import { expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../tools/eventually.ts';
 import { consumeAll } from '../tools/messages.ts';
-import { type TestFabric, testFabric } from '../tools/redis.ts';
+import { startRedis, type TestFabric, testFabric } from '../tools/redis.ts';
 import { spawnService } from '../tools/service-process.ts';
+import { brokenSave } from './faults/standing.ts';
 
 type Started = { child: ChildProcess; said(): string; ended: Promise<number | null> };
 
@@ -48,6 +49,33 @@ test('two gateways of one fabric make one token, and both take it', async () => 
     await expect(openClient({ url, token: 'another' }).agents()).rejects.toBeInstanceOf(ClientProblem);
   }
   expect(both.map(({ said }) => said()).join()).not.toContain(token);
+});
+
+test('beside a Redis that cannot save, what it holds is shown, and what writes is refused in its words', async () => {
+  const server = await startRedis();
+  const fabric = testFabric(server.url, { NEXUS_REDIS_CHECK: '100ms' });
+  const url = await serving(start(fabric, { NEXUS_PORT: '0', REDIS_URL: server.url }));
+  const token = (await fabric.redis.get(`${fabric.config.prefix}:once:token`)) ?? '';
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+  const mend = await brokenSave(server, fabric.redis);
+  const task = JSON.stringify({ request: 'a', agent_command: 'true' });
+  const submit = () => fetch(`${url}/api/tasks`, { method: 'POST', headers, body: task });
+  const health = async () => (await (await fetch(`${url}/health`)).json()) as { status: string; code?: string };
+  await eventually('it knows', async () => {
+    const { status, code } = await health();
+    return status === 'failing' && code === 'REDIS_DISK';
+  });
+  const refused = await submit();
+  expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '5']);
+  expect(await refused.json()).toMatchObject({ code: 'REDIS_DISK', detail: expect.stringContaining('MISCONF') });
+  for (const path of ['/api/tasks', '/api/system', '/api/agents']) {
+    expect([path, (await fetch(`${url}${path}`, { headers })).status]).toEqual([path, 200]);
+  }
+  await mend();
+  await eventually(
+    'it takes writes again',
+    async () => (await submit()).status !== 503 || (await health()).status === 'ok',
+  );
 });
 
 test('a gateway that starts removes the files with credentials that a killed one left', async () => {

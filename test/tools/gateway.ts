@@ -4,6 +4,7 @@ import { keysOf } from '@nexus/shared/bus';
 import { openCatalog } from '@nexus/shared/catalog';
 import { problem } from '@nexus/shared/client/api';
 import { fabricConfig, loadConfig } from '@nexus/shared/config';
+import type { AppError } from '@nexus/shared/errors';
 import type { Presence } from '@nexus/shared/messages/domain';
 import { openMeters, silentLog } from '@nexus/shared/telemetry';
 import { expect, onTestFinished } from 'vitest';
@@ -41,10 +42,18 @@ export const unable = worker([
   { name: 'scripted', usable: true, looked: 'rehearsals are on', mend: '' },
 ]);
 
-export type Given = { env?: Record<string, string>; presences?: Presence[]; state?: string; memory?: number };
+export type Given = {
+  env?: Record<string, string>;
+  presences?: Presence[];
+  state?: string;
+  memory?: number;
+  /** What is wrong with Redis. */
+  failure?: AppError | null;
+};
 
 /** Composes a gateway over a fleet that is a plain object; it is closed at the end of the test. */
-export const serve = async ({ env = {}, presences = [able], state = 'running', memory = 0 }: Given = {}) => {
+export const serve = async (given: Given = {}) => {
+  const { env = {}, presences = [able], state = 'running', memory = 0, failure = null } = given;
   const published: Drafted[] = [];
   const bus = {
     keys: keysOf('{test}'),
@@ -65,6 +74,7 @@ export const serve = async ({ env = {}, presences = [able], state = 'running', m
       published.push(draft);
       return { message_id: 'm', duplicate: false, stored: null };
     },
+    failure: () => failure,
     health: () => ({ ok: true, says: 'Redis answers.', since: '2026-11-20T10:00:00.000Z' }),
   } as unknown as Bus;
   const config = loadConfig(

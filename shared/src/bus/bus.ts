@@ -23,7 +23,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { FabricConfig } from '@nexus/shared/config';
-import { fail } from '@nexus/shared/errors';
+import { type AppError, fail } from '@nexus/shared/errors';
 import { type Kind, type KindsTo, kindsTo } from '@nexus/shared/messages';
 import { type Presence, type ServiceName, serviceName } from '@nexus/shared/messages/domain';
 import type { Log, Meters } from '@nexus/shared/telemetry';
@@ -131,6 +131,8 @@ export type Bus = {
   memoryShare(): Promise<number>;
   counts(): Promise<Counts>;
   health(): BusHealth;
+  /** Why no work is possible now; null: it is. */
+  failure(): AppError | null;
   /** Drains, says goodbye and closes every connection. */
   close(graceMs?: number): Promise<void>;
 };
@@ -230,6 +232,7 @@ const openOn = async (ground: Ground, options: BusOptions, keys: Keys, instanceI
       });
   if (heart !== null) ground.watchBeat(heart.sinceBeatMs, limits.beatLateMs);
   const measure = makeMeasure(meters);
+  const times = () => [heart?.sinceBeatMs() ?? 0, consumer?.sinceTurnMs ?? 0, limits.beatLateMs] as const;
 
   return {
     instanceId,
@@ -303,7 +306,8 @@ const openOn = async (ground: Ground, options: BusOptions, keys: Keys, instanceI
     rememberOnce: (name, value) => rememberOnce(redis, keys.once(name), value),
     memoryShare: () => memoryShare(redis),
     counts: () => readCounts(redis, keys),
-    health: () => troubles.health(heart?.sinceBeatMs() ?? 0, consumer?.sinceTurnMs ?? 0, limits.beatLateMs),
+    health: () => troubles.health(...times()),
+    failure: () => troubles.failure(...times())?.error ?? null,
     close: async (graceMs = 0) => {
       self.change({ state: 'draining' });
       const outcomes = (await consumer?.close(graceMs)) ?? 0;

@@ -24,6 +24,8 @@ export type Troubles = {
   overOnce(check: () => Promise<unknown>): void;
   /** True while some part fails. */
   failing(): boolean;
+  /** Why no work is possible now, and since when; null: it is. */
+  failure(sinceBeatMs: number, sinceTurnMs: number, beatLateMs: number): Trouble | null;
   health(sinceBeatMs: number, sinceTurnMs: number, beatLateMs: number): BusHealth;
 };
 
@@ -55,6 +57,17 @@ export const makeTroubles = (log: Log, url: string, isOurs: () => boolean = () =
   };
   const isSaid = (code: string): boolean =>
     [...failures.values(), ...warnings.values()].some(({ error }) => error.code === code);
+  const failure: Troubles['failure'] = (sinceBeatMs, sinceTurnMs, beatLateMs) => {
+    const silent = (message: string, ms: number) => ({
+      error: unanswered(new Error(message), url),
+      since: Date.now() - ms,
+    });
+    // The beat meets what a connection does not: of all that fails, the most telling is shown.
+    const failed = [...failures.values()].sort((a, b) => rank(a) - rank(b))[0];
+    if (began !== null && last !== null) return { error: failed?.error ?? last, since: began };
+    if (sinceBeatMs > beatLateMs) return silent('it answered no beat', sinceBeatMs);
+    return sinceTurnMs > 10_000 ? silent('nothing has been read', sinceTurnMs) : null;
+  };
   return {
     met: (part, thrown) => {
       const error = redisFailure(thrown, url) ?? unanswered(thrown, url);
@@ -82,17 +95,12 @@ export const makeTroubles = (log: Log, url: string, isOurs: () => boolean = () =
       check = next;
     },
     failing: () => began !== null,
-    health: (sinceBeatMs, sinceTurnMs, beatLateMs) => {
-      const before = (ms: number): number => Date.now() - ms;
-      // The beat meets what a connection does not: of all that fails, the most telling is shown.
-      const failed = [...failures.values()].sort((a, b) => rank(a) - rank(b))[0];
-      if (began !== null && last !== null) return told(false, failed?.error ?? last, began);
-      if (sinceBeatMs > beatLateMs)
-        return told(false, unanswered(new Error('it answered no beat'), url), before(sinceBeatMs));
-      if (sinceTurnMs > 10_000)
-        return told(false, unanswered(new Error('nothing has been read'), url), before(sinceTurnMs));
+    failure,
+    health: (...times) => {
+      const failed = failure(...times);
+      if (failed !== null) return told(false, failed);
       const [warned] = warnings.values();
-      if (warned) return told(true, warned.error, warned.since);
+      if (warned) return told(true, warned);
       return { ok: true, says: 'Redis answers', since: new Date(wellSince).toISOString() };
     },
   };
@@ -102,7 +110,7 @@ const about = ({ code, entry }: AppError) => ({ code, do: entry.operator });
 
 const rank = ({ error }: Trouble): number => (error.code === 'REDIS_UNREACHABLE' ? 1 : 0);
 
-const told = (ok: boolean, error: AppError, since: number): BusHealth => ({
+const told = (ok: boolean, { error, since }: Trouble): BusHealth => ({
   ok,
   says: error.message,
   since: new Date(since).toISOString(),

@@ -57,7 +57,7 @@ test('a service whose agents are read while Redis restarts waits for it, and ser
   expect(catalog.agents.has('builder')).toBe(true);
 });
 
-test('a Redis that cannot save is read from at once, and says so to whoever writes, instead of being waited for', async () => {
+test('a Redis that cannot save is read from at once, and whoever writes is told, instead of waiting', async () => {
   const server = await startRedis();
   const fabric = testFabric(server.url, { NEXUS_REDIS_WAIT: '1h' });
   await fabric.redis.set(`${fabric.config.prefix}:once:token`, 'made before');
