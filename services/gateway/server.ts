@@ -63,7 +63,8 @@ export const composeServer = async (fleet: Fleet): Promise<Api> => {
   // takes no writes, what it holds is shown.
   app.addHook('onRequest', async ({ method, routeOptions }) => {
     const failure = bus.failure();
-    if (failure === null || routeOptions.config.scope === 'open') return;
+    // At maxmemory a STOP goes through, and all else is refused by Redis itself.
+    if (failure === null || failure.code === 'BUS_MEMORY' || routeOptions.config.scope === 'open') return;
     const isRead = method === 'GET' || method === 'HEAD';
     if (!isRead || isFailure(failure, 'REDIS_UNREACHABLE', 'REDIS_LOADING')) throw failure;
   });

@@ -53,7 +53,7 @@ const stop = async (tools: Tools, options: StopOptions): Promise<Exit> => {
 /** Without Redis nobody can be told; what runs on this machine can be ended all the same. */
 const orHere = (thrown: unknown): never => {
   const failure = toFailure(thrown);
-  // Without Redis, or where it takes no writes, there may be no token to be had either, and a gateway may wait longer than a person.
+  // Without Redis there is no token to be had either, and a gateway may wait longer than a person.
   if (!/^REDIS_|^UNAUTHENTICATED$|^GATEWAY_SILENT$/.test(failure.code)) throw failure;
   const advice = [...failure.advice, 'On each machine, without Redis: nexus stop --all --local'];
   throw new CommandFailure(failure.exit, failure.message, { code: failure.code, advice, cause: thrown });
