@@ -66,6 +66,8 @@ export const openGround = async (options: GroundOptions): Promise<Ground> => {
     throw redisFailure(error, config.redisUrl) ?? error;
   }
   let beatWatch: NodeJS.Timeout | undefined;
+  /** How often each part has gone well. */
+  const wells = new Map<string, number>();
   const edge = config.replicasMin === 0 ? redis : connect();
   const checking = { everyMs: config.redisCheck, replicasMin: config.replicasMin };
   const watch = options.observer ? null : watchServer({ redis, connection, troubles, ...checking });
@@ -77,8 +79,16 @@ export const openGround = async (options: GroundOptions): Promise<Ground> => {
     troubles,
     connect,
     report: (part, error) => {
-      if (error === null) troubles.well(part);
-      else void explain(error, { redis, keys, service }).then((explained) => troubles.met(part, explained));
+      const before = wells.get(part) ?? 0;
+      if (error === null) {
+        wells.set(part, before + 1);
+        troubles.well(part);
+        return;
+      }
+      // An explanation takes a while: what has gone well meanwhile fails no more.
+      void explain(error, { redis, keys, service }).then((explained) => {
+        if ((wells.get(part) ?? 0) === before) troubles.met(part, explained);
+      });
     },
     watchBeat: (sinceMs, lateMs) => {
       clearInterval(beatWatch);

@@ -238,6 +238,8 @@ export class Consumer {
     const chain = key === null ? undefined : this.#chains.get(key);
     const over = (): void => {
       this.#held.delete(name);
+      // Nothing is left that could be renewed, so nothing of it fails any more.
+      if (this.#held.size === 0) this.#options.report('renewing', null);
       if (attempt.lost) void restore(this.#options, delivery);
       if (key !== null && this.#chains.get(key) === done) this.#chains.delete(key);
       this.#wake();
@@ -361,7 +363,7 @@ export class Consumer {
     try {
       results = await renew(redis, context.keys, control, context.service, context.instanceId, claims);
     } catch (error) {
-      await this.#failed('renewing', error as Error);
+      if (this.#held.size > 0) await this.#failed('renewing', error as Error);
       return;
     }
     this.#options.report('renewing', null);

@@ -89,7 +89,9 @@ export const makeTroubles = (log: Log, url: string, isOurs: () => boolean = () =
     well: (part) => {
       failures.delete(part);
       if (began !== null && failures.size === 0) void over();
-      if (warnings.delete(part)) log.info({ part }, 'Redis is as it should be again');
+      if (!warnings.delete(part)) return;
+      wellSince = Date.now();
+      log.info({ part }, 'Redis is as it should be again');
     },
     overOnce: (next) => {
       check = next;
@@ -98,9 +100,11 @@ export const makeTroubles = (log: Log, url: string, isOurs: () => boolean = () =
     failure,
     health: (...times) => {
       const failed = failure(...times);
-      if (failed !== null) return told(false, failed);
+      // What was only warned of before it failed is one trouble, from its beginning.
+      const before = [...warnings.values()].filter(({ error }) => error.code === failed?.error.code);
+      if (failed !== null) return told(false, failed, Math.min(failed.since, ...before.map(({ since }) => since)));
       const [warned] = warnings.values();
-      if (warned) return told(true, warned);
+      if (warned) return told(true, warned, warned.since);
       return { ok: true, says: 'Redis answers', since: new Date(wellSince).toISOString() };
     },
   };
@@ -110,7 +114,7 @@ const about = ({ code, entry }: AppError) => ({ code, do: entry.operator });
 
 const rank = ({ error }: Trouble): number => (error.code === 'REDIS_UNREACHABLE' ? 1 : 0);
 
-const told = (ok: boolean, { error, since }: Trouble): BusHealth => ({
+const told = (ok: boolean, { error }: Trouble, since: number): BusHealth => ({
   ok,
   says: error.message,
   since: new Date(since).toISOString(),

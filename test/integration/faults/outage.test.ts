@@ -1,12 +1,14 @@
-import { done } from '@nexus/shared/bus';
+import { done, keysOf } from '@nexus/shared/bus';
 import { freePort } from '@nexus/shared/process';
+import { openMeters } from '@nexus/shared/telemetry';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
-import { eventually } from '../../tools/eventually.ts';
+import { openGround } from '../../../shared/src/bus/connections.ts';
+import { deferred, eventually } from '../../tools/eventually.ts';
 import { consumeAll, discard } from '../../tools/messages.ts';
 import { openProxy } from '../../tools/proxy.ts';
 import { startRedis, type TestServer, testFabric } from '../../tools/redis.ts';
-import { brokenSave, expectWhole, stand } from './standing.ts';
+import { brokenSave, expectWhole, keepingLog, stand } from './standing.ts';
 
 type Fault = {
   what: string;
@@ -173,4 +175,54 @@ test('over a wire that swallows everything, connections are given up, and result
   await expectWhole(fabric, standing);
   await eventually('the end is said', () => lines.some(({ text }) => text === 'Redis answers again'));
   expect(lines.filter(({ level }) => level !== 'info')).toHaveLength(1);
+});
+
+test('an outage is over for a process that holds nothing any more, though a renewal of it had failed', async () => {
+  const server = await startRedis();
+  const fabric = testFabric(server.url);
+  const { lines, log } = keepingLog();
+  const never = 3_600_000;
+  // Only what the test says is renewed, and nobody else meets the outage.
+  const bus = await fabric.open('finalizer', { log, limits: { renewMs: never, beatMs: never, beatLateMs: never } });
+  const hold = deferred();
+  const began: string[] = [];
+  consumeAll(bus, 'finalizer', {
+    mode: 'take',
+    slots: 1,
+    work: async (message) => {
+      began.push(message.conversation_thread);
+      await hold.promise;
+      return done();
+    },
+  });
+  await bus.publish(discard('held'));
+  await eventually('it runs', () => began.length === 1);
+  await fabric.redis.config('SET', 'min-replicas-to-write', '1');
+  const word = { command: 'PAUSE_ALL', fabric: bus.keys.prefix, epoch: 1 };
+  await fabric.redis.publish(fabric.config.controlChannel, JSON.stringify(word));
+  await eventually('its renewal is refused', () => bus.health().code === 'REDIS_REPLICAS');
+  await fabric.redis.config('SET', 'min-replicas-to-write', '0');
+  hold.resolve();
+  await eventually('it is settled', () => bus.busy() === 0);
+  await eventually('it is over', () => lines.some(({ text }) => text === 'Redis answers again'));
+  expect(bus.health().ok).toBe(true);
+});
+
+test('a part that goes well while its failure is still being explained fails no more', async () => {
+  const fabric = testFabric();
+  const { lines, log } = keepingLog();
+  const { config } = fabric;
+  const meters = openMeters('finalizer');
+  const about = { config, keys: keysOf(config.prefix), service: 'finalizer', instanceId: 'finalizer-x-1' } as const;
+  const ground = await openGround({ ...about, observer: true, log, meters });
+  onTestFinished(ground.close);
+  const wrong = new Error('WRONGTYPE Operation against a key holding the wrong kind of value');
+  ground.report('early', wrong);
+  ground.report('early', null);
+  ground.report('late', wrong);
+  // They are explained in this order.
+  await eventually('the second is explained', () => ground.troubles.failing());
+  ground.report('late', null);
+  await eventually('it is over', () => lines.at(-1)?.text === 'Redis answers again');
+  expect(ground.troubles.failing()).toBe(false);
 });
