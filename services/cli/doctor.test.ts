@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ClientProblem, type System } from '@nexus/shared/client';
 import { defaultHome } from '@nexus/shared/config';
@@ -7,6 +7,7 @@ import type { Presence } from '@nexus/shared/messages/domain';
 import { expect, test } from 'vitest';
 import { openHome } from '../../test/tools/cli.ts';
 import {
+  diedFinding,
   diskFinding,
   gatewayFinding,
   gitFinding,
@@ -48,6 +49,51 @@ test.each([
   const finding = redisFinding({ ...server, ...more });
   expect(finding.state).toBe(state);
   expect(finding.mend === '').toBe(state === 'ok');
+});
+
+const logged = (msg: string, level = 'info') => JSON.stringify({ level, time: '2027-01-01T12:03:44.000Z', msg });
+const crash = [
+  '/srv/main.ts:7',
+  '  throw new TypeError("no");',
+  '  ^',
+  '',
+  'TypeError: no',
+  '    at a:7',
+  '',
+  'Node.js v26',
+];
+
+test.each([
+  ['was killed', [logged('a service serves'), logged('Dead letter: no', 'error')], 'without a word', 'journalctl -k'],
+  ['was told to end', [logged('finalizer drains'), logged('finalizer has ended')], '(SIGTERM)', 'nexus up'],
+  ['failed', [logged('a service serves'), ...crash], 'it said: TypeError: no', 'read '],
+  [
+    'could not start',
+    ['gateway cannot start (PORT_TAKEN): Port', 'What to do: x'],
+    'cannot start (PORT_TAKEN)',
+    'read ',
+  ],
+  ['had failed before, and was killed', [...crash, logged('a service serves')], 'without a word', 'nexus up'],
+  [
+    'was Redis, killed',
+    ['7:M 01 Jan 2027 00:00:00.000 * Ready to accept connections tcp'],
+    'without a word',
+    'nexus up',
+  ],
+  [
+    'was Redis, told to end',
+    ['7:M 01 Jan 2027 00:00:00.000 # Redis is now ready to exit, bye bye...'],
+    'SIGTERM',
+    'nexus up',
+  ],
+  ['was Redis, failed', ['7:M 01 Jan 2027 00:00:00.000 # Fatal error: no disk'], 'said: 7:M', 'read '],
+])('a process of the fleet that %s is told as what it is', (_name, lines, says, mend) => {
+  const log = join(openHome(), 'a.log');
+  writeFileSync(log, `${lines.join('\n')}\n`);
+  const finding = diedFinding({ name: 'finalizer', log });
+  expect(finding).toMatchObject({ state: 'fail', says: expect.stringContaining(says) });
+  expect(finding.mend).toContain(mend);
+  expect(finding.mend).not.toContain('nexus down');
 });
 
 test('node, git and disk each have a line that says what mends it', () => {

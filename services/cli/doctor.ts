@@ -16,8 +16,8 @@ import { run } from '@nexus/shared/process';
 import { inContainer } from './command-word.ts';
 import type { CliConfig } from './config.ts';
 import { lookAtAgents, lookAtGiven } from './doctor-agents.ts';
-import { lives, readFleet } from './fleet-state.ts';
-import { lastLines } from './log-lines.ts';
+import { type FleetProcess, lives, readFleet } from './fleet-state.ts';
+import { endOf } from './log-lines.ts';
 import { ago } from './output.ts';
 import { knock, type Tools } from './tools.ts';
 
@@ -115,15 +115,16 @@ export const diskFinding = (home: string, freeMb: number): Finding => {
 };
 
 const diedHere = ({ home }: CliConfig): Finding[] =>
-  (readFleet(home)?.processes ?? [])
-    .filter((one) => !lives(one))
-    .map(({ name, log }) =>
-      bad(
-        name,
-        `was started here and died; it said: ${lastLines(log, 1).join('')}`,
-        `read ${log}; nexus down, nexus up`,
-      ),
-    );
+  (readFleet(home)?.processes ?? []).filter((one) => !lives(one)).map(diedFinding);
+
+export const diedFinding = ({ name, log }: Pick<FleetProcess, 'name' | 'log'>): Finding => {
+  const { how, says } = endOf(log);
+  const again = 'nexus up starts it again';
+  if (how === 'failed') return bad(name, `was started here and died; it said: ${says}`, `read ${log}; ${again}`);
+  if (how === 'told') return bad(name, 'was started here, and somebody told it to end (SIGTERM)', again);
+  const kernel = 'where nobody killed it, look whether the kernel did for want of memory: journalctl -k, or dmesg';
+  return bad(name, 'was started here and ended without a word, as kill -9 ends a process', `${again}; ${kernel}`);
+};
 
 // --- Redis -------------------------------------------------------------------------------------
 

@@ -26,6 +26,28 @@ export const lastLines = (file: string, count: number): string[] => {
     .map(readableLine);
 };
 
+/** How a process of the fleet came to its end, as far as its log tells; `says` is what it said of it. */
+export type End = { how: 'told' | 'failed' | 'silent'; says: string };
+
+/**
+ * A service that cannot go on says so in plain text, as Node does that ends it, and as Redis does; one that was told to
+ * end says that it has. Where the log stops at any other line, something ended the process that it did not see.
+ */
+export const endOf = (file: string): End => {
+  const lines = tail(file, 16_384)
+    .split('\n')
+    .filter((line) => line.trim() !== '' && !nodeWarning.test(line));
+  const last = lines.at(-1) ?? '';
+  if (/has ended$|bye bye/.test(String(parsed(last)?.msg ?? last))) return { how: 'told', says: '' };
+  const text = lines.slice(1 + lines.findLastIndex((line) => parsed(line) !== null || redisNotes.test(line)));
+  if (text.length === 0) return { how: 'silent', says: '' };
+  return { how: 'failed', says: text.find((line) => /^\w*Error\b|^FATAL|cannot start/.test(line)) ?? last };
+};
+
+const nodeWarning = /^\(node:\d+\) |^\(Use `node /;
+/** A line of Redis that only informs; `#` is a warning. */
+const redisNotes = /^\d+:[A-Z] .* [.*-] /;
+
 const tail = (file: string, bytesMax: number): string => {
   let handle: number;
   try {
