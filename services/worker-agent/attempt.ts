@@ -8,7 +8,7 @@
  * so that the next delivery goes on from there; if its task has ended, it saves it for people (`ended.ts`); if its
  * claim is lost it leaves everything where it is: whoever comes next finds it, or it is collected by age.
  *
- * Where the disk is full before the agent began, it comes later: nothing was lost, and nobody is to blame.
+ * Where the disk is full before the agent began, or by the doing of another, it comes later: it is not to blame.
  */
 import type { HandlerTools } from '@nexus/shared/bus';
 import { type AgentDefinition, type Catalog, readAgent } from '@nexus/shared/catalog';
@@ -25,7 +25,7 @@ import { conclude, type Finished, failedBefore } from './conclude.ts';
 import type { WorkerConfig } from './config.ts';
 import { failDamaged, whyDamaged } from './damaged.ts';
 import { agentEnvironment, authorOf } from './environment.ts';
-import { failOnFullDisk, mayWait, whyFull } from './full-disk.ts';
+import { agentMetFull, failOnFullDisk, mayWait, waitForRoom, whyFull } from './full-disk.ts';
 import { markOf } from './orphans.ts';
 import { makeWorkspace, type Prepared, prepare } from './prepare.ts';
 import { interrupted, putAside, putOff } from './put-aside.ts';
@@ -222,6 +222,9 @@ const work = async (attempt: Attempt, runtime: Runtime, context: RuntimeContext)
     const ran = await runAgent(attempt, prepared, checkpoints, runtime, context);
     tools.signal.throwIfAborted();
     if (ran.result.parked) return await putAside(attempt, workspace, checkpoints, ran.result.parked);
+    const crowded = ran.result.code && (await agentMetFull(ran.transcript.tail(2000), tools.config));
+    const waits = crowded ? await waitForRoom(attempt, workspace, checkpoints, crowded) : null;
+    if (waits !== null) return waits;
     doing('saves its work');
     const finished = await conclude(attempt, prepared, checkpoints, { ...ran, runtime: runtime.name });
     // A process in the middle of an exec shows no environment for a moment, so one look can miss it.
@@ -240,7 +243,9 @@ const work = async (attempt: Attempt, runtime: Runtime, context: RuntimeContext)
     if (damaged !== null && workspace) return await failDamaged(attempt, workspace, damaged);
     if (full === null) throw thrown;
     if (sofar.transcript === null && (await mayWait(attempt))) return await putOff(attempt, workspace, full.says);
-    return await failOnFullDisk(attempt, workspace, checkpoints, full);
+    const worked = sofar.transcript === null ? null : workspace;
+    const later = worked && checkpoints && (await waitForRoom(attempt, worked, checkpoints, full));
+    return later ?? (await failOnFullDisk(attempt, workspace, checkpoints, full));
   }
 };
 

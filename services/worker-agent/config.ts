@@ -112,7 +112,7 @@ export const config = defineConfig({
   diskWait: setting(
     'NEXUS_DISK_WAIT',
     is.duration,
-    'An attempt that meets a full disk before its agent begins is tried again for so long, then it fails; 0: at once.',
+    'An attempt that meets a full disk before its agent begins, or which others fill, is tried again for so long, uncounted, then it fails; 0: at once.',
     { default: '5m' },
   ),
   repositoryAgents: setting(

@@ -24,7 +24,8 @@ export const dropRebuildable = async (folder: string): Promise<string[]> => {
   return large;
 };
 
-const kilobytesOf = async (folder: string, path: string): Promise<number> => {
+/** What it holds on disk. */
+export const kilobytesOf = async (folder: string, path: string): Promise<number> => {
   const how = { folder, env: {}, timeoutMs: 60_000, outputBytesMax: 10_000 };
   return Number.parseInt((await run({ command: ['du', '-sk', '--', path], ...how })).stdout, 10) || 0;
 };

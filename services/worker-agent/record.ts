@@ -28,10 +28,14 @@ export type AttemptRecord = {
   readonly before: Checkpoint | null;
   /** Since when, in ms, its provider cannot be reached; null: it was, when last seen. */
   readonly unreachableSince: number | null;
+  /** Since when, in ms, this attempt has met a disk that others fill; null: it has not. */
+  readonly fullSince: number | null;
   /** Writes a checkpoint down, under this claim. Throws CLAIM_LOST. */
   save(saved: Saved): Promise<void>;
   /** A conversation has begun: whoever comes next finds it, also where nothing else of this run was saved yet. */
   speaks(session: string): Promise<void>;
+  /** It waits for room on its disk; the next delivery goes on from what was saved last. Throws CLAIM_LOST. */
+  waits(why: Pick<Checkpoint, 'step' | 'session' | 'spent_ms'> & { waits: string; full_since: number }): Promise<void>;
   /** The writes that go with the end of the attempt: whoever comes after that finds it ended. */
   end(): Promise<LedgerWrite[]>;
 };
@@ -102,12 +106,15 @@ const openRecord = async (order: Order, found: AttemptView, tools: Tools): Promi
     turn = kept.catch(() => undefined);
     return kept;
   };
+  const fullSince = (found.checkpoint?.attempt === attempt && found.checkpoint.full_since) || null;
   await keep({ running: { attempt, token: claim.token, since: at(), every_ms: tools.config.checkpointInterval } });
   return {
     before: neverRan(found.checkpoint) ? null : found.checkpoint,
     unreachableSince: found.checkpoint?.unreachable_since ?? null,
+    fullSince,
     save: (saved) => {
-      const checkpoint = { attempt, token: claim.token, at: at(), ...saved };
+      const since = fullSince === null ? {} : { full_since: fullSince };
+      const checkpoint = { attempt, token: claim.token, at: at(), ...since, ...saved };
       // Only work that nobody had saved yet is progress; an attempt that was merely begun anew is not.
       const isProgress = saved.commit !== null && saved.commit !== known;
       known = saved.commit ?? known;
@@ -128,6 +135,12 @@ const openRecord = async (order: Order, found: AttemptView, tools: Tools): Promi
         };
         const { waits: _over, unreachable_since: _away, ...rest } = latest ?? none;
         latest = { ...rest, session };
+        return keep({ checkpoint: latest });
+      }),
+    waits: (why) =>
+      inTurn(() => {
+        const { commit = null, left = [] } = latest ?? {};
+        latest = { attempt, token: claim.token, at: at(), commit, left, ...why };
         return keep({ checkpoint: latest });
       }),
     end: async () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../tools/eventually.ts';
 import { leaveOut, noMount } from '../tools/machine.ts';
+import { consumeAll } from '../tools/messages.ts';
 import { openShop, type Shop, type WorkerProcess, workspacesIn } from '../tools/worker-process.ts';
 
 const presenceOf = async (shop: Shop, { instanceId }: WorkerProcess) =>
@@ -130,6 +131,42 @@ test.skipIf(noMount !== null)('a disk that an agent filled with what can be made
   expect(shop.show(first?.wip, 'half.txt')).toBe('half');
   expect(second).toMatchObject({ subtask_id: 'two', outcome: 'finished' });
   expect(workspacesIn(home)).toEqual([]);
+});
+
+test.skipIf(noMount !== null).each([
+  { ends: 'fails itself', last: 'head -c 300k /dev/zero > more' },
+  { ends: 'cannot be saved', last: 'true' },
+])('a full disk fails who filled it, and its neighbour that $ends waits for room, uncounted', async ({ last }) => {
+  const shop = await openShop();
+  const home = smallDisk(join(shop.newHome(), 'disk'));
+  if (home === null) throw new Error('there is no small disk');
+  // Whoever consumes a stream rings the alarms of what waits.
+  consumeAll(await shop.fabric.open('orchestrator'), 'orchestrator');
+  const [here, full] = ['here', 'full'].map((name) => join(shop.rig.home, name));
+  const until = (file: string | undefined) => `while [ ! -e ${file} ]; do sleep 0.05; done`;
+  const fill = `${until(here)}; head -c 100M /dev/zero > filler; touch ${full}`;
+  const work = `echo half > half.txt; touch ${here}; ${until(full)}; ${last}`;
+  const worker = await shop.start(home, {
+    NEXUS_AGENT_COMMAND: `if [ "$NEXUS_SUBTASK" = one ]; then ${fill}; else ${work}; fi`,
+    NEXUS_DISK_RESERVE: '1MB',
+    NEXUS_SLOTS: '2',
+  });
+  await shop.dispatch([{ subtask_id: 'one' }, { subtask_id: 'two' }]);
+  await eventually('the neighbour waits', async () =>
+    /DISK_FULL/.test((await shop.attempt('two')).checkpoint?.waits ?? ''),
+  );
+  await eventually('the other one has failed', async () => (await shop.finished()).length === 1);
+  await eventually('it takes nothing more', async () =>
+    /NEXUS_DISK_RESERVE/.test((await presenceOf(shop, worker)).refuses),
+  );
+  for (const folder of workspacesIn(home)) rmSync(join(folder, 'filler'), { force: true });
+  const [first, second] = await eventually('both have ended', async () => {
+    const ended = await shop.finished();
+    return ended.length === 2 && ended;
+  });
+  expect(first).toMatchObject({ subtask_id: 'one', outcome: 'failed', code: 'DISK_FULL' });
+  expect(second).toMatchObject({ subtask_id: 'two', outcome: 'finished', attempt: 1 });
+  expect(second?.files).toContain('half.txt');
 });
 
 test('orphans of an earlier life are ended at start, by mark, and no other process of the machine', async () => {

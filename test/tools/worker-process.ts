@@ -69,6 +69,7 @@ export type CheckpointSeen = {
   spent_ms: number;
   session: string | null;
   at: string;
+  waits?: string;
 };
 
 const marksOf = (prefix: string) => listMarked().filter(({ mark }) => mark.startsWith(`${prefix}.`));

@@ -152,6 +152,8 @@ const checkpoint = z.object({
   waits: z.string().optional(),
   /** Since when, in ms, it has been put aside because its provider cannot be reached. */
   unreachable_since: z.number().optional(),
+  /** Since when, in ms, this attempt has met a disk that others fill. */
+  full_since: z.number().optional(),
 });
 
 /** Who runs an attempt, and how often it is to be saved. */
