@@ -130,13 +130,19 @@ test('sent back, crashed and merged are told with their reason', () => {
   expect(changeLines(after, end)).toContain('a (backend): merged (2): All green.');
 });
 
-test('while the fleet is stopped nothing is said to be done right now', () => {
-  const lines = picture(task([subtask('a', { state: 'working', began_at: at(2) })], { status: 'stopped' }), [
-    ['a', 'writes'],
-  ]);
-  expect(lines.join('\n')).toContain('held until the fleet is resumed');
+test.each([
+  { held: ['fleet'] as const, says: 'the fleet is stopped: nexus resume --all' },
+  { held: ['task'] as const, says: 'held by itself: nexus resume --task shop-abc123' },
+  {
+    held: ['fleet', 'task'] as const,
+    says: 'the fleet is stopped: nexus resume --all, then nexus resume --task shop-abc123',
+  },
+])('while $held is stopped nothing is said to be done right now, but what lets it go on', ({ held, says }) => {
+  const stopped = task([subtask('a', { state: 'working', began_at: at(2) })], { status: 'stopped', held: [...held] });
+  const lines = picture(stopped, [['a', 'writes']], { columns: 120 });
   expect(lines.join('\n')).not.toContain('writes');
-  expect(lines.at(-1)).toBe('  ‖ a  backend  stopped          held until the fleet is resumed');
+  expect(lines.at(-1)).toBe(`  ‖ a  backend  stopped          ${says}`);
+  expect(changeLines(null, stopped)[0]).toBe(`shop-abc123: stopped (${says})`);
 });
 
 test('a subtask that is held is told as stopped, and as working again when it goes on', () => {

@@ -6,6 +6,7 @@
  */
 import type { SubtaskShort, TaskDetail } from '@nexus/shared/client';
 import type { SubtaskState } from '@nexus/shared/messages/domain';
+import { nexus } from './command-word.ts';
 import { checkNote, hasEnded } from './follow.ts';
 import { type Colour, cut, duration, oneLine, type Paint, widthOf } from './output.ts';
 import { askedLines, wayOn, waysOn } from './waiting-lines.ts';
@@ -38,7 +39,8 @@ export const progressLines = (view: ProgressView, frame: Frame): string[] => {
 /** What happened between two looks at a task, a line each; `before` is null at the first look. */
 export const changeLines = (before: TaskDetail | null, task: TaskDetail): string[] => {
   const lines: string[] = [];
-  const statusLine = `${task.task_id}: ${words(task.status)}`;
+  const why = task.status === 'stopped' && task.held ? ` (${heldUntil(task)})` : '';
+  const statusLine = `${task.task_id}: ${words(task.status)}${why}`;
   if (before?.status !== task.status && !hasEnded(task)) lines.push(statusLine);
   const known = new Map(before?.subtasks.map((subtask) => [subtask.id, subtask]));
   const added = task.subtasks.filter(({ id }) => !known.has(id));
@@ -139,7 +141,7 @@ const timeOf = (subtask: SubtaskShort, { task, now }: Pick<ProgressView, 'task' 
 };
 
 const doingNow = (subtask: SubtaskShort, { task, notes }: ProgressView): string => {
-  if (task.status === 'stopped' && !isDone(subtask.state)) return 'held until the fleet is resumed';
+  if (task.status === 'stopped' && !isDone(subtask.state)) return heldUntil(task);
   const says: Partial<Record<SubtaskState, () => string | null>> = {
     blocked: () => waitsFor(subtask, task.subtasks),
     ready: () => (subtask.attempt > 0 ? whyAgain(subtask) : subtask.title),
@@ -158,6 +160,13 @@ const doingNow = (subtask: SubtaskShort, { task, notes }: ProgressView): string 
     waiting_for_person: () => joined(wayOn(task.task_id, subtask.id, whyWaits(subtask, task), false), subtask.reason),
   };
   return oneLine(says[subtask.state]?.() ?? subtask.title);
+};
+
+/** What is held, and what lets it go on: the fleet, the task alone, or both. */
+const heldUntil = ({ task_id, held = [] }: TaskDetail): string => {
+  const words = { fleet: `${nexus} resume --all`, task: `${nexus} resume --task ${task_id}` };
+  const is = held.includes('fleet') ? 'the fleet is stopped' : 'held by itself';
+  return held.length === 0 ? 'held' : `${is}: ${held.map((part) => words[part]).join(', then ')}`;
 };
 
 /** The reason that the task tells begins with the code of what went wrong. */

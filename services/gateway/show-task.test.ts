@@ -85,6 +85,15 @@ describe('a task as people see it', () => {
     expect(status('completed', { state: 'stopped', scopes: {} })).toBe('completed');
   });
 
+  test('what holds it is told, since that is what has to be resumed', () => {
+    const heldBy = (held: Parameters<typeof showTask>[2]) => showTask(taskOf('in_progress'), null, held, [], left).held;
+    const itself = { 'task:do-it-abcdef': 'stopped' };
+    expect(heldBy({ state: 'running', scopes: itself })).toEqual(['task']);
+    expect(heldBy({ state: 'stopped', scopes: {} })).toEqual(['fleet']);
+    expect(heldBy({ state: 'stopped', scopes: itself })).toEqual(['fleet', 'task']);
+    expect(heldBy(running)).toBeUndefined();
+  });
+
   test('the phase names what is worked on, and a line what its worker last told of this very attempt', () => {
     const board = boardOf([
       subtask('a', 'working', 'one', { attempt: 2 }),

@@ -48,6 +48,7 @@ export const showTask = (
     ...showShort(head, board?.head ?? null, held),
     request: request.request,
     current_phase: phaseOf(head, subtasks, held),
+    ...(endedTask(head.status) ? {} : heldBy(head.task_id, held)),
     mode: head.mode,
     workflow: head.workflow,
     deadline: head.deadline,
@@ -97,6 +98,7 @@ export const showAccepted = (taskId: string, acceptedAt: string, held: Held): Ta
   ended_at: null,
   request: null,
   current_phase: 'waiting for the orchestrator',
+  ...heldBy(taskId, held),
   mode: null,
   workflow: null,
   deadline: null,
@@ -142,8 +144,15 @@ export const shownStatus = (head: Pick<TaskHead, 'task_id' | 'status'>, held: He
   !endedTask(head.status) && isHeld(head.task_id, held) ? 'stopped' : head.status;
 
 /** Under PAUSE what runs goes on, so its task is shown as it is. */
-const isHeld = (taskId: string, { state, scopes }: Held): boolean =>
-  state === 'stopped' || scopes[`task:${taskId}`] === 'stopped';
+const isHeld = (taskId: string, held: Held): boolean => 'held' in heldBy(taskId, held);
+
+const heldBy = (taskId: string, { state, scopes }: Held): Pick<TaskDetail, 'held'> => {
+  const held: TaskDetail['held'] = [
+    ...(state === 'stopped' ? (['fleet'] as const) : []),
+    ...(scopes[`task:${taskId}`] === 'stopped' ? (['task'] as const) : []),
+  ];
+  return held.length === 0 ? {} : { held };
+};
 
 /** What was merged has passed its gate: worth having, though the task did not come to its end. */
 const keptOf = ({ task_id, status }: TaskHead, board: BoardView | null, hub: string | null): TaskDetail['kept'] => {

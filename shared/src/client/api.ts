@@ -208,6 +208,10 @@ export const taskDetail = taskShort
     priority: priority.nullable(),
     request: z.string().nullable().meta({ description: 'Null for the moment until the orchestrator has read it.' }),
     current_phase: z.string().meta({ description: 'What is going on, in a few words.' }),
+    held: z
+      .array(z.enum(['fleet', 'task']))
+      .optional()
+      .meta({ description: 'What is stopped and holds it: each has to be resumed. Left out while nothing is.' }),
     mode: mode.nullable(),
     workflow: z.string().nullable(),
     deadline: timestamp.nullable(),
