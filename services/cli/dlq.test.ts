@@ -27,6 +27,7 @@ const letter = {
   operator: 'Compare it with the page.',
   replayable: false,
   why_not: 'Dead letter 0198c1d2 cannot be replayed as it is: wrong.',
+  mendable: true,
   edited: [{ at: '2027-01-02T00:00:00Z', by: 'cli:ann' }],
   original: { type: 'deletion.requested', payload: { was: 'this' } },
   envelope: {
@@ -56,6 +57,13 @@ test('a dead letter is readable: cause first, what to do, each try, the message 
     expect(out).toContain(said);
   }
   expect(out).not.toContain('dlq replay');
+});
+
+test('an edit is offered only where it helps', async () => {
+  const { url } = await answering({ [one]: { ...letter, mendable: false } });
+  const { out } = await runNexus(home(), ['dlq', 'show', '0198c1d2'], url);
+  expect(out).not.toContain('dlq edit');
+  expect(out).toContain('nexus dlq drop 0198c1d2');
 });
 
 test('what a letter died of is said once, though its cause, its tries and the refusal repeat it', async () => {

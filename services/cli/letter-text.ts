@@ -35,7 +35,7 @@ export const letterText = (letter: DeadLetterDetail): string[] => [
   ...section('message', indented(letter.envelope)),
   '',
   letter.replayable ? `  ${nexus} dlq replay ${letter.id}   puts it back` : `  ${whyNot(letter)}`,
-  ...(letter.replayable ? [] : wayOut(letter)),
+  ...(letter.mendable ? [`  ${nexus} dlq edit ${letter.id}     mends it`] : []),
   `  ${nexus} dlq drop ${letter.id}     deletes it`,
 ];
 
@@ -44,12 +44,6 @@ const whyOf = ({ code, says }: { code: string; says: string }): string => `${cod
 
 const whyNot = ({ why_not, says }: DeadLetterDetail): string =>
   oneLine(why_not ?? 'It cannot be replayed.').replace(`: ${oneLine(says)}`, '.');
-
-/** A message that is wrong itself can be mended; one that comes too late cannot. */
-const wayOut = ({ id, code }: DeadLetterDetail): string[] => {
-  const unreadable = ['MESSAGE_MALFORMED', 'MESSAGE_INVALID', 'MESSAGE_UNKNOWN', 'PROTOCOL_UNKNOWN'].includes(code);
-  return unreadable ? [`  ${nexus} dlq edit ${id}     mends it`] : [];
-};
 
 const section = (title: string, lines: string[]): string[] => (lines.length === 0 ? [] : ['', `${title}:`, ...lines]);
 

@@ -111,7 +111,23 @@ test('a letter that was replayed already says when, by whom and as which message
   expect(await refusal(bus.dead.show('never-was'))).toMatchObject({ code: 'LETTER_UNKNOWN' });
 });
 
-test('who cuts the id of a letter short that was decided is told so, too, unless several begin so', async () => {
+test('an edit can mend what is wrong, not what comes too late, nor what nobody can read', async () => {
+  const fabric = testFabric();
+  const mendable = async (envelope: object) => {
+    const { bus, id } = await die(fabric, { envelope });
+    return bus.dead.mendable(await bus.dead.show(id));
+  };
+  const { bus, id } = await die(fabric);
+  expect(await bus.dead.mendable(await bus.dead.show(id))).toBe(false);
+  expect(await mendable({ protocol_version: '9' })).toBe(true);
+  expect(await mendable({ payload: {} })).toBe(true);
+  await fabric.redis.hset(bus.keys.task('some-task'), 'status', 'completed');
+  expect(await mendable({ payload: { task_id: 'some-task', more: 1 }, protocol_version: '9' })).toBe(false);
+  await fabric.redis.hset(bus.keys.dead, 'by-hand', 'a note');
+  expect(await bus.dead.mendable(await bus.dead.show('by-hand'))).toBe(false);
+});
+
+test('who cuts the id of a decided letter short is told so, too, and of each where several begin so', async () => {
   const fabric = testFabric();
   const { bus } = await die(fabric, { id: '0198c1d2-aa' });
   await die(fabric, { id: '0198c1d2-ab' });
@@ -119,7 +135,10 @@ test('who cuts the id of a letter short that was decided is told so, too, unless
   const told = await refusal(bus.dead.replay('0198c1d2', 'me'));
   expect(told).toMatchObject({ code: 'LETTER_DECIDED', message: expect.stringContaining('0198c1d2-aa was dropped') });
   await bus.dead.drop('0198c1d2-ab', 'me');
-  expect(await refusal(bus.dead.replay('0198c1d2', 'me'))).toMatchObject({ code: 'LETTER_UNKNOWN' });
+  const several = await refusal(bus.dead.replay('0198c1d2', 'me'));
+  expect(several.code).toBe('LETTER_AMBIGUOUS');
+  expect(several.message).toMatch(/^2 dead .* 0198c1d2-aa \(dropped at 20\S+ by me\), 0198c1d2-ab \(dropped at 20/);
+  expect((await refusal(bus.dead.show('0198'))).code).toBe('LETTER_AMBIGUOUS');
   expect(await refusal(bus.dead.replay('0198c1d*', 'me'))).toMatchObject({ code: 'LETTER_UNKNOWN' });
 });
 

@@ -199,6 +199,7 @@ const showDetail = async (bus: Fleet['bus'], letter: Letter): Promise<DeadLetter
     operator: letter.operator,
     replayable: why === null,
     why_not: why?.message ?? null,
+    mendable: await bus.dead.mendable(letter),
     edited: letter.edited ?? [],
     original: letter.original ?? null,
     envelope: letter.envelope,

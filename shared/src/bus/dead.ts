@@ -70,10 +70,15 @@ export type DeadLetters = {
     offset?: number;
     filter?: LetterFilter;
   }): Promise<{ letters: Letter[]; total: number }>;
-  /** Throws LETTER_UNKNOWN, or LETTER_DECIDED where it was there and somebody decided. */
+  /**
+   * Throws LETTER_UNKNOWN, or LETTER_DECIDED where it was there and somebody decided; LETTER_AMBIGUOUS where several
+   * that were decided begin so.
+   */
   show(id: string): Promise<Letter>;
   /** Why a replay would be refused now; null if it would not. */
   refusal(letter: Letter): Promise<AppError | null>;
+  /** Whether an edit could make one replayable that nobody can handle as it is. */
+  mendable(letter: Letter): Promise<boolean>;
   /** Puts it back into its inbox with its history. Throws what `show` and `refusal` do, and LETTER_CHANGED. */
   replay(id: string, actor: string): Promise<Decision>;
   /** Throws what `show` does, and LETTER_CHANGED. */
@@ -130,6 +135,7 @@ export const makeDeadLetters = (options: Options): DeadLetters => {
     },
     show: async (id) => (await read(id)).letter,
     refusal,
+    mendable: (letter) => isMendable(options, letter),
     replay,
     drop,
     edit: async (id, edit, actor) => {
@@ -247,15 +253,31 @@ const subject = z.object({
 
 /** Of a letter that is not there the record says what became of it, for as long as it is kept. */
 const missing = async ({ redis, keys }: Options, given: string): Promise<AppError> => {
-  const id = (await redis.exists(keys.decided(given))) === 1 ? given : await decidedFrom({ redis, keys }, given);
+  const isWhole = (await redis.exists(keys.decided(given))) === 1;
+  const [id = given, ...others] = isWhole ? [given] : await decidedFrom({ redis, keys }, given);
   const { what, at, by, message_id, entry } = await redis.hgetall(keys.decided(id));
   if (what === undefined || at === undefined || by === undefined) return fail('LETTER_UNKNOWN', { id });
+  if (others.length > 0) {
+    const some = await Promise.all(
+      [id, ...others.slice(0, namedMax - 1)].map((one) => howDecided({ redis, keys }, one)),
+    );
+    const more = others.length < namedMax ? '' : `, and ${others.length - namedMax + 1} more`;
+    return fail('LETTER_AMBIGUOUS', { id: given, count: others.length + 1, which: `${some.join(', ')}${more}` });
+  }
   return fail('LETTER_DECIDED', { id, what, at, by, as: entry ? `, as message ${message_id} in ${entry}` : '' });
 };
 
-/** People cut ids short: the only record that begins so, else what was given. Looked for in records alone. */
-const decidedFrom = async ({ redis, keys }: Pick<Options, 'redis' | 'keys'>, given: string): Promise<string> => {
-  if (!/^[\w-]{8,}$/.test(given)) return given;
+/** So many are named of those that begin alike. */
+const namedMax = 8;
+
+const howDecided = async ({ redis, keys }: Pick<Options, 'redis' | 'keys'>, id: string): Promise<string> => {
+  const [what, at, by] = await redis.hmget(keys.decided(id), 'what', 'at', 'by');
+  return `${id} (${what} at ${at} by ${by})`;
+};
+
+/** People cut ids short: the records that begin so. */
+const decidedFrom = async ({ redis, keys }: Pick<Options, 'redis' | 'keys'>, given: string): Promise<string[]> => {
+  if (!/^[\w-]{4,}$/.test(given)) return [];
   const found = new Set<string>();
   let cursor = '0';
   do {
@@ -263,8 +285,7 @@ const decidedFrom = async ({ redis, keys }: Pick<Options, 'redis' | 'keys'>, giv
     for (const key of some) found.add(key.slice(keys.decided('').length));
     cursor = next;
   } while (cursor !== '0');
-  const [only, ...others] = found;
-  return only !== undefined && others.length === 0 ? only : given;
+  return [...found].sort();
 };
 
 /** A prefix of keys has braces, which mean nothing in a pattern, but may hold what does. */
@@ -305,6 +326,14 @@ const refusalOf = async ({ redis, keys }: Options, letter: Letter): Promise<AppE
   return work.has(type) && rests ? late(`${name} is ${part.state}; it goes on with an attempt of its own`) : null;
 };
 const boardPart = z.object({ state: subtaskState, attempt: z.number() });
+
+/** What is wrong itself can be mended, but not what nobody can read at all, or what comes too late when mended. */
+const isMendable = async ({ redis, keys }: Options, letter: Letter): Promise<boolean> => {
+  if (letter.code === 'LETTER_UNREADABLE' || unreadable(letter) === null) return false;
+  const task = taskOfLetter(letter);
+  const status = task === null ? null : await redis.hget(keys.task(task), 'status');
+  return status === null || !endedTask(taskStatus.parse(status));
+};
 
 /** LETTER_UNREADABLE where nobody could handle it as it is. */
 const unreadable = ({ id, service, envelope }: Letter): AppError | null => {

@@ -36,6 +36,7 @@ export const deadLetterDetail = deadLetterShort
     operator: z.string().meta({ description: 'What the person on duty can do.' }),
     replayable: z.boolean(),
     why_not: z.string().nullable().meta({ description: 'Why a replay would be refused now.' }),
+    mendable: z.boolean().meta({ description: 'Whether an edit could make it replayable.' }),
     edited: z.array(z.object({ at: timestamp, by: z.string() })).meta({ description: 'Who changed it since it died.' }),
     original: z
       .object({ type: z.string(), payload: z.unknown() })

@@ -205,6 +205,12 @@ export const registry = {
     says: 'There is no dead letter {id}.',
     operator: '`nexus dlq ls` lists them.',
   },
+  LETTER_AMBIGUOUS: {
+    outcome: 'dead',
+    http: 409,
+    says: '{count} dead letters that begin with {id} are decided: {which}.',
+    operator: 'Nothing to do. If one dies again, it is listed again.',
+  },
   LETTER_UNREADABLE: {
     outcome: 'dead',
     http: 422,
