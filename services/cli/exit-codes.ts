@@ -12,7 +12,10 @@ export const exitCodes = {
     says: 'the task failed or was cancelled; `stop` was not confirmed or outlived; `doctor` found a failure',
   },
   usage: { code: 2, says: 'a mistake in the command line' },
-  refused: { code: 3, says: 'the fleet refused it, of many: one at least; the reason is printed' },
+  refused: {
+    code: 3,
+    says: 'the fleet refused it, also while it is full or drains; of many: one at least; the reason is printed',
+  },
   waiting: {
     code: 4,
     says: 'the task waits for a person; `run` ends so where no terminal follows it, and says what to type',
@@ -74,11 +77,14 @@ const adviceHere: Partial<Record<ErrorCode, string[]>> = {
 const wrongSettings: ErrorCode[] = ['CONFIG_INVALID', 'HOME_BELOW_MODULES'];
 const unavailable: ErrorCode[] = [
   ...(['REDIS_UNREACHABLE', 'REDIS_UNFIT', 'REDIS_LOADING'] as const),
-  ...(['REDIS_READONLY', 'REDIS_DISK', 'REDIS_REPLICAS'] as const),
+  ...(['REDIS_READONLY', 'REDIS_DISK', 'REDIS_REPLICAS', 'BUS_MEMORY', 'BUS_UNCONFIRMED'] as const),
 ];
 
+/** What a gateway that lives says no to, for now: nothing is away. */
+const refusedForNow = ['BUS_FULL', 'BUS_MEMORY', 'DRAINING'];
+
 const ofProblem = (problem: ClientProblem): CommandFailure => {
-  const gone = problem.status === 0 || problem.status >= 500;
+  const gone = problem.status === 0 || (problem.status >= 500 && !refusedForNow.includes(problem.code));
   const fields = (problem.problems ?? []).map(({ field, says }) => `${field}: ${says}`);
   return new CommandFailure(gone ? 'unavailable' : 'refused', problem.detail, {
     code: problem.code,
