@@ -3,9 +3,9 @@ import type { Bus } from '@nexus/shared/bus';
 import { ClientProblem, type System } from '@nexus/shared/client';
 import type { Command } from 'commander';
 import { nexus } from '../command-word.ts';
-import { resumeWords } from '../doctor.ts';
 import type { Exit } from '../exit-codes.ts';
 import { type FleetProcess, lives, readFleet } from '../fleet-state.ts';
+import { byWhom, partLines } from '../held-lines.ts';
 import { ago, duration, oneLine, table } from '../output.ts';
 import type { Act } from '../program.ts';
 import type { Tools } from '../tools.ts';
@@ -72,19 +72,9 @@ const systemLines = (system: System, url: string, now: number) => {
   ];
 };
 
-type Control = System['control'];
-
-const byWhom = ({ state, by, at }: Control, now: number): string =>
-  by === null || state === 'running' ? '' : ` by ${by}, ${ago(at, now)}`;
-
-/** What is held, by whom and since when, and what lifts it. */
-const scopeLines = ({ state, scopes, said, refused }: Control, now: number): string[] => [
-  ...(state === 'running' ? [] : [`  ${nexus} resume --all lets it go on`]),
-  ...Object.entries(scopes).map(([scope, is]) => {
-    const last = said[scope];
-    const who = last === undefined ? '' : ` by ${last.by}, ${ago(last.at, now)}`;
-    return `  ${scope} is ${is}${who}: ${nexus} resume ${resumeWords(scope)}`;
-  }),
+/** What is held, and the last word that was refused. */
+const scopeLines = ({ refused, ...held }: System['control'], now: number): string[] => [
+  ...partLines(held, now),
   ...(refused
     ? [
         `  refused ${ago(refused.at, now)}, said on the control channel: ${oneLine(refused.text)}`,

@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { openHome, runNexus } from '../../../test/tools/cli.ts';
+import { answering, openHome, runNexus } from '../../../test/tools/cli.ts';
 import { exitCodes } from '../exit-codes.ts';
-import type { FleetState } from '../fleet-state.ts';
+import { type FleetState, writeFleet } from '../fleet-state.ts';
+import { identityOf } from '../process-identity.ts';
 import { differences } from './up.ts';
 
 const one = (name: string) => ({ name, pid: 1, identity: 'x', port: 8080, log: '/log' });
@@ -26,6 +27,25 @@ test('what a running fleet was asked for and is not is named; the same, or nothi
     'it was started with another agent command',
     'it was started without --rehearsal',
   ]);
+});
+
+test('a word that stands from before is told, with what lifts it', async () => {
+  const control = {
+    state: 'stopped',
+    epoch: 7,
+    scopes: { 'task:shop-a1': 'paused' },
+    said: {},
+    by: 'cli:ann',
+    at: new Date().toISOString(),
+  };
+  const { url } = await answering({ 'GET /api/control': { ...control, instances: [] } });
+  const home = openHome();
+  const alive = { ...one('gateway'), pid: process.pid, identity: identityOf(process.pid) ?? '' };
+  writeFleet(home, { ...state, url, processes: [alive] });
+  const { code, out } = await runNexus(home, ['up'], url);
+  expect(code).toBe(0);
+  expect(out).toMatch(/The fleet is stopped \(epoch 7\) by cli:ann, .*ago\n {2}nexus resume --all lets it go on\n/);
+  expect(out).toContain('task:shop-a1 is paused: nexus resume --task shop-a1');
 });
 
 test('HOME_BELOW_MODULES: no fleet starts in a home below a node_modules, and `down` still looks there', async () => {

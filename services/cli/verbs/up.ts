@@ -6,6 +6,7 @@ import { fullCommand, inContainer, nexus } from '../command-word.ts';
 import { CommandFailure, type Exit } from '../exit-codes.ts';
 import { endProcesses, type Fleet, howEnded, launchFleet, waitForWorkers } from '../fleet.ts';
 import { type FleetProcess, type FleetState, forgetFleet, lives, readFleet, writeFleet } from '../fleet-state.ts';
+import { heldLines } from '../held-lines.ts';
 import { lastLines } from '../log-lines.ts';
 import { provideRedis } from '../own-redis.ts';
 import type { Act } from '../program.ts';
@@ -64,7 +65,7 @@ const up = async (tools: Tools, options: Options): Promise<Exit | undefined> => 
   writeFleet(config.home, state);
   await waitForWorkers(openClient({ url: state.url, token: await tools.token() }));
   output.document(state);
-  output.say(...upLines(state, config.home));
+  output.say(...upLines(state, config.home), ...(await heldNow(tools, state)));
   return options.foreground ? stay(tools, fleet, redis) : 'ok';
 };
 
@@ -108,8 +109,16 @@ const tellRunning = async (tools: Tools, state: FleetState, options: Options): P
   const whole = dead.length === 0 ? state : await startMissing(tools, state, dead);
   output.document({ ...whole, restarted: dead.map(({ name }) => name) });
   if (dead.length > 0) output.say(`Started again, for it had died: ${names(dead)}`);
-  output.say(...upLines(whole, config.home));
+  output.say(...upLines(whole, config.home), ...(await heldNow(tools, whole)));
   return 'ok';
+};
+
+/** A word of before stands, whatever has been started since. Whether the gateway can tell is not what `up` is about. */
+const heldNow = async (tools: Tools, { url }: FleetState): Promise<string[]> => {
+  const control = await openClient({ url, token: await tools.token() })
+    .control()
+    .catch(() => null);
+  return control === null ? [] : heldLines(control, Date.now());
 };
 
 const startMissing = async (tools: Tools, state: FleetState, dead: FleetProcess[]): Promise<FleetState> => {

@@ -251,7 +251,7 @@ export const registry = {
     outcome: 'dead',
     http: 422,
     says: 'There is no control word "{word}". Known: STOP_ALL, PAUSE_ALL, RESUME_ALL, DRAIN.',
-    operator: 'Words are upper case; JSON is {"command": "STOP_ALL", "scope": {"task": "<id>"}}.',
+    operator: 'In any case, alone or as JSON: {"command": "STOP_ALL", "scope": {"task": "<id>"}}.',
   },
   CONTROL_SCOPE: {
     outcome: 'dead',
