@@ -52,7 +52,11 @@ test('it is told of each part and of the fleet who held it, and since when', asy
   const { client, bus } = await serve();
   await bus.control.command('PAUSE_ALL', null, 'cli:ann');
   await client.command('STOP_ALL', { service: 'finalizer' });
-  const { control } = await client.system();
+  await client.command('STOP_ALL', { service: 'worker-agent' });
+  const { control, instances } = await client.system();
+  const states = [instances, (await client.control()).instances].map((all) => all.map(({ state }) => state));
+  for (const one of states) expect(new Set(one)).toEqual(new Set(['stopped']));
+  await client.command('RESUME_ALL', { service: 'worker-agent' });
   expect(control).toMatchObject({ state: 'paused', by: 'cli:ann', scopes: { 'service:finalizer': 'stopped' } });
   expect(control.said['service:finalizer']).toMatchObject({ by: 'token:admin', at: expect.stringMatching(/^20/) });
   await client.command('RESUME_ALL', { service: 'finalizer' });

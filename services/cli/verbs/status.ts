@@ -1,5 +1,5 @@
 /** `nexus status`: the fleet as a whole, from the API and from what was started here. */
-import type { Bus } from '@nexus/shared/bus';
+import { type Bus, stateUnder } from '@nexus/shared/bus';
 import { ClientProblem, type System } from '@nexus/shared/client';
 import type { Command } from 'commander';
 import { nexus } from '../command-word.ts';
@@ -53,7 +53,10 @@ const toldByRedis = async (bus: Bus) => {
     ...scopeLines(control, now),
     ...backlogLines({ backlog }, now),
     '',
-    ...instanceLines(instances, now),
+    ...instanceLines(
+      instances.map((one) => ({ ...one, state: stateUnder(control.scopes, one) })),
+      now,
+    ),
   ];
 };
 
@@ -72,15 +75,13 @@ const systemLines = (system: System, url: string, now: number) => {
   ];
 };
 
-/** What is held, and the last word that was refused. */
-const scopeLines = ({ refused, ...held }: System['control'], now: number): string[] => [
+/** What is held, and the last words that were refused. */
+const scopeLines = ({ refusals = [], ...held }: System['control'], now: number): string[] => [
   ...partLines(held, now),
-  ...(refused
-    ? [
-        `  refused ${ago(refused.at, now)}, said on the control channel: ${oneLine(refused.text)}`,
-        `    ${oneLine(refused.says)}`,
-      ]
-    : []),
+  ...refusals.flatMap(({ at, text, says }) => [
+    `  refused ${ago(at, now)}, said on the control channel: ${oneLine(text)}`,
+    `    ${oneLine(says)}`,
+  ]),
 ];
 
 const instanceLines = (instances: System['instances'], now: number): string[] => {

@@ -1,4 +1,6 @@
 /** Stop, pause, resume, drain: the whole fleet, or a part of it. */
+
+import { stateUnder } from '@nexus/shared/bus';
 import { type ControlScope, type ControlState, controlCommand, controlState } from '@nexus/shared/client/api';
 import { fail } from '@nexus/shared/errors';
 import type { Api, Fleet } from '../fleet.ts';
@@ -54,7 +56,10 @@ const knownOf = (ids: string[]): string => (ids.length === 0 ? 'None is alive.' 
 type State = Awaited<ReturnType<Fleet['bus']['control']['read']>>;
 type Instances = Awaited<ReturnType<Fleet['bus']['presences']>>;
 
-const show = ({ state, epoch, scopes, said, by, at, refused }: State, presences: Instances): ControlState => ({
+const show = (
+  { state, epoch, scopes, said, by, at, refused, refusals }: State,
+  presences: Instances,
+): ControlState => ({
   state,
   epoch,
   scopes,
@@ -62,12 +67,13 @@ const show = ({ state, epoch, scopes, said, by, at, refused }: State, presences:
   by,
   at,
   refused,
+  refusals,
   instances: presences.map((presence) => ({
     instance_id: presence.instance_id,
     service: presence.service,
     host: presence.host,
     pid: presence.pid,
-    state: presence.state,
+    state: stateUnder(scopes, presence),
     busy: presence.busy,
     running: presence.running,
     confirmed_epoch: presence.confirmed_epoch,

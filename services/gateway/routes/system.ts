@@ -1,4 +1,5 @@
 /** Health, metrics, and the instances of the fleet. */
+import { stateUnder } from '@nexus/shared/bus';
 import { type Health, health, type System, system } from '@nexus/shared/client/api';
 import { listWaiting, readAttempt, readTask } from '@nexus/shared/ledger';
 import { z } from 'zod';
@@ -100,7 +101,7 @@ const addSystem = (app: Api, fleet: Fleet): void => {
         version,
         fabric: fabricHealth(fleet),
         control,
-        instances,
+        instances: instances.map((one) => ({ ...one, state: stateUnder(control.scopes, one) })),
         open_tasks: backlog.tasks.open,
         waiting,
         parked,

@@ -67,7 +67,7 @@ export { type Keys, keysOf, prioritiesInOrder } from './keys.ts';
 export type { LetterEdit } from './letter-edit.ts';
 export { done, type FollowUp, followUp, giveBack, type LedgerWrite, type Outcome, postpone } from './outcome.ts';
 export { followUpId, unpark } from './park.ts';
-export type { Told } from './presence.ts';
+export { stateUnder, type Told } from './presence.ts';
 export type { Draft, Published } from './publish.ts';
 export { isConnectionError, patient, type Store } from './redis.ts';
 export { type Counts, describeServer, eraseFabric, type ServerDescription } from './server.ts';

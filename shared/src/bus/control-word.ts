@@ -107,6 +107,8 @@ type Refusing = { redis: Redis; keys: Keys; log: Log; channel: string; tell: Tel
 
 /** So long after a word somebody may still answer for it: all who listen hear it at nearly the same time. */
 const heardMs = 3000;
+/** So many of the last are kept: who corrects a word that was refused may be wrong again. */
+const refusalsMax = 5;
 /** How long whoever applied a word may need to say so. */
 const lateMs = 300;
 
@@ -125,7 +127,12 @@ export const makeRefusals = ({ redis, keys, log, channel, tell, noteMs }: Refusi
       `A word on the control channel was refused, and nothing was changed: ${error.message}`,
     );
     tell({ event: 'control.refused', task_id: '', text: error.message, data: refused });
-    await redis.set(keys.controlRefused, JSON.stringify(refused), 'PX', noteMs);
+    await redis
+      .multi()
+      .lpush(keys.controlRefusals, JSON.stringify(refused))
+      .ltrim(keys.controlRefusals, 0, refusalsMax - 1)
+      .pexpire(keys.controlRefusals, noteMs)
+      .exec();
   };
   return {
     /** Somebody obeyed this word: who comes too late with it has nothing to say. */
@@ -155,6 +162,6 @@ export const idleOf = ({ state, scopes }: Held, scope: Scope | null): AppError |
   });
 };
 
-/** The last word that was refused; null where none was for a while. */
-export const readRefused = (text: string | null): Refused | null =>
-  text === null ? null : (parsed(text) as Refused | null);
+/** The last words that were refused, the newest first. */
+export const readRefusals = async (redis: Redis, keys: Keys): Promise<Refused[]> =>
+  (await redis.lrange(keys.controlRefusals, 0, -1)).flatMap((text) => (parsed(text) as Refused | null) ?? []);

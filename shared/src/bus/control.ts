@@ -20,7 +20,7 @@ import {
   idleOf,
   type Refusals,
   type Refused,
-  readRefused,
+  readRefusals,
   type Scope,
   scopeField,
   understand,
@@ -42,6 +42,8 @@ export type ControlState = {
   at: string | null;
   /** The last word on the channel that was refused; null where none was for a while. */
   refused: Refused | null;
+  /** The last few of them, the newest first. */
+  refusals: Refused[];
 };
 
 export type Control = {
@@ -94,10 +96,10 @@ export const openControl = async (options: Options): Promise<Control> => {
     tellAll();
   };
   const read = async (): Promise<ControlState> => {
-    const [{ epoch, state, by, at, ...scopes }, said, refused] = await Promise.all([
+    const [{ epoch, state, by, at, ...scopes }, said, refusals] = await Promise.all([
       redis.hgetall(keys.control),
       redis.hgetall(keys.controlSaid).then(readSaid),
-      redis.get(keys.controlRefused).then(readRefused),
+      readRefusals(redis, keys),
     ]);
     learn(Number(epoch ?? 0), state ?? 'running');
     return {
@@ -108,7 +110,8 @@ export const openControl = async (options: Options): Promise<Control> => {
       // A word about a part is the last word in the key, but not about the fleet.
       by: said.fleet?.by ?? (Object.keys(said).length > 0 ? null : (by ?? null)),
       at: said.fleet?.at ?? (Object.keys(said).length > 0 ? null : (at ?? null)),
-      refused,
+      refused: refusals[0] ?? null,
+      refusals,
     };
   };
   const apply = async (

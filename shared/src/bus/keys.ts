@@ -39,8 +39,8 @@ const ofFabric = (prefix: string) => ({
   control: `${prefix}:control`,
   /** Hash scope (or `fleet`) → who gave it its last command, and when, as JSON: for people to read. */
   controlSaid: `${prefix}:control:said`,
-  /** String, for a while: the last word on the control channel that was refused, and why, as JSON. */
-  controlRefused: `${prefix}:control:refused`,
+  /** List, for a while: the last words on the control channel that were refused, and why, the newest first, as JSON. */
+  controlRefusals: `${prefix}:control:refusals`,
   /** String, for seconds: a word on the control channel that somebody has answered for. */
   controlHeard: (digest: string) => `${prefix}:control:heard:${digest}`,
   /** Hash instance → beat counter, one per service: what peers watch. */

@@ -81,6 +81,19 @@ export const makePresence = (options: PresenceOptions) => {
 const startedAt = new Date().toISOString();
 
 /**
+ * The state of an instance as people should see it: it tells what it knows of the fleet, but it, or its service, may be
+ * held by itself. Of two holds the firmer one counts.
+ */
+export const stateUnder = (
+  scopes: Readonly<Record<string, string>>,
+  { state, service, instance_id }: Pick<Presence, 'state' | 'service' | 'instance_id'>,
+): Presence['state'] => {
+  const held = [scopes[`service:${service}`], scopes[`instance:${instance_id}`], state];
+  return firmest.find((one) => held.includes(one)) ?? state;
+};
+const firmest = ['stopped', 'paused', 'draining'] as const;
+
+/**
  * Instances whose connection still bears their name: what was told by a killed process is not shown. One that has asked
  * Redis nothing for `silentMs` has not beaten either: it is paused, or its event loop stands.
  */

@@ -272,6 +272,8 @@ export const controlCommand = z
   })
   .meta({ id: 'ControlCommand' });
 
+const refusedWord = z.object({ text: z.string(), code: z.string(), says: z.string(), at: timestamp });
+
 export const controlState = z
   .object({
     state: z.enum(['running', 'stopped', 'paused', 'draining']),
@@ -282,10 +284,10 @@ export const controlState = z
       .meta({ description: 'Who gave each of these parts its command, and when.' }),
     by: z.string().nullable(),
     at: timestamp.nullable(),
-    refused: z
-      .object({ text: z.string(), code: z.string(), says: z.string(), at: timestamp })
+    refused: refusedWord
       .nullish()
       .meta({ description: 'The last word on the control channel that was refused; null where none was for a while.' }),
+    refusals: z.array(refusedWord).optional().meta({ description: 'The last few of them, the newest first.' }),
     instances: z.array(
       z.object({
         instance_id: z.string(),

@@ -99,9 +99,12 @@ test('what exists is held and let go by the channel, and whoever hears a RESUME 
   expect(said).toEqual(['CONTROL_UNKNOWN NOTHING']);
 });
 
-test('a status shows the refused word, and what a person wrote into it cannot reach the terminal', async () => {
+test('a status shows the last refused words, and what a person wrote into it cannot reach the terminal', async () => {
   const fabric = testFabric();
   const { say, refused } = await listen(fabric);
+  for (const number of [1, 2, 3, 4, 5]) await say({ command: 'STOP_ALL', scope: { number } });
+  await say({ command: 'STOP_ALL', scope: { agent: 'bob' } });
+  await refused('CONTROL_TARGET');
   await say('STOP\u001b[31m\nALL');
   await refused('CONTROL_UNKNOWN');
   const { redisUrl: REDIS_URL, prefix: NEXUS_PREFIX, controlChannel: NEXUS_CONTROL_CHANNEL } = fabric.config;
@@ -110,4 +113,6 @@ test('a status shows the refused word, and what a person wrote into it cannot re
   expect(out).toMatch(/refused .* ago, said on the control channel: STOP/);
   expect(out).toContain('Known: STOP_ALL, PAUSE_ALL, RESUME_ALL, DRAIN.');
   expect(out).not.toContain('\u001b[31m');
+  expect(out).toContain('There are: aria, builder.');
+  expect(out.match(/said on the control channel/g)).toHaveLength(5);
 });
