@@ -1,15 +1,20 @@
 /** What `nexus doctor` says of agents and workflows: those of this machine, as a fleet started here reads them. */
+
 import type { Client } from '@nexus/shared/client';
 import { loadConfig } from '@nexus/shared/config';
 import { toAppError } from '@nexus/shared/errors';
 import type { Finding } from './doctor.ts';
+import { many } from './output.ts';
 
 /** Reads all of them; the first that does not hold would stop every service. `environment` is for tests. */
 export const lookAtAgents = async (environment?: Record<string, string>): Promise<Finding> => {
   const { catalogConfig, foldersOf, modelProblem, openCatalog } = await import('@nexus/shared/catalog');
   try {
     const { agents, workflows, notices } = await openCatalog(foldersOf(loadConfig(catalogConfig, environment)));
-    const says = [`${agents.size} agents and ${workflows.size} workflows are in order`, ...notices].join('; ');
+    const says = [
+      `${many(agents.size, 'agent')} and ${many(workflows.size, 'workflow')} are in order`,
+      ...notices,
+    ].join('; ');
     const gone = [...agents.values()].flatMap((agent) => wordsOn(agent.file, modelProblem(agent)));
     return gone.length > 0 ? modelFinding('agents', gone) : { name: 'agents', state: 'ok', says, mend: '' };
   } catch (thrown) {

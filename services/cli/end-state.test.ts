@@ -1,5 +1,7 @@
+import type { TaskDetail } from '@nexus/shared/client';
 import { expect, test } from 'vitest';
-import { ways } from './end-state.ts';
+import { endLines, ways } from './end-state.ts';
+import { painter } from './output.ts';
 
 const result = {
   repository: '/var/lib/nexus/results/say-hello-x1',
@@ -26,4 +28,21 @@ test('a result within a container is looked at, undone and copied from beside it
   ]);
   const pushed = { ...result, repository: 'https://example.com/shop.git', look: 'git fetch', undo: null };
   expect(ways(pushed, true)).toEqual(ways(pushed, false));
+});
+
+test('one of a thing is told as one', () => {
+  const checks = { passed: 1, failed: 0, skipped: 0, broken: 0 };
+  const work = (subtasks: unknown[], attempts: number) => {
+    const ended = {
+      task_id: 'a',
+      title: 'A',
+      status: 'completed',
+      warnings: [],
+      result: { ...result, checks, proven: true },
+    };
+    const task = { ...ended, subtasks, attempts, sent_back: 0, cost: {}, created_at: '', ended_at: '' };
+    return endLines(task as unknown as TaskDetail, painter(false)).join('\n');
+  };
+  expect(work([{}], 1)).toContain('work     1 subtask, 1 attempt, 0 sent back');
+  expect(work([{}, {}], 3)).toContain('work     2 subtasks, 3 attempts, 0 sent back');
 });

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import type { TaskDetail } from '@nexus/shared/client';
 import { copyOut, inside, shellWord } from '@nexus/shared/process';
 import { inContainer, nexus } from './command-word.ts';
-import { cut, duration, oneLine, type Paint, table } from './output.ts';
+import { cut, duration, many, oneLine, type Paint, table } from './output.ts';
 import { inOrder, words } from './progress.ts';
 
 /** The last words of `nexus run`, and the heart of `nexus task`. */
@@ -70,7 +70,7 @@ const resultLines = ({ result, attempts, sent_back, subtasks }: TaskDetail): str
   ];
   const proof = result.proven ? '' : '  (unproven: nothing was declared that could have failed)';
   const rows: [string, string | null][] = [
-    ['work', `${subtasks.length} subtasks, ${attempts} attempts, ${sent_back} sent back`],
+    ['work', `${many(subtasks.length, 'subtask')}, ${many(attempts, 'attempt')}, ${sent_back} sent back`],
     ['checks', `${checks.filter(Boolean).join(', ')}${proof}`],
     ['where', result.repository],
     ['branch', result.branch],

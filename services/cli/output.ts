@@ -84,6 +84,9 @@ export const table = (rows: readonly (readonly string[])[]): string[] => {
   );
 };
 
+/** `1 task`, `2 tasks`. */
+export const many = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
+
 /** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min`, `7 d 01 h` */
 export const duration = (ms: number): string => {
   const seconds = Math.max(0, ms) / 1000;

@@ -23,3 +23,20 @@ test('a scenario with a mistake in a message written by hand fails its task befo
   const task = await readTask(store, keys, 'a-task');
   expect(task?.head).toMatchObject({ status: 'failed', reason: expect.stringMatching(/^SCENARIO_INVALID: .*line \d/) });
 });
+
+test('a task that is submitted again is logged once by its id: the log of a message has it already', async () => {
+  const store = openMemoryStore();
+  const logged: object[] = [];
+  const log = { ...silentLog(), info: (about: object) => void logged.push(about) };
+  const tools = { store, keys, catalog, now: Date.now, tell: () => {}, log };
+  const message = { payload: { task_id: 'a-task', request: { request: 'Do it' } }, priority: 'NORMAL', actor: 'x' };
+  const submit = async () =>
+    onTaskSubmitted(
+      message as Message<'task.submitted'>,
+      tools as unknown as HandlerTools & Parameters<typeof onTaskSubmitted>[1],
+    );
+  const outcome = await submit();
+  if (outcome.is === 'done') store.settle(outcome.write);
+  await submit();
+  expect(logged).toEqual([{ status: expect.any(String) }]);
+});

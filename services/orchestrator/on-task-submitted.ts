@@ -28,7 +28,7 @@ export const onTaskSubmitted: Handler<'task.submitted', Tools> = async (message,
 const again = (tools: HandlerTools, { head }: TaskView): Outcome => {
   const { task_id, status, reason } = head;
   const text = `"${task_id}" was submitted again. It is ${status}, and left as it is. Another task needs another id.`;
-  tools.log.info({ task: task_id, status }, text);
+  tools.log.info({ status }, text);
   tools.tell({ event: 'task.changed', task_id, text, data: { status, reason } });
   return done();
 };

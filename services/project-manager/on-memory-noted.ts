@@ -31,7 +31,7 @@ export const onMemoryNoted: Handler<'memory.noted', Tools & MemoryTools> = async
   } catch (thrown) {
     // At maxmemory all that drains comes first: a memory is not worth a message that goes round until there is room.
     if (!(thrown instanceof Error) || !/^OOM\b/.test(thrown.message)) throw thrown;
-    tools.log.warn({ task: task_id, subtask: subtask_id }, 'Not remembered: Redis is at its memory limit');
+    tools.log.warn({ subtask: subtask_id }, 'Not remembered: Redis is at its memory limit');
   }
   return done();
 };

@@ -49,6 +49,7 @@ describe('a worker', () => {
     now.here = 2;
     expect(room()).toBe(0);
     expect(refuses()).toBe('5 agents run on this machine; NEXUS_AGENTS_MAX is 5.');
+    expect(admit({ elsewhere: 1 }, { agentsMax: 1 }).refuses()).toMatch(/^1 agent runs on this machine/);
     later({ elsewhere: 0 });
     expect(room()).toBe(3);
   });

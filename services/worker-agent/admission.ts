@@ -63,7 +63,7 @@ const whyFull = (
     return `${home} has ${megabytes(disk)} MB free; NEXUS_DISK_RESERVE keeps ${megabytes(diskReserve)}.`;
   }
   return agentsMax > 0 && agents >= agentsMax
-    ? `${agents} agents run on this machine; NEXUS_AGENTS_MAX is ${agentsMax}.`
+    ? `${agents} ${agents === 1 ? 'agent runs' : 'agents run'} on this machine; NEXUS_AGENTS_MAX is ${agentsMax}.`
     : null;
 };
 

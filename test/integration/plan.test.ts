@@ -82,7 +82,7 @@ test('a plan that is likely to fail says by what it goes, and what would raise i
   expect(plan.outlook).toMatchObject({ assumed: false, steps: [{ n: 40, ok: 0, assumed: false }] });
   expect(plan.probability).toBeLessThan(0.7);
   const { out } = await nexus('plan', 'Do it', '--roles', 'builder');
-  expect(out).toContain('(measured: 1 of 1 step(s)');
+  expect(out).toContain('(measured: 1 of 1 step');
   expect(out).toMatch(/What would raise the probability:\n {2}- NEXUS_RETRIES=4, which is 1 more: \d+ %/);
 });
 

@@ -4,7 +4,7 @@ import type { TaskRequest } from '@nexus/shared/messages/domain';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { nexus } from '../command-word.ts';
 import { CommandFailure } from '../exit-codes.ts';
-import { table } from '../output.ts';
+import { many, table } from '../output.ts';
 import type { Act } from '../program.ts';
 import type { Tools } from '../tools.ts';
 import { count } from './tasks.ts';
@@ -131,8 +131,11 @@ const cellsOf = ({ usd, notional_usd, unpriced_calls, tokens, calls }: CostSum):
   tokens.toLocaleString('en'),
   String(calls),
 ];
-const warnings = ({ unpriced_calls }: CostSum): string[] =>
-  unpriced_calls === 0 ? [] : [`? ${unpriced_calls} calls have no known price, and are not in the sum.`];
+const warnings = ({ unpriced_calls }: CostSum): string[] => {
+  if (unpriced_calls === 0) return [];
+  const [has, is] = unpriced_calls === 1 ? ['has', 'is'] : ['have', 'are'];
+  return [`? ${many(unpriced_calls, 'call')} ${has} no known price, and ${is} not in the sum.`];
+};
 
 /** Cents, and for what is less, what there is of it. */
 const money = (usd: number): string => (usd === 0 || Math.abs(usd) >= 0.1 ? usd.toFixed(2) : usd.toFixed(4));

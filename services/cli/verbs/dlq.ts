@@ -6,7 +6,7 @@ import { confirm } from '../confirm.ts';
 import { CommandFailure, type Exit, toFailure } from '../exit-codes.ts';
 import { findLetter } from '../find-letter.ts';
 import { letterText } from '../letter-text.ts';
-import { cut, duration, oneLine, table } from '../output.ts';
+import { cut, duration, many, oneLine, table } from '../output.ts';
 import type { Act } from '../program.ts';
 import type { Tools } from '../tools.ts';
 import { addDlqEdit } from './dlq-edit.ts';
@@ -139,7 +139,7 @@ const decide = async (tools: Tools, what: What, ids: string[], options: DecideOp
   return report(tools, await (what === 'replay' ? api.replayAll(decision) : api.dropAll(decision)));
 };
 
-const letters = (number: number): string => `${number} dead ${number === 1 ? 'letter' : 'letters'}`;
+const letters = (number: number): string => many(number, 'dead letter');
 
 /** Each by its name. One that is refused does not keep the others. */
 const decideSome = async ({ client, output }: Tools, what: What, ids: string[]): Promise<Exit> => {

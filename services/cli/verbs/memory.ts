@@ -3,7 +3,7 @@ import type { MemoryFilter, MemoryList, MemoryShown } from '@nexus/shared/client
 import { type Command, InvalidArgumentError } from 'commander';
 import { confirm } from '../confirm.ts';
 import { CommandFailure } from '../exit-codes.ts';
-import { ago, cut, oneLine, table } from '../output.ts';
+import { ago, cut, many, oneLine, table } from '../output.ts';
 import type { Act } from '../program.ts';
 import type { Tools } from '../tools.ts';
 import { repositoryOf } from './run.ts';
@@ -126,7 +126,7 @@ const show = async ({ client, output }: Tools, id: string): Promise<undefined> =
 const shown = (memory: MemoryShown): string[] => [
   `${memory.id}  ${memory.kind} of ${memory.scope}, importance ${memory.importance.toFixed(2)}`,
   ...(memory.tags.length > 0 ? [`tags: ${memory.tags.join(', ')}`] : []),
-  `made ${memory.created_at}, met ${memory.times} ×, in ${memory.uses} prompts${
+  `made ${memory.created_at}, met ${memory.times} ×, in ${many(memory.uses, 'prompt')}${
     memory.last_used_at === null ? '' : `, last ${memory.last_used_at}`
   }`,
   ...memory.sources.map(({ by, task_id, subtask_id, attempt, at }) =>
@@ -166,7 +166,8 @@ const remove = async (tools: Tools, ids: string[], options: RemoveOptions): Prom
   }
   if (options.task === undefined) {
     const { total } = await api.memories({ ...whose, limit: 1 });
-    if (total > 0) await confirm(tools, `Forget for good ${total} memories?`, options.yes === true);
+    if (total > 0)
+      await confirm(tools, `Forget for good ${total} ${total === 1 ? 'memory' : 'memories'}?`, options.yes === true);
   }
   const answer = await api.forgetAll({ ...whose, ...task });
   output.document(answer);

@@ -4,7 +4,7 @@ import type { PlanShown } from '@nexus/shared/client';
 import type { TaskRequest } from '@nexus/shared/messages/domain';
 import { type Command, Option } from 'commander';
 import { asTyped, nexus } from '../command-word.ts';
-import { cut, type Output, oneLine, table } from '../output.ts';
+import { cut, many, type Output, oneLine, table } from '../output.ts';
 import type { Act } from '../program.ts';
 import type { Tools } from '../tools.ts';
 import { amount, type BudgetOptions, budgetOf } from './cost.ts';
@@ -80,7 +80,7 @@ export const planLines = (shown: PlanShown, { paint, stdout }: Pick<Output, 'pai
 
 const factsOf = ({ workflow, judgement, outlook, probability, subtasks, ...rest }: PlanShown): string[] => {
   const facts: [string, string | null][] = [
-    ['workflow', `${workflow}, ${subtasks.length} step(s)`],
+    ['workflow', `${workflow}, ${many(subtasks.length, 'step')}`],
     [
       'complexity',
       judgement ? `${judgement.complexity}: ${oneLine(judgement.why)}` : 'not judged: no model planned it',
@@ -106,7 +106,7 @@ const priceOf = ({ price_usd, price_by }: Pick<PlanShown, 'price_usd' | 'price_b
 
 const basisOf = ({ assumed, steps }: NonNullable<PlanShown['outlook']>): string => {
   const known = steps.filter((step) => !step.assumed).length;
-  const shown = `${known} of ${steps.length} step(s) by roles with five attempts or more`;
+  const shown = `${known} of ${many(steps.length, 'step')} by roles with five attempts or more`;
   return assumed ? ` (assumed: ${shown}, the others are taken for good)` : ` (measured: ${shown})`;
 };
 
@@ -115,7 +115,7 @@ type Judgement = NonNullable<PlanShown['judgement']>;
 const limitsOf = ({ minutes, tokens, usd }: Judgement['limits']): string =>
   [
     minutes === null ? null : `${minutes} min`,
-    tokens === null ? null : `${tokens} tokens`,
+    tokens === null ? null : many(tokens, 'token'),
     usd === null ? null : `${money(usd)} USD`,
   ]
     .filter((part) => part !== null)
@@ -129,7 +129,7 @@ const boxesOf = (subtasks: PlanShown['subtasks']): string => {
 
 const costOf = ({ cost, tries }: Judgement): string => {
   const price = cost.usd === null ? 'price unknown' : `${money(cost.usd)} USD${cost.notional ? ', notional' : ''}`;
-  return ` (${cost.tokens} tokens, ${price}${tries > 1 ? `, ${tries} tries` : ''})`;
+  return ` (${many(cost.tokens, 'token')}, ${price}${tries > 1 ? `, ${tries} tries` : ''})`;
 };
 
 const section = (title: string, lines: readonly string[]): string[] =>

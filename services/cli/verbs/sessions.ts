@@ -1,7 +1,7 @@
 /** `nexus sessions`: the conversations of agents: who had them, how full they are, what was said, and their end. */
 import type { SessionShown } from '@nexus/shared/client';
 import type { Command } from 'commander';
-import { ago, oneLine, table } from '../output.ts';
+import { ago, many, oneLine, table } from '../output.ts';
 import type { Act } from '../program.ts';
 import type { Tools } from '../tools.ts';
 import { count } from './tasks.ts';
@@ -61,7 +61,12 @@ const show = async ({ client, output }: Tools, id: string): Promise<undefined> =
     `${session.session_id}: ${session.status}${why === '' ? '' : `, ${oneLine(why)}`}`,
     `${session.agent_id} at ${session.task_id}/${session.subtask_id}, attempt ${session.attempt}`,
     `${runtime}, ${model ?? 'model unknown'}, by ${login ?? 'unknown'}, on ${host} (${instance_id})`,
-    `${turns} turns, ${tool_calls} calls of tools, context ${percent(session.context_usage)}, ${costOf(session)}`,
+    [
+      many(turns, 'turn'),
+      many(tool_calls, 'tool call'),
+      `context ${percent(session.context_usage)}`,
+      costOf(session),
+    ].join(', '),
     ...(forked_from === null ? [] : [`a copy of ${forked_from}`]),
     session.transcript_at === null ? 'no transcript was carried to the hub' : `transcript: ${session.transcript_at}`,
     '',
@@ -78,6 +83,6 @@ const end = async ({ client, output }: Tools, id: string): Promise<undefined> =>
 const percent = (share: number | null): string => (share === null ? '-' : `${Math.round(share * 100)} %`);
 
 const costOf = ({ cost }: Pick<SessionShown, 'cost'>): string => {
-  if (cost.usd === null) return cost.tokens === null ? '-' : `${cost.tokens} tokens`;
+  if (cost.usd === null) return cost.tokens === null ? '-' : many(cost.tokens, 'token');
   return `${cost.usd.toFixed(4)} USD${cost.notional ? ' (notional)' : ''}`;
 };

@@ -6,7 +6,7 @@ import { nexus } from '../command-word.ts';
 import type { Exit } from '../exit-codes.ts';
 import { type FleetProcess, lives, readFleet } from '../fleet-state.ts';
 import { byWhom, partLines } from '../held-lines.ts';
-import { ago, duration, oneLine, table } from '../output.ts';
+import { ago, duration, many, oneLine, table } from '../output.ts';
 import type { Act } from '../program.ts';
 import type { Tools } from '../tools.ts';
 import { waitingLines } from '../waiting-lines.ts';
@@ -66,7 +66,7 @@ const systemLines = (system: System, url: string, now: number) => {
     `NEXUS ${version} at ${url}: ${control.state} (epoch ${control.epoch})${byWhom(control, now)}`,
     ...scopeLines(control, now),
     `fabric ${fabric.status}: ${fabric.says}`,
-    `${open_tasks} open ${open_tasks === 1 ? 'task' : 'tasks'}`,
+    many(open_tasks, 'open task'),
     ...backlogLines(system, now),
     ...section('Waiting for a person:', system.waiting.flatMap(waitingLines)),
     ...section('Parked:', parkedLines(system, now)),
@@ -108,8 +108,9 @@ const backlogLines = ({ backlog }: Pick<System, 'backlog'>, now: number): string
   const waiting = Object.entries(backlog.inboxes).filter(([, inbox]) => inbox.waiting > 0);
   const lines = waiting.map(([service, inbox]) => `${inbox.waiting} waiting for ${service}, ${inbox.held} held`);
   if (backlog.dead > 0) {
-    const letters = backlog.dead === 1 ? 'letter' : 'letters';
-    lines.push(`${backlog.dead} dead ${letters}, the oldest died ${ago(backlog.oldest_dead_at, now)}: ${nexus} dlq ls`);
+    lines.push(
+      `${many(backlog.dead, 'dead letter')}, the oldest died ${ago(backlog.oldest_dead_at, now)}: ${nexus} dlq ls`,
+    );
   }
   return lines;
 };

@@ -3,7 +3,7 @@ import type { TaskDetail } from '@nexus/shared/client';
 import type { Command } from 'commander';
 import { endLines } from '../end-state.ts';
 import { hasEnded } from '../follow.ts';
-import type { Output } from '../output.ts';
+import { many, type Output } from '../output.ts';
 import type { Act } from '../program.ts';
 import { progressLines } from '../progress.ts';
 import type { Tools } from '../tools.ts';
@@ -39,7 +39,7 @@ const costLines = ({ cost, budget }: TaskDetail): string[] => {
     ...(usd === null ? [] : [`${usd.toFixed(2)}${of(budget?.usd_max)} USD`]),
     ...(notional_usd === 0 ? [] : [`${notional_usd.toFixed(2)} USD by price list, paid by a subscription`]),
     ...(tokens === null ? [] : [`${tokens.toLocaleString('en')}${of(budget?.tokens_max)} tokens`]),
-    ...(unpriced_calls === 0 ? [] : [`${unpriced_calls} calls without a known price`]),
+    ...(unpriced_calls === 0 ? [] : [`${many(unpriced_calls, 'call')} without a known price`]),
   ];
   return parts.length === 0 ? [] : [`  cost     ${parts.join(', ')}`];
 };

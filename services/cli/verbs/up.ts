@@ -8,6 +8,7 @@ import { endProcesses, type Fleet, howEnded, launchFleet, waitForWorkers } from 
 import { type FleetProcess, type FleetState, forgetFleet, lives, readFleet, writeFleet } from '../fleet-state.ts';
 import { heldLines } from '../held-lines.ts';
 import { lastLines } from '../log-lines.ts';
+import { many } from '../output.ts';
 import { provideRedis } from '../own-redis.ts';
 import type { Act } from '../program.ts';
 import type { Tools } from '../tools.ts';
@@ -157,10 +158,7 @@ export const differences = ({ url, processes, started_with }: FleetState, option
   const taken = Number(new URL(url).port);
   const command = started_with?.agent_command ?? null;
   const told: [boolean, string][] = [
-    [
-      workers !== undefined && workers !== alive,
-      `it has ${alive} ${alive === 1 ? 'worker' : 'workers'}, not ${workers}`,
-    ],
+    [workers !== undefined && workers !== alive, `it has ${many(alive, 'worker')}, not ${workers}`],
     [asked !== undefined && asked !== 0 && asked !== taken, `its gateway is on port ${taken}, not ${asked}`],
     [agentCommand !== undefined && fullCommand(agentCommand) !== command, 'it was started with another agent command'],
     [rehearsal === true && started_with?.rehearsal !== true, 'it was started without --rehearsal'],
