@@ -61,10 +61,10 @@ const byHand = (): string => `## Writing one by hand
 
 Only \`type\` and \`payload\` are needed; the rest of the envelope is filled in. These names are taken too:
 \`message_type\` for type, \`from_agent\` and \`to_agent\` (plain names) for from and to, \`response_expected\` for
-requires_ack, \`timeout_seconds\` for timeout_ms, \`content\` or \`data\` for payload, and priorities in any case
-(\`medium\` is NORMAL, \`urgent\` CRITICAL). What cannot be read becomes a dead letter with the reason:
-\`nexus dlq ls\`. The blocks below can be typed as they are; in containers put
-\`docker compose exec redis\` in front.`;
+requires_ack, \`timeout_seconds\` for timeout_ms, \`version\` for protocol_version, \`content\` or \`data\` for payload,
+and priorities in any case (\`medium\` is NORMAL, \`urgent\` CRITICAL). What cannot be read, or has another
+version, becomes a dead letter with the reason: \`nexus dlq ls\`. The blocks below can be typed as they are; in
+containers put \`docker compose exec redis\` in front.`;
 
 const kindSection = (kind: Kind): string => {
   const entry = entryOf(kind);

@@ -131,6 +131,7 @@ const cellsOf = ({ usd, notional_usd, unpriced_calls, tokens, calls }: CostSum):
   tokens.toLocaleString('en'),
   String(calls),
 ];
+
 const warnings = ({ unpriced_calls }: CostSum): string[] => {
   if (unpriced_calls === 0) return [];
   const [has, is] = unpriced_calls === 1 ? ['has', 'is'] : ['have', 'are'];

@@ -283,7 +283,7 @@ const fromHand = (raw: unknown, service: ServiceName, entryId: string): unknown 
   const named = raw.conversation_thread ?? raw.task_id ?? (isRecord(payload) ? payload.task_id : undefined);
   const thread = typeof named === 'string' ? named : '';
   return {
-    protocol_version: String(raw.protocol_version ?? protocolVersion),
+    protocol_version: versionOf(raw.protocol_version ?? raw.version ?? protocolVersion),
     message_id: raw.message_id ?? uuidV8(`by hand\n${entryId}`),
     timestamp: raw.timestamp ?? new Date().toISOString(),
     type: raw.type ?? raw.message_type,
@@ -299,6 +299,12 @@ const fromHand = (raw: unknown, service: ServiceName, entryId: string): unknown 
     traceparent: raw.traceparent ?? newTraceparent(),
     payload,
   };
+};
+
+/** In JSON 1.0 and 1 are one number: both are our version. */
+const versionOf = (written: unknown): string => {
+  const text = typeof written === 'string' ? written.trim() : JSON.stringify(written);
+  return Number(text) === Number(protocolVersion) ? protocolVersion : text;
 };
 
 const partyFrom = (written: unknown, otherwise: string): unknown => {

@@ -68,6 +68,28 @@ test('fields of a request that stand beside it are refused with where they belon
   expect(handled).toEqual([]);
 });
 
+test.each([{ version: '2.0' }, { version: 9 }, { protocol_version: '0.9' }])(
+  'PROTOCOL_UNKNOWN: a message by hand that says %o is a dead letter with the reason',
+  async (written) => {
+    const fabric = testFabric();
+    const bus = await fabric.open('orchestrator');
+    const handled = consumeAll(bus, 'orchestrator');
+    const write = (more: object) => {
+      const message = { type: 'deletion.requested', payload: { task_id: 'by-hand' }, ...more };
+      return fabric.redis.xadd(bus.keys.inbox('orchestrator', 'NORMAL'), '*', 'm', JSON.stringify(message));
+    };
+    await write(written);
+    const letter = await eventually('it is dead', async () => (await bus.dead.list()).letters[0]);
+    expect(letter).toMatchObject({
+      code: 'PROTOCOL_UNKNOWN',
+      says: expect.stringContaining(String(Object.values(written)[0])),
+    });
+    for (const ours of [{ version: '1.0' }, { version: 1 }, { protocol_version: 1.0 }]) await write(ours);
+    await eventually('ours are handled', () => handled.length === 3);
+    expect((await bus.dead.list()).total).toBe(1);
+  },
+);
+
 test('what dies after its retries is measured as dead', async () => {
   const fabric = testFabric();
   const meters = openMeters('orchestrator');
