@@ -35,7 +35,7 @@ export const runProgram = async (request: RunRequest, command: Command, input: s
       leashed: true,
       ownFolder: true,
       limits,
-      sandbox: sandbox && { ...sandbox, writable, readable },
+      sandbox: sandbox && { ...sandbox, writable, readable, mounts: request.mounts },
       graceMs,
     });
     return resultOf(result, request);

@@ -16,6 +16,7 @@ import { pathToFileURL } from 'node:url';
 import type { AgentDefinition } from '@nexus/shared/catalog';
 import { type ErrorCode, fail, toAppError } from '@nexus/shared/errors';
 import type { Cost, RuntimeState, TaskRequest } from '@nexus/shared/messages/domain';
+import type { Mount } from '@nexus/shared/process';
 import type { SpendGate, Usage } from '@nexus/shared/spend';
 import { z } from 'zod';
 import type { WorkerConfig } from './config.ts';
@@ -71,6 +72,8 @@ export type RunRequest = {
   onNotice?: (says: string) => void;
   /** Folders outside the clone that the agent's program itself has to write. */
   alsoWrites?: readonly string[];
+  /** Folders that its sandbox shows it at another path. */
+  mounts?: readonly Mount[] | undefined;
   context: RuntimeContext;
   /** The model, an alias or a full name; null or absent: the runtime's default. */
   model?: string | null;

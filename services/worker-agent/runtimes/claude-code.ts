@@ -13,14 +13,21 @@
  * To read on: look.ts (can it be used), logins.ts (what pays), command.ts (how it is called).
  */
 import { randomUUID } from 'node:crypto';
-import { appendFile, mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { appendFile, mkdir, realpath, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { fail, isFailure } from '@nexus/shared/errors';
 import { failed, runProgram } from '../run-program.ts';
 import { defineRuntime, type RunRequest, type RunResult } from '../runtimes.ts';
 import { argumentsOf, environmentOf, promptFor, scratchOf, sweepScratch, type Which } from './claude-code/command.ts';
 import { conventionsIn } from './claude-code/conventions.ts';
-import { bringConversation, costIn, findConversation, removeConversation } from './claude-code/conversation.ts';
+import {
+  bringConversation,
+  costIn,
+  findConversation,
+  placeOf,
+  removeConversation,
+} from './claude-code/conversation.ts';
+import type { Login } from './claude-code/logins.ts';
 import { type ClaudeSettings, lookAround, type Ready, usable } from './claude-code/look.ts';
 import { modelFor } from './claude-code/models.ts';
 import { budgetSpent, loginRefused, resultOf, total, windowIn } from './claude-code/outcome.ts';
@@ -54,7 +61,14 @@ const folderOf = async (settings: ClaudeSettings): Promise<string | null> => {
   return 'problem' in ready ? null : ready.login.folder;
 };
 
-type Setting = { settings: ClaudeSettings; ready: Ready; model: string | null; turnsMax: number };
+type Setting = {
+  settings: ClaudeSettings;
+  ready: Ready;
+  model: string | null;
+  turnsMax: number;
+  /** Where the conversations of this clone lie. */
+  place: string;
+};
 
 const start = async (request: RunRequest, session: string | null): Promise<RunResult> => {
   const settings = request.context.settings ?? {};
@@ -70,26 +84,40 @@ const start = async (request: RunRequest, session: string | null): Promise<RunRe
     return failed(code, message);
   }
   const turnsMax = Math.min(request.maxTurns ?? Number.POSITIVE_INFINITY, settings.claudeTurns ?? 300);
-  const setting = { settings, ready, model: model.model, turnsMax };
   const scratch = scratchOf(request.mark);
   await sweepScratch(Date.now());
-  await Promise.all([mkdir(scratch, { recursive: true }), mkdir(ready.login.folder, { recursive: true })]);
+  const place = placeOf(ready.login.folder, await realpath(request.folder));
+  await Promise.all([mkdir(join(scratch, 'config'), { recursive: true }), mkdir(place, { recursive: true })]);
   try {
     const prompt = `${request.prompt}${await conventionsIn(request.folder)}`;
-    return await goOn({ ...request, prompt, alsoWrites: [ready.login.folder, scratch] }, session, setting);
+    const mounts = mountsOf(ready.login, place, join(scratch, 'config'));
+    return await goOn({ ...request, prompt, alsoWrites: [scratch], mounts }, session, {
+      settings,
+      ready,
+      model: model.model,
+      turnsMax,
+      place,
+    });
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
 };
 
+/**
+ * Of the config folder a run sees the conversations of its clone, and nothing that others did. All else that the CLI
+ * keeps there is for one run, unless its login lies there, too.
+ */
+const mountsOf = ({ folder, isTheirs }: Login, place: string, empty: string): RunRequest['mounts'] => [
+  ...(isTheirs ? [{ from: folder, to: folder }] : []),
+  { from: empty, to: isTheirs ? dirname(place) : folder },
+  { from: place, to: place },
+];
+
 /** Goes on with an earlier conversation where there is one, else begins a new one: never in silence. */
 const goOn = async (request: RunRequest, session: string | null, setting: Setting): Promise<RunResult> => {
   if (session === null) return converse(request, fresh(), setting);
-  const { folder } = setting.ready.login;
   const { transcript = null, fork = false } = request.conversation ?? {};
-  const isHere = (await findConversation(folder, session)) !== null;
-  if (!isHere && transcript !== null) await bringConversation(folder, session, transcript);
-  if (isHere || transcript !== null) {
+  if (await bringConversation(setting.place, session, transcript)) {
     const which = { id: fork ? randomUUID() : session, from: session, fork };
     const result = await converse(request, which, setting);
     if (!wasUnknown(result)) return result;

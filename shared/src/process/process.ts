@@ -27,5 +27,5 @@ export { endMarked, listMarked, type MarkedProcess, sweepMarked } from './marked
 export type { LimitName, Limits } from './meter.ts';
 export { probeSandbox } from './probe-sandbox.ts';
 export { type Command, type OutputStream, type ProcessResult, type RunOptions, run } from './run.ts';
-export type { Sandbox, SandboxLook } from './sandbox.ts';
+export type { Mount, Sandbox, SandboxLook } from './sandbox.ts';
 export { shellWord } from './shell-word.ts';

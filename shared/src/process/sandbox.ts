@@ -20,11 +20,16 @@ export type Sandbox = {
   hidden: readonly string[];
   /** Of what is hidden, this may be read. */
   readable?: readonly string[];
+  /** What else is seen at a path, one after the other; what lies there itself is not. It may be written. */
+  mounts?: readonly Mount[] | undefined;
   /** False: no network but a loopback of its own. */
   network: boolean;
   /** Without network: this port of its loopback leads to this socket of ours. */
   relay?: { port: number; socket: string } | undefined;
 };
+
+/** A folder that is seen at another path. */
+export type Mount = { from: string; to: string };
 
 export type SandboxLook = { usable: true; says: string } | { usable: false; says: string; mend: string };
 
@@ -35,11 +40,13 @@ export const inSandbox = (
 ): string[] => {
   const here = realOf(folder);
   const writable = sandbox.writable.filter(existsSync).map(realOf);
+  const mounts = (sandbox.mounts ?? []).map(({ from, to }) => ({ from: realOf(from), to: realOf(to) }));
+  const written = [...writable, ...mounts.map(({ to }) => to)];
   // A folder that is named as both is written: made read-only again at the end, nothing would be kept in it.
   const hidden = sandbox.hidden
     .filter(existsSync)
     .map(realOf)
-    .filter((path) => !writable.includes(path));
+    .filter((path) => !written.includes(path));
   const folders = ['/run', ...hidden.filter(isFolder)];
   const relay = sandbox.network ? undefined : sandbox.relay;
   return [
@@ -55,6 +62,7 @@ export const inSandbox = (
     ...['--ro-bind-try', process.execPath, process.execPath],
     ...(sandbox.readable ?? []).filter(existsSync).flatMap((path) => ['--ro-bind', realOf(path), realOf(path)]),
     ...writable.flatMap((path) => ['--bind', path, path]),
+    ...mounts.flatMap(({ from, to }) => ['--bind', from, to]),
     ...['--bind', here, here, '--chdir', here],
     ...(relay ? ['--ro-bind', relay.socket, relayed] : []),
     // A folder in memory that stands for a hidden one must not become a place to keep things.

@@ -1,5 +1,5 @@
 /** The file of a conversation, as the CLI keeps it: found by its id, put there, read for what it cost, removed. */
-import { copyFile, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const projects = (folder: string): string => join(folder, 'projects');
@@ -15,11 +15,31 @@ export const findConversation = async (folder: string, id: string): Promise<stri
   return null;
 };
 
-/** Puts a copy from elsewhere where the CLI finds it: under any project will do. */
-export const bringConversation = async (folder: string, id: string, file: string): Promise<void> => {
-  const place = join(projects(folder), 'carried');
+/** Where the CLI keeps the conversations of a clone: it names the place by the clone's path. */
+export const placeOf = (folder: string, clone: string): string => {
+  const name = clone.replaceAll(/[^a-zA-Z0-9]/g, '-');
+  return join(projects(folder), name.length > nameMax ? `${name.slice(0, nameMax)}-${digestOf(clone)}` : name);
+};
+const nameMax = 200;
+const digestOf = (text: string): string => {
+  let sum = 0;
+  for (let at = 0; at < text.length; at += 1) sum = (sum * 31 + text.charCodeAt(at)) | 0;
+  return Math.abs(sum).toString(36);
+};
+
+/**
+ * Puts a conversation among those of the clone in which it goes on, all that its agent can see: a copy of what was
+ * carried from elsewhere, else the one that lies at another clone's. False: there is none.
+ */
+export const bringConversation = async (place: string, id: string, carried: string | null): Promise<boolean> => {
+  const own = join(place, `${id}.jsonl`);
+  const found = await findConversation(join(place, '../..'), id);
+  if (found === null && carried === null) return false;
+  if (found === own) return true;
   await mkdir(place, { recursive: true });
-  await copyFile(file, join(place, `${id}.jsonl`));
+  if (found === null) await copyFile(carried as string, own);
+  else await rename(found, own);
+  return true;
 };
 
 /**

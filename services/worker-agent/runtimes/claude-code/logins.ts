@@ -31,6 +31,8 @@ export type Login = {
   door: Door | null;
   /** Where conversations lie: apart from a person's login, wherever that can be. */
   folder: string;
+  /** A person's own folder, with a login that the CLI alone can read. */
+  isTheirs: boolean;
 };
 
 type Found = Login | { problem: string; mend: string };
@@ -129,7 +131,7 @@ const inFolder = async (program: string, settings: ClaudeSettings): Promise<Logi
   const kept = await readKept(theirs);
   if (kept === null) {
     const env = { ...folderEnv(settings.claudeFolder), ...addressOf(settings) };
-    return { kind: 'subscription', says, account, env, secret: {}, door: null, folder: theirs };
+    return { kind: 'subscription', says, account, env, secret: {}, door: null, folder: theirs, isTheirs: true };
   }
   const token = openKept(theirs, () => askStatus(program, settings.claudeFolder));
   const secret = { CLAUDE_CODE_OAUTH_TOKEN: kept.accessToken, ...addressOf(settings) };
@@ -145,11 +147,11 @@ const inFolder = async (program: string, settings: ClaudeSettings): Promise<Logi
 const theirsOf = ({ claudeFolder }: ClaudeSettings): string => claudeFolder ?? join(homedir(), '.claude');
 
 /** Conversations lie apart from those of a person, and never beside a login, which agents could read then. */
-const apart = async (login: Omit<Login, 'folder'>, settings: ClaudeSettings): Promise<Login> => {
+const apart = async (login: Omit<Login, 'folder' | 'isTheirs'>, settings: ClaudeSettings): Promise<Login> => {
   const { claudeFolder, home = join(homedir(), '.nexus') } = settings;
   const isFree = claudeFolder !== undefined && (await readKept(claudeFolder)) === null;
   const folder = isFree ? claudeFolder : join(home, 'claude');
-  return { ...login, env: { ...login.env, ...folderEnv(folder) }, folder };
+  return { ...login, env: { ...login.env, ...folderEnv(folder) }, folder, isTheirs: false };
 };
 
 const folderEnv = (folder: string | undefined): Record<string, string> =>

@@ -1,11 +1,18 @@
 /** Conversations of the real CLI: gone on with, copied, carried, followed by the next one when they are full. */
-import { copyFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { probeSandbox } from '@nexus/shared/process';
 import { expect, test } from 'vitest';
 import { openClaude } from '../../../../test/tools/claude.ts';
+import { leaveOut } from '../../../../test/tools/machine.ts';
 import { type Script, say, use } from '../../../../test/tools/messages-api/messages-api.ts';
+import type { RunRequest } from '../../runtimes.ts';
+import { openProxy } from '../../safety/credential-proxy.ts';
 import { runtime } from '../claude-code.ts';
 import { findConversation } from './conversation.ts';
+
+const { usable, says: whatSandbox } = await probeSandbox();
+leaveOut('the sandbox', usable ? null : whatSandbox);
 
 const known = (transcript: string | null, fork: boolean, usdBefore: number) => ({
   conversation: { transcript, fork, usdBefore },
@@ -135,3 +142,47 @@ test('a conversation is found by its id, and removed by it', async () => {
   expect(await findConversation(join(claude.home, 'claude'), id)).toBeNull();
   expect(await runtime.forget?.(id, context)).toBe(false);
 });
+
+/** As a worker fences its agents: nothing of the home is seen but what is shown. */
+const fencedIn = async (home: string): Promise<{ guard: NonNullable<RunRequest['guard']>; close(): Promise<void> }> => {
+  const limits = { requestBytesMax: 1e8, responseBytesMax: 1e8, timeoutMs: 60_000, requestsMax: 8 };
+  const proxy = await openProxy({ accounts: [], limits });
+  return {
+    guard: {
+      fence: { limits: {}, sandbox: { writable: [], hidden: [home], network: true } },
+      ...{ admit: () => ({}), used: () => [], close: () => undefined },
+      lend: (account) => proxy.lend('sessions', account),
+    },
+    close: proxy.close,
+  };
+};
+
+test.runIf(usable)(
+  'in the sandbox an agent sees the conversations of its own clone, and goes on in them, and none of another',
+  async () => {
+    await using claude = await openClaude();
+    const { guard, close } = await fencedIn(claude.home);
+    const theirs = join(claude.home, 'b_ä'.repeat(40), 'b_ä'.repeat(30), 'clone-of-another');
+    mkdirSync(theirs, { recursive: true });
+    const secret: Script = ({ turn }) =>
+      turn === 0 ? use('Write', { file_path: 'a.txt', content: 'one' }, 'Their word is quince.') : say('Done.');
+    const other = await claude.run(secret, { guard, folder: theirs });
+    expect(other.transcript).toContain(`${other.sessionId}.jsonl`);
+    const mine = await claude.run(() => say('My word is plum.'), { guard });
+    const words = 'grep -rhoE "word is [a-z]+" "$CLAUDE_CONFIG_DIR" | sort -u';
+    const command = `${words}; find "$CLAUDE_CONFIG_DIR" -name "*.jsonl" -printf "%f "`;
+    const look: Script = ({ nth }) => (nth === 0 ? use('Bash', { command }) : say('Done.'));
+    const go = { on: mine.sessionId ?? '' };
+    const again = await claude.run(look, { ...known(null, false, 0), go, guard });
+    expect(again).toMatchObject({ ok: true, sessionId: mine.sessionId, transcript: mine.transcript, notices: [] });
+    expect(again.output).toContain(`${mine.sessionId}.jsonl`);
+    expect(again.output).toContain('word is plum');
+    expect(again.output).not.toMatch(new RegExp(`word is quince|${other.sessionId}`));
+    // What lies at another clone's comes along with the one who goes on with it.
+    const taken = { on: other.sessionId ?? '' };
+    const moved = await claude.run(() => say('Done.'), { ...known(null, false, 0), go: taken, guard });
+    expect(moved).toMatchObject({ ok: true, sessionId: other.sessionId, notices: [] });
+    expect(JSON.stringify(claude.asks().at(-1)?.body.messages)).toContain('Their word is quince.');
+    await close();
+  },
+);
