@@ -274,6 +274,7 @@ const contextOf = ({ tools, request }: Attempt): RuntimeContext => ({
   rehearsal: tools.config.rehearsal,
   task: request,
   settings: tools.config,
+  sandbox: tools.safety?.agent.sandbox,
 });
 
 const commitMessage = (order: Order, agent: AgentDefinition): string =>

@@ -43,11 +43,13 @@ const open = async (context: Context): Promise<WorkerTools> => {
   if (settings.runtime !== 'auto' && !runtimes.has(settings.runtime)) {
     throw fail('RUNTIME_UNKNOWN', { runtime: settings.runtime, known: [...runtimes.keys()].join(', ') });
   }
+  const safety = await openSafety(settings);
   const asked: RuntimeContext = {
     agentCommand: settings.agentCommand ?? null,
     rehearsal: settings.rehearsal,
     task: null,
     settings,
+    sandbox: safety.agent.sandbox,
   };
   const admission = await admit(context);
   const look = async () => bus.present({ runtimes: await lookAtRuntimes(runtimes, asked) });
@@ -64,7 +66,6 @@ const open = async (context: Context): Promise<WorkerTools> => {
   const embed = openEmbed(settings, { gate, priceOf: spending.prices.costOf });
   const memories = openMemory({ side: bus.side, keys: bus.keys, settings, redact: redactor.text, embed, log });
   const running = openRunning(bus.present);
-  const safety = await openSafety(settings);
   bus.present({ sandbox: safety.sandbox });
   const attempts = meters.counter('nexus_attempts_total', 'Attempts that ended, by outcome.', ['outcome']);
   const count = (outcome: string) => attempts.inc({ outcome });

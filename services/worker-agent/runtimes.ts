@@ -16,7 +16,7 @@ import { pathToFileURL } from 'node:url';
 import type { AgentDefinition } from '@nexus/shared/catalog';
 import { type ErrorCode, fail, toAppError } from '@nexus/shared/errors';
 import type { Cost, RuntimeState, TaskRequest } from '@nexus/shared/messages/domain';
-import type { Mount } from '@nexus/shared/process';
+import type { Mount, Sandbox } from '@nexus/shared/process';
 import type { SpendGate, Usage } from '@nexus/shared/spend';
 import { z } from 'zod';
 import type { WorkerConfig } from './config.ts';
@@ -28,6 +28,8 @@ export type RuntimeContext = {
   rehearsal: boolean;
   /** The worker's settings, for runtimes that have their own among them. */
   settings?: Partial<WorkerConfig>;
+  /** What agents are started in; left out: nothing. */
+  sandbox?: Sandbox | undefined;
   /** Null where nobody asks for a task in particular, as in the worker's presence. */
   task: Pick<TaskRequest, 'agent_command' | 'scenario'> | null;
 };

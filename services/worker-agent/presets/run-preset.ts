@@ -45,15 +45,16 @@ const runOnce = async (preset: Preset, request: RunRequest, session: string | nu
     opened = reader.read.session;
     request.onSession?.(opened);
   };
-  const alsoWrites = [
-    ...(request.alsoWrites ?? []),
-    ...preset.writes.map((folder) => join(homedir(), folder)).filter(existsSync),
-  ];
+  const alsoWrites = [...(request.alsoWrites ?? []), ...writesOf(preset)];
   const command: [string, ...string[]] = [preset.program, ...argumentsOf(preset, request, session)];
   const ran = await runProgram({ ...request, onOutput, alsoWrites }, command, request.prompt);
   reader.end();
   return resultOf(preset, request, ran, reader.read, tail);
 };
+
+/** Where it keeps its login and its conversations, as far as there is something. */
+export const writesOf = ({ writes }: Preset): string[] =>
+  writes.map((folder) => join(homedir(), folder)).filter(existsSync);
 
 const argumentsOf = (preset: Preset, { model }: RunRequest, session: string | null): string[] => {
   const words = session === null ? preset.run : preset.resume;

@@ -8,11 +8,13 @@
  * (codex, gemini, opencode) is run as that wants to be: its events are read, and its conversation goes on.
  */
 import { isAbsolute } from 'node:path';
-import { allowedEnv, findProgram } from '@nexus/shared/process';
+import { allowedEnv, findProgram, type Sandbox } from '@nexus/shared/process';
 import { presetOf } from '../presets/presets.ts';
-import { payerOf, runPreset } from '../presets/run-preset.ts';
+import { payerOf, runPreset, writesOf } from '../presets/run-preset.ts';
 import { missing, runProgram } from '../run-program.ts';
 import { defineRuntime, type RuntimeContext } from '../runtimes.ts';
+import { namedBelowTmp } from '../safety/named-files.ts';
+import { type Hidden, whyNotInside } from '../safety/seen-inside.ts';
 
 export const runtime = defineRuntime({
   name: 'command',
@@ -32,13 +34,17 @@ export const runtime = defineRuntime({
     if (isRelative(program)) return { usable: true, looked: `${from} lies in the workspace: ${program}`, mend: '' };
     const path = await findProgram(program, { env: allowedEnv() });
     const mended = isAbsolute(program) ? 'correct the path' : 'give its full path';
-    return path === null
-      ? {
-          usable: false,
-          looked: `${from} is \`${command.slice(0, 200)}\`, and there is no program "${program}" on the path`,
-          mend: `install ${program} where the workers run, or ${mended}`,
-        }
-      : { usable: true, looked: `${from} is ${path}`, mend: '' };
+    if (path === null) {
+      return {
+        usable: false,
+        looked: `${from} is \`${command.slice(0, 200)}\`, and there is no program "${program}" on the path`,
+        mend: `install ${program} where the workers run, or ${mended}`,
+      };
+    }
+    const inside = await lookInside(command, path, context.sandbox);
+    return inside === null
+      ? { usable: true, looked: `${from} is ${path}`, mend: '' }
+      : { usable: false, looked: `${from}: ${inside.problem}`, mend: inside.mend };
   },
   payer: async (context, agent) => {
     const preset = presetOf(commandOf(context).command ?? '');
@@ -56,6 +62,14 @@ export const runtime = defineRuntime({
   },
   resume: (session, request) => runtime.run({ ...request, session }),
 });
+
+/** A program that we know is started; what others would do at that nobody knows, so their file is looked at. */
+const lookInside = (command: string, path: string, sandbox: Sandbox | undefined): Promise<Hidden | null> => {
+  const preset = presetOf(command);
+  const start: [string, ...string[]] = preset === null ? ['test', '-x', path] : [path, '--version'];
+  const readable = namedBelowTmp(command, sandbox?.hidden ?? []);
+  return whyNotInside(path, start, sandbox, { readable, writable: preset === null ? [] : writesOf(preset) });
+};
 
 const commandOf = (context: RuntimeContext): { command: string | null; from: string } =>
   context.task?.agent_command

@@ -39,6 +39,8 @@ export type Guard = {
 export type Safety = {
   /** A guard for one run; `attempt` is a name for it that nobody else has. */
   guard(attempt: string): Guard;
+  /** How agents are started. */
+  agent: Fence;
   /** How set-ups are started. */
   setUp: Fence;
   sandbox: Fences['says'];
@@ -71,6 +73,7 @@ export const openSafety = async (settings: WorkerConfig): Promise<Safety> => {
   };
   const proxy = await openProxy({ accounts, limits });
   return {
+    agent: fences.agent,
     setUp: fences.setUp,
     sandbox: fences.says,
     guard: (attempt) => {

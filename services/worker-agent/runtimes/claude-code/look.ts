@@ -1,5 +1,6 @@
 /** Whether this runtime can be used: the CLI, its version, a login, the model. Nothing of it costs anything. */
 import type { RuntimeContext, Usable } from '../../runtimes.ts';
+import { whyNotInside } from '../../safety/seen-inside.ts';
 import { isListed, lookAtKey } from './key-look.ts';
 import { findLogin, type Login, usualAddress } from './logins.ts';
 import { modelFor } from './models.ts';
@@ -25,10 +26,12 @@ export const lookAround = async (settings: ClaudeSettings): Promise<Ready | { pr
   return { program: program.path, version: program.version, login };
 };
 
-export const usable = async ({ settings }: RuntimeContext): Promise<Usable> => {
+export const usable = async ({ settings, sandbox }: RuntimeContext): Promise<Usable> => {
   if (settings === undefined) return { usable: false, looked: 'it has no settings here', mend: 'start it in a worker' };
   const found = await lookAround(settings);
   if ('problem' in found) return { usable: false, looked: found.problem, mend: found.mend };
+  const inside = await whyNotInside(found.program, [found.program, '--version'], sandbox);
+  if (inside !== null) return { usable: false, looked: inside.problem, mend: inside.mend };
   const refused = await whyRefused(settings, found.login);
   if (refused !== null) return { usable: false, looked: refused.problem, mend: refused.mend };
   return { usable: true, looked: `Claude Code ${found.version} is ${found.program}, by ${found.login.says}`, mend: '' };
