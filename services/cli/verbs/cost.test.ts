@@ -48,12 +48,13 @@ test('a budget is shown, set for a task or for today, and never to nothing', asy
   const { url, calls } = await answering({
     'GET /api/tasks/a-task/cost': { task_id: 'a-task', total: sum, budget, lines: [] },
     'POST /api/tasks/a-task/budget': { task_id: 'a-task', budget: { ...budget, usd_max: 10 }, subtasks: ['build'] },
-    'POST /api/budget': { task_id: null, budget: { ...budget, usd_max: 50 }, subtasks: [] },
+    'POST /api/budget': { task_id: null, budget: { ...budget, usd_max: 50 }, subtasks: [], says: 'Nothing more.' },
   });
   expect((await nexus(url, 'budget', 'a-task')).out).toContain('a-task: 6.25 of 5.00 USD (125 %, 1.25 over');
   const raised = await nexus(url, 'budget', 'a-task', '--usd', '10');
   expect(raised.out).toContain('a-task: 6.25 of 10.00 USD (62 %, 0.50 reserved)\nGoes on: build.');
-  await nexus(url, 'budget', 'today', '--usd', '50', '--tokens', '1000');
+  const today = await nexus(url, 'budget', 'today', '--usd', '50', '--tokens', '1000');
+  expect(today.out).toContain('Nothing more.');
   expect(calls.slice(1).map(({ path, body }) => [path, body])).toEqual([
     ['/api/tasks/a-task/budget', { usd: 10 }],
     ['/api/budget', { usd: 50, tokens: 1000 }],

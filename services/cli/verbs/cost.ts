@@ -94,6 +94,7 @@ const budget = async ({ client, output }: Tools, id: string, asked: BudgetOption
   const answer = isToday ? await api.budgetToday(wanted) : await api.budget(id, wanted);
   output.document(answer);
   output.say(...budgetLines(name, answer.budget));
+  if (answer.says !== undefined) output.say(answer.says);
   if (answer.subtasks.length > 0) output.say(`Goes on: ${answer.subtasks.join(', ')}.`);
   else if (!isToday) output.say(`Nothing of it waited for a budget. \`${nexus} task ${id}\` shows where it stands.`);
 };

@@ -60,15 +60,30 @@ const addCosts = (app: Api, fleet: Fleet): void => {
 /** What waits for money, as its reason says. */
 const isBroke = (reason: string): boolean => /^(BUDGET_SPENT|PRICE_UNKNOWN)\b/.test(reason);
 
-/** A limit that is used up already would be taken, and let nothing go on; so would one beside another that is. */
-const assertEnough = (task: string, raise: { usd: number | null; tokens: number | null }, now: BudgetShown): void => {
+type Raise = { usd: number | null; tokens: number | null };
+
+/** The limit that is used up already, or will be by what is asked for; null: there is none. */
+const usedUp = (raise: Raise, now: BudgetShown): { what: string; max: number; used: number } | null => {
   const units = [
     { what: 'USD', max: raise.usd ?? now.usd_max, used: Math.ceil(now.usd_used * 1e4 - 1e-6) / 1e4 },
     { what: 'tokens', max: raise.tokens ?? now.tokens_max, used: now.tokens_used },
   ];
-  for (const { what, max, used } of units) {
-    if (max !== null && used >= max) throw fail('BUDGET_TOO_LOW', { task, what, max, used });
-  }
+  for (const { what, max, used } of units) if (max !== null && used >= max) return { what, max, used };
+  return null;
+};
+
+/** Of a task it would be taken, and let nothing go on. */
+const assertEnough = (task: string, raise: Raise, now: BudgetShown): void => {
+  const up = usedUp(raise, now);
+  if (up !== null) throw fail('BUDGET_TOO_LOW', { task, ...up });
+};
+
+/** For the fleet it is a way to spend nothing more today: taken, and said. */
+const spentToday = (budget: BudgetShown): { says?: string } => {
+  const up = usedUp({ usd: null, tokens: null }, budget);
+  if (up === null) return {};
+  const until = `until this is raised above ${up.used}, or until midnight (UTC)`;
+  return { says: `${up.used} of ${up.max} ${up.what} are used today already: nothing more is spent ${until}.` };
 };
 
 const addBudgets = (app: Api, fleet: Fleet): void => {
@@ -113,7 +128,8 @@ spent is tried again, from its saved work. One that is used up already is refuse
         operationId: 'setBudgetOfToday',
         tags: ['cost'],
         summary: 'Set what the whole fleet may spend today (UTC)',
-        description: 'Attempts that were put aside go on by themselves. Tomorrow the setting counts again.',
+        description: `Attempts that were put aside go on by themselves. Tomorrow the setting counts again. With less
+than was used today nothing more is spent today; then \`says\` tells so.`,
         body: budgetRaise,
         response: { 200: budgetRaised },
       },
@@ -121,7 +137,8 @@ spent is tried again, from its saved work. One that is used up already is refuse
     async ({ body: { usd = null, tokens = null } }) => {
       const { budgets } = spendingOf(fleet);
       await budgets.raise('day', { usd, tokens });
-      return { task_id: null, budget: await budgets.read('day'), subtasks: [] };
+      const budget = await budgets.read('day');
+      return { task_id: null, budget, subtasks: [], ...spentToday(budget) };
     },
   );
 };

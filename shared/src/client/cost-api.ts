@@ -77,6 +77,7 @@ export const budgetRaised = z
     task_id: taskId.nullable().meta({ description: 'Null: the whole fleet, for today.' }),
     budget: budgetShown,
     subtasks: z.array(subtaskId).meta({ description: 'Those that waited for a budget, and are tried again.' }),
+    says: z.string().optional().meta({ description: 'What it means, where as much is used already.' }),
   })
   .meta({ id: 'BudgetRaised' });
 

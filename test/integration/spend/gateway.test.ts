@@ -92,6 +92,10 @@ test('the budget of today is set for the whole fleet, and one of nothing is refu
     budget: { usd_max: 20, tokens_max: 1000, usd_used: 0 },
   });
   expect((await client.costs()).today).toMatchObject({ usd_max: 20 });
+  await spentOn(served);
+  expect((await client.budgetToday({ usd: 10 })).says).toBeUndefined();
+  const spent = await client.budgetToday({ usd: 0.2 });
+  expect(spent.says).toMatch(/^0.5 of 0.2 USD are used today already: nothing more is spent until .* midnight \(UTC\)/);
   const says = 'must be more than 0; left out, there is no limit';
   const zero = await refusal(client.submit({ request: 'Build something', budget: { usd: 0 } }));
   expect(zero).toMatchObject({ status: 422, problems: [{ field: 'budget.usd', says }] });
