@@ -30,7 +30,11 @@ test('a plan costs what attempts of its roles have cost, as often as they take',
 
 test('a role without a price is taken for an average one, and where nothing was paid nothing is made up', () => {
   const own = [row('orchestrator', 0, 900), row('memory', 0, 100)];
-  expect(withPrice(made, [row('builder', 4, 8), ...own], {})).toMatchObject({ price_usd: 1 });
+  expect(withPrice(made, [row('builder', 4, 8), ...own], {})).toMatchObject({
+    ...{ price_usd: 1, price_by: 'history', price_without: ['reviewer'] },
+  });
+  const both = [row('builder', 4, 8), row('reviewer', 1, 1)];
+  expect(withPrice(made, both, {})).not.toHaveProperty('price_without');
   const unpriced = row('builder', 0, 3, { unpriced_calls: 3, calls: 3 });
   expect(withPrice(made, [unpriced], {})).toEqual(made);
   expect(withPrice({ ...made, price_usd: 2 }, [], {})).toMatchObject({ price_usd: 2, price_by: 'model' });

@@ -2,7 +2,8 @@
  * What a plan will probably cost, from what attempts of its roles have cost before. Pure.
  *
  * Each step takes as many attempts as its outlook says, at the mean price of its role; a role that has no price yet is
- * taken for an average one. Where nothing was ever paid nothing is known, and the price stays what the model said.
+ * taken for an average one, and named. Where nothing was ever paid nothing is known, and the price stays what the model
+ * said.
  */
 import type { Plan, TaskRequest } from '@nexus/shared/messages/domain';
 import type { CostRow } from '@nexus/shared/spend';
@@ -16,7 +17,7 @@ export const withPrice = (plan: Plan, rows: readonly CostRow[], { budget }: Pick
   const priced: Plan =
     before === null
       ? { ...plan, ...(plan.price_usd === null ? {} : { price_by: 'model' }) }
-      : { ...plan, price_usd: before, price_by: 'history' };
+      : { ...plan, ...before, price_by: 'history' };
   const max = budget?.usd;
   if (max === undefined || priced.price_usd === null || priced.price_usd <= max) return priced;
   const about = `It will probably cost about ${priced.price_usd} USD`;
@@ -24,13 +25,17 @@ export const withPrice = (plan: Plan, rows: readonly CostRow[], { budget }: Pick
   return { ...priced, risks: [...priced.risks.slice(0, 31), risk] };
 };
 
-const priceOf = ({ subtasks, outlook }: Plan, rows: readonly CostRow[]): number | null => {
+const priceOf = ({ subtasks, outlook }: Plan, rows: readonly CostRow[]): Partial<Plan> | null => {
   const means = new Map(rows.flatMap((row) => (mean([row]) === null ? [] : [[row.name, mean([row]) as number]])));
   const average = mean(rows.filter(({ name }) => !ownRoles.includes(name)));
   if (average === null) return null;
   const attempts = new Map(outlook?.steps.map((step) => [step.id, step.attempts]));
   const sum = subtasks.reduce((usd, { id, role }) => usd + (attempts.get(id) ?? 1) * (means.get(role) ?? average), 0);
-  return Math.round(sum * 10_000) / 10_000;
+  const without = [...new Set(subtasks.map(({ role }) => role))].filter((role) => !means.has(role));
+  return {
+    price_usd: Math.round(sum * 10_000) / 10_000,
+    ...(without.length === 0 ? {} : { price_without: without }),
+  };
 };
 
 /** Under which NEXUS books what it asks itself: no attempts of agents. */

@@ -98,10 +98,13 @@ const factsOf = ({ workflow, judgement, outlook, probability, subtasks, ...rest 
   return facts.flatMap(([name, says]) => (says ? [`  ${name.padEnd(12)}${says}`] : []));
 };
 
-const priceOf = ({ price_usd, price_by }: Pick<PlanShown, 'price_usd' | 'price_by'>): string => {
+type Priced = Pick<PlanShown, 'price_usd' | 'price_by' | 'price_without'>;
+
+const priceOf = ({ price_usd, price_by, price_without }: Priced): string => {
   if (price_usd === null) return 'unknown: nobody can say';
   const why = price_by === 'history' ? 'by what attempts of these roles have cost' : 'as the model judges';
-  return `${money(price_usd)} USD, ${why}`;
+  const without = price_without ? `; no figure yet for ${price_without.join(', ')}: taken for the average` : '';
+  return `${money(price_usd)} USD, ${why}${without}`;
 };
 
 const basisOf = ({ assumed, steps }: NonNullable<PlanShown['outlook']>): string => {

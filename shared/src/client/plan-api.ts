@@ -12,6 +12,7 @@ export const planShown = z
     probability: z.number().nullable().meta({ description: 'That all of it comes to its end; `outlook` says why.' }),
     price_usd: z.number().nullable().meta({ description: 'null: nobody can say.' }),
     price_by: z.enum(['model', 'history']).optional(),
+    price_without: z.array(z.string()).optional().meta({ description: 'Roles without a figure, taken for average.' }),
     judgement: judgement.nullable().meta({ description: 'null: no model is configured, or it gave no plan.' }),
     outlook: outlook.nullable(),
     warnings: z.array(z.string()),

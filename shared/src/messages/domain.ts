@@ -338,6 +338,10 @@ export const plan = z.object({
     .enum(['model', 'history'])
     .optional()
     .meta({ description: 'Whether a model judged the price, or attempts of these roles have cost so much before.' }),
+  price_without: z
+    .array(z.string())
+    .optional()
+    .meta({ description: 'Roles whose attempts have cost nothing known yet: each is taken for an average one.' }),
   judgement: judgement.optional().meta({ description: 'Left out where no model is configured.' }),
   outlook: outlook.optional(),
 });
