@@ -303,8 +303,9 @@ class Spending {
 
   async #readLeft(): Promise<AttemptSpend['left']> {
     const { budgets } = this.#parts;
-    const { place } = this.#options;
-    const views = await Promise.all([budgets.read('day'), budgets.read({ taskId: place.taskId }), budgets.read(place)]);
+    const { taskId, subtaskId, attempt } = this.#options.place;
+    const scopes = ['day' as const, { taskId }, { taskId, subtaskId }, { taskId, subtaskId, attempt }];
+    const views = await Promise.all(scopes.map((scope) => budgets.read(scope)));
     const least = (amounts: (number | null)[]) => {
       const known = amounts.filter((amount) => amount !== null);
       return known.length === 0 ? null : Math.max(0, Math.min(...known));

@@ -69,7 +69,7 @@ export type Budgets = {
   freeLost(): Promise<number>;
   /** Sets a person's own limit of a task, or of today; what is null stays as it is. */
   raise(scope: { taskId: string } | 'day', limit: Limit): Promise<void>;
-  read(scope: 'day' | { taskId: string } | Place): Promise<BudgetView>;
+  read(scope: 'day' | { taskId: string; subtaskId?: string; attempt?: number }): Promise<BudgetView>;
 };
 
 export const scopeNames: readonly ScopeName[] = ['day', 'task', 'subtask', 'attempt'];
@@ -129,18 +129,14 @@ export const makeBudgets = ({ bus, config, isAlive, now = Date.now }: Parts): Bu
       await side.run('spend/raise', [key], values);
     },
     read: async (scope) => {
-      const [day = '', task = '', , attempt = ''] = budgetKeys(bus, placeOf(scope), now());
-      const key = scope === 'day' ? day : 'attempt' in scope ? attempt : task;
+      const place = { taskId: '', subtaskId: '', attempt: 0, ...(scope === 'day' ? {} : scope) };
+      const [day = '', task = '', subtask = '', attempt = ''] = budgetKeys(bus, place, now());
+      const own = place.attempt > 0 ? attempt : place.subtaskId === '' ? task : subtask;
+      const key = scope === 'day' ? day : own;
       return viewOf(recordOf(await side.command('HGETALL', key)));
     },
   };
 };
-
-const placeOf = (scope: 'day' | { taskId: string } | Place): Place => ({
-  subtaskId: '',
-  attempt: 0,
-  ...(scope === 'day' ? { taskId: '' } : scope),
-});
 
 /** The claim that a reservation belongs to. */
 const ownerOf = (id: string): string => id.slice(0, id.indexOf('/'));

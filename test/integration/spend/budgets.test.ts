@@ -191,6 +191,21 @@ test('a budget is told of once near its end and once at it, and again after a pe
   expect(await rig.budgets.read({ taskId: 'a-task' })).toMatchObject({ usd_max: 1.2 });
 });
 
+test.each([
+  ['the fleet today', { NEXUS_BUDGET_DAY_USD: '0.6' }, 0.2],
+  ['the task', { NEXUS_BUDGET_TASK_USD: '0.7' }, 0.3],
+  ['the subtask', { NEXUS_BUDGET_SUBTASK_USD: '0.8' }, 0.4],
+  ['the attempt', { NEXUS_BUDGET_ATTEMPT_USD: '0.5' }, 0.5],
+])('an attempt is given no more than what is left of the budget of %s', async (_, settings, left) => {
+  const rig = await openRig(testFabric(), settings);
+  const before = await rig.begin(rig.attempt());
+  await (await before.gate.reserve(call(0.4))).settle({ usd: 0.4, usage: usage(1) });
+  await before.end();
+  const next = await rig.begin(rig.attempt());
+  expect(next.left.usd).toBeCloseTo(left, 6);
+  await next.end();
+});
+
 test('a CLI is ended with the response that spends its budget: its overshoot is that one, and counts', async () => {
   const rig = await openRig(testFabric(), { NEXUS_BUDGET_STEP_USD: '0.3', NEXUS_BUDGET_ATTEMPT_USD: '1' });
   const by = { agentId: 'builder', role: 'builder', runtime: 'claude-code' };
