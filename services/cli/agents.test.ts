@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { answering, gateway, openHome, runNexus } from '../../test/tools/cli.ts';
 import { lookAtAgents, lookAtGiven } from './doctor-agents.ts';
 
@@ -54,6 +54,16 @@ test('agents validate asks no fleet, names every mistake with its line, and ends
   expect(out).toMatch(/plain\.md is not a valid definition: line 1: there is no front matter/);
   expect(out).toMatch(/none\.md cannot be read/);
   expect((await runNexus(home, ['agents', 'validate', file, '--json'], nowhere)).code).toBe(0);
+});
+
+test('agents validate says what the fleet will not be given, by the setting of the gateway', async () => {
+  const { home, file } = put('clockmaker.md', `${source}${'You mend. '.repeat(200)}`);
+  expect((await runNexus(home, ['agents', 'validate', file], nowhere)).out).not.toContain('BYTES');
+  vi.stubEnv('NEXUS_DEFINITION_BYTES_MAX', '1500');
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const checked = await runNexus(home, ['agents', 'validate', file], nowhere);
+  expect(checked.code).toBe(0);
+  expect(checked.out).toMatch(/The fleet is not given it: it has 2\d+ bytes, and NEXUS_DEFINITION_BYTES_MAX is 1500/);
 });
 
 test('agents import writes definitions into a folder, and overwrites none unasked', async () => {

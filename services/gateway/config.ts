@@ -1,5 +1,5 @@
 /** The gateway's own settings. */
-import { catalogConfig } from '@nexus/shared/catalog';
+import { catalogConfig, givenConfig } from '@nexus/shared/catalog';
 import { defineConfig, is, setting } from '@nexus/shared/config';
 import { sessionConfig } from '@nexus/shared/ledger';
 import { memoryConfig } from '@nexus/shared/memory';
@@ -67,12 +67,7 @@ export const gatewayConfig = defineConfig({
       default: '500',
     },
   ),
-  definitionBytesMax: setting(
-    'NEXUS_DEFINITION_BYTES_MAX',
-    is.count(1000, 64_000),
-    'The largest definition that the fleet may be given, in bytes; it travels with each attempt.',
-    { default: '16000' },
-  ),
+  ...givenConfig,
   bodyBytesMax: setting('NEXUS_BODY_MAX', is.bytes, 'The largest body of a request.', { default: '262144' }),
   tasksMax: setting('NEXUS_TASKS_MAX', is.count(1), 'How many tasks may be in flight before new ones are refused.', {
     default: '1000',

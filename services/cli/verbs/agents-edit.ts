@@ -2,6 +2,7 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AgentGiven } from '@nexus/shared/client';
+import { loadConfig } from '@nexus/shared/config';
 import type { Command } from 'commander';
 import { type Named, twinsOf } from '../agent-twins.ts';
 import { nexus } from '../command-word.ts';
@@ -88,6 +89,7 @@ type Checked = { file: string; valid: boolean; agents: string[]; problem: string
 const validate = async ({ output }: Tools, files: string[]): Promise<Exit | undefined> => {
   const all: Checked[] = [];
   const named: (Named & { file: string })[] = [];
+  const tooLarge = await openSizeLook();
   for (const file of new Set(files)) {
     try {
       const read = await readAny(file);
@@ -97,7 +99,8 @@ const validate = async ({ output }: Tools, files: string[]): Promise<Exit | unde
         }),
       );
       const agents = read.map(({ agent }) => agent.agent_id);
-      all.push({ file, valid: true, agents, problem: null, notices: read.flatMap(({ notices }) => notices) });
+      const notices = read.flatMap(({ notices, source }) => [...notices, ...tooLarge(source)]);
+      all.push({ file, valid: true, agents, problem: null, notices });
     } catch (thrown) {
       const { code, message } = toFailure(thrown);
       if (code !== 'DEFINITION_INVALID' && code !== 'FILE_UNREADABLE') throw thrown;
@@ -114,6 +117,16 @@ const validate = async ({ output }: Tools, files: string[]): Promise<Exit | unde
     output.say(valid ? `${file}: ${agents.join(', ')}` : (problem ?? ''), ...notices.map((says) => `  ${says}`));
   }
   return all.every(({ valid }) => valid) ? undefined : 'refused';
+};
+
+/** Too large for the fleet, a definition may still lie in a folder; the gateway refuses it by the same setting. */
+const openSizeLook = async (): Promise<(source: string) => string[]> => {
+  const { givenConfig, sizeProblem } = await openImporter();
+  const config = loadConfig(givenConfig);
+  return (source) => {
+    const problem = sizeProblem(source, config);
+    return problem === null ? [] : [`The fleet is not given it: ${problem}; in a folder of agents it counts.`];
+  };
 };
 
 type ImportOptions = { to?: string; replace?: boolean };

@@ -13,6 +13,7 @@ import {
   refuseRetired,
   type SharedAgent,
   type SharedWriter,
+  sizeProblem,
   writeAgent,
 } from '@nexus/shared/catalog';
 import {
@@ -231,9 +232,8 @@ type Read = { source: string; agent: AgentDefinition; notices: string[] };
 const read = ({ config }: Fleet, { source, profile }: AgentGiven): Read => {
   const file = 'The body';
   const given = profile === undefined ? ofSource(file, source ?? '') : importOne(file, profile);
-  const bytes = Buffer.byteLength(given.source);
-  if (bytes <= config.definitionBytesMax) return given;
-  const problem = `it has ${bytes} bytes, and NEXUS_DEFINITION_BYTES_MAX is ${config.definitionBytesMax}`;
+  const problem = sizeProblem(given.source, config);
+  if (problem === null) return given;
   throw fail('DEFINITION_INVALID', { file, problem });
 };
 

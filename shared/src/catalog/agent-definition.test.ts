@@ -143,6 +143,11 @@ test('a key that nobody knows is refused with its line, unless it begins with x-
   expect(read('name: a\ndescription: b\nx-shoe: 43').extra).toEqual({ 'x-shoe': 43 });
 });
 
+test.each(['temperature', 'max_tokens'])('%s at the top of a definition is told its place, and who knows it', (key) => {
+  const { message } = refusal(withFront(`name: a\ndescription: b\n${key}: 1`));
+  expect(message).toContain(`line 4: ${key}: it belongs below \`runtime:\`, and counts for \`name: openai\` alone`);
+});
+
 test('a tool that nobody knows is refused with its line and the one that was meant', () => {
   const error = refusal(withFront('name: a\ntools: Read, web_serch, Hammer\ndescription: b'));
   expect(error.message).toContain('line 3: tools: there is no tool "web_serch"; did you mean WebSearch?');

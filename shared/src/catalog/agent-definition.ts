@@ -148,9 +148,16 @@ const unknownTools = (fields: Record<string, unknown>): [string, string][] =>
     }),
   );
 
+/** Keys that people put at the top, and that have their place elsewhere. */
+const ofRuntime: Readonly<Record<string, string>> = {
+  temperature: 'it belongs below `runtime:`, and counts for `name: openai` alone; Claude Code’s CLI knows none',
+  max_tokens: 'it belongs below `runtime:`, and counts for `name: openai` alone; Claude Code’s CLI knows none',
+};
+
 /** Nothing is dropped in silence: a key is ours, Claude Code's, or begins with `x-`. */
 const unknownKey = (key: string): string[] => {
   if (key in frontMatter.shape || theirKeys.includes(key) || key.startsWith('x-')) return [];
+  if (key in ofRuntime) return [`${key}: ${ofRuntime[key]}`];
   const meant = nearestOf(key, [...ourKeys, ...theirKeys]);
   const advice = meant === null ? 'a key of your own begins with x-' : `did you mean ${meant}?`;
   return [`${key}: there is no such key; ${advice}`];

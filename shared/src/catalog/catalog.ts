@@ -88,6 +88,23 @@ export const catalogConfig = defineConfig({
   ),
 });
 
+/** What the fleet may be given, beside what lies in folders. */
+export const givenConfig = defineConfig({
+  definitionBytesMax: setting(
+    'NEXUS_DEFINITION_BYTES_MAX',
+    is.count(1000, 64_000),
+    'The largest definition that the fleet may be given, in bytes; it travels with each attempt.',
+    { default: '16000' },
+  ),
+});
+
+/** What is wrong with the size of a definition that is given to the fleet; null: nothing. */
+export const sizeProblem = (source: string, { definitionBytesMax }: ConfigOf<typeof givenConfig>): string | null => {
+  const bytes = Buffer.byteLength(source);
+  if (bytes <= definitionBytesMax) return null;
+  return `it has ${bytes} bytes, and NEXUS_DEFINITION_BYTES_MAX is ${definitionBytesMax}`;
+};
+
 /** The folders of a configured catalog, the built-in ones first: `openCatalog(foldersOf(config))`. */
 export const foldersOf = (
   config: Pick<ConfigOf<typeof catalogConfig>, 'agentsFolder' | 'workflowsFolder'>,

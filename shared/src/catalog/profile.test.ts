@@ -87,7 +87,7 @@ test('a list of profiles is imported as a whole, and a profile without a prompt 
 });
 
 test.each([
-  ['{"agent_id": "a", "nme": "A"}', /name: .*; nme: there is no such key/],
+  ['{"agent_id": "a", "nme": "A"}', /line 1: name: is missing; line 1: nme: there is no such key/],
   [
     '{"agent_id": "a", "name": "A", "claude_configuration": {"heat": 1}}',
     /claude_configuration\.heat: there is no such/,
@@ -116,6 +116,20 @@ test('a mistake in JSON is told on one line with its line, and a field that is n
     /p\.json is not a valid definition: Unexpected token 'o': it is no JSON$/,
   );
   expect(() => importProfiles('p.json', '{"agent_id": "a"}')).toThrow(/name: is missing$/);
+});
+
+test('what is wrong in a profile has its line, in JSON and in YAML, alone or in a list', () => {
+  const yaml = 'agent:\n  id: a\n  name: A\n  claude_code:\n    modle: opus\n  nme: B\n';
+  expect(() => importProfiles('p.yaml', yaml)).toThrow(
+    /line 5: agent\.claude_code\.modle: there is no such key; line 6: agent\.nme: there is no such key$/,
+  );
+  const all = JSON.stringify([json, { agent_id: 'b', name: 'B', role: 'tester', nme: 'B' }], null, 2);
+  const line = all.split('\n').findIndex((text) => text.includes('nme')) + 1;
+  expect(() => importProfiles('all.json', all)).toThrow(
+    `all.json, profile 2 is not a valid definition: line ${line}: nme: there is no such key`,
+  );
+  const old = '{\n"agent_id": "a",\n"name": "A",\n"claude_configuration": {\n"model": "claude-3-opus-20240229"}}';
+  expect(() => importProfiles('p.json', old)).toThrow(/line 5: claude_configuration\.model: .* is retired/);
 });
 
 test('every built-in definition is read the same from what is written of it', async () => {

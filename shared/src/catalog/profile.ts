@@ -4,9 +4,10 @@
  * `notices`, never dropped in silence; what is wrong is refused with the path of the field.
  */
 import { fail } from '@nexus/shared/errors';
-import { parseDocument } from 'yaml';
+import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { type AgentDefinition, lettersLeftOut, readAgent } from './agent-definition.ts';
+import { lineOf } from './line-of.ts';
 import { modelProblem } from './retired-models.ts';
 import { nearestOf } from './spelling.ts';
 import { resolveTools } from './tool-names.ts';
@@ -88,28 +89,38 @@ export const importProfiles = (file: string, source: string): Imported[] => {
   const value = readValue(file, source);
   const all = Array.isArray(value) ? value : [value];
   if (all.length === 0) throw fail('DEFINITION_INVALID', { file, problem: 'it holds no profile' });
-  return all.map((one, index) => importOne(all.length === 1 ? file : `${file}, profile ${index + 1}`, one));
+  // Read for its lines alone, and only where something is wrong: JSON is YAML, too.
+  const at = (path: readonly PropertyKey[]): string => {
+    const lines = new LineCounter();
+    return `line ${lineOf(parseDocument(source, { lineCounter: lines }), lines, path)}: `;
+  };
+  return all.map((one, index) => {
+    const above = Array.isArray(value) ? [index] : [];
+    const name = all.length === 1 ? file : `${file}, profile ${index + 1}`;
+    return importOne(name, one, (path) => at([...above, ...path]));
+  });
 };
 
+/** Where a field stands, as the beginning of a sentence on it; nowhere, in what was never a text. */
+type At = (path: readonly PropertyKey[]) => string;
+
 /** Makes one profile, already read, into a definition. */
-export const importOne = (file: string, profile: unknown): Imported => {
+export const importOne = (file: string, profile: unknown, at: At = () => ''): Imported => {
   if (typeof profile !== 'object' || profile === null || Array.isArray(profile)) {
     throw fail('DEFINITION_INVALID', { file, problem: 'a profile is an object with agent_id, or with agent' });
   }
   const notices: string[] = [];
   const wrapped = 'agent' in profile && !('agent_id' in profile);
   const fields = wrapped
-    ? ofYaml(parsed(file, yamlProfile, (profile as { agent: unknown }).agent, 'agent.'), notices)
-    : ofJson(parsed(file, jsonProfile, profile, ''), notices);
+    ? ofYaml(parsed(file, yamlProfile, (profile as { agent: unknown }).agent, ['agent'], at), notices)
+    : ofJson(parsed(file, jsonProfile, profile, [], at), notices);
   const source = writeAgent(fields);
   const agent = readAgent(file, source);
   if (agent === null) throw fail('BUG', { message: `the definition made of ${file} has no front matter` });
   const problem = modelProblem(agent);
   if (problem !== null) {
-    throw fail('DEFINITION_INVALID', {
-      file,
-      problem: `${wrapped ? 'agent.claude_code' : 'claude_configuration'}.${problem}`,
-    });
+    const path = wrapped ? ['agent', 'claude_code'] : ['claude_configuration'];
+    throw fail('DEFINITION_INVALID', { file, problem: `${at([...path, 'model'])}${path.join('.')}.${problem}` });
   }
   return { source, agent, notices };
 };
@@ -139,15 +150,17 @@ const wordsOfJson = (source: string, { message }: Error): string => {
   return `${line === null ? '' : `line ${line}: `}${says.includes('JSON') ? says : `${says.trim()}: it is no JSON`}`;
 };
 
-const parsed = <T>(file: string, schema: z.ZodType<T>, value: unknown, prefix: string): T => {
+const parsed = <T>(file: string, schema: z.ZodType<T>, value: unknown, above: string[], at: At): T => {
   const read = schema.safeParse(value);
   if (read.success) return read.data;
-  const problems = read.error.issues.map((issue) => {
-    const path = `${prefix}${issue.path.join('.')}`.replace(/\.$/, '');
+  const problems = read.error.issues.flatMap((issue) => {
+    const path = [...above, ...issue.path];
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => `${at([...path, key])}${[...path, key].join('.')}: there is no such key`);
+    }
     // Nothing but what is not there reads as undefined in a text.
-    if (issue.message.endsWith('received undefined')) return `${path}: is missing`;
-    if (issue.code !== 'unrecognized_keys') return `${path}: ${issue.message}`;
-    return issue.keys.map((key) => `${path === '' ? '' : `${path}.`}${key}: there is no such key`).join('; ');
+    const says = issue.message.endsWith('received undefined') ? 'is missing' : issue.message;
+    return [`${at(path)}${path.join('.')}: ${says}`];
   });
   throw fail('DEFINITION_INVALID', { file, problem: problems.join('; ') });
 };

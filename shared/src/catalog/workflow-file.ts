@@ -1,9 +1,10 @@
 /** One workflow: YAML, checked for shape, graph and roles; every problem is named with its line. */
 import { fail } from '@nexus/shared/errors';
 import { type PlannedSubtask, plannedSubtask, timeBoxProblem } from '@nexus/shared/messages/domain';
-import { type Document, LineCounter, parseDocument } from 'yaml';
+import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { type GraphProblem, graphProblems } from './graph.ts';
+import { lineOf } from './line-of.ts';
 
 const workflowSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'lower-case letters, digits and dashes'),
@@ -85,13 +86,3 @@ const roleProblems = (subtasks: PlannedSubtask[], knowsRole: (role: string) => b
       ? []
       : [{ path: ['subtasks', at, 'role'], says: `no agent has the role or id "${node.role}"` }],
   );
-
-/** The line of a path, or of the nearest thing above it that the file has. */
-const lineOf = (document: Document, lines: LineCounter, path: readonly (string | number)[]): number => {
-  for (let length = path.length; length >= 0; length--) {
-    const node = length === 0 ? document.contents : document.getIn(path.slice(0, length), true);
-    const range = (node as { range?: [number, number, number] | null } | undefined)?.range;
-    if (range) return lines.linePos(range[0]).line;
-  }
-  return 1;
-};
