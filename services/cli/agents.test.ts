@@ -129,6 +129,11 @@ test('doctor reads the agents of this machine, and names the file and the line t
     state: 'fail',
     says: expect.stringMatching(/broken\.md .*line 2: nmae: .*did you mean name\?/),
   });
+  const { home: here } = put('clockmaker.md', source);
+  writeFileSync(join(here, 'twin.md'), source);
+  expect(await lookAtAgents({ NEXUS_AGENTS_FOLDER: here })).toMatchObject({
+    ...{ state: 'fail', mend: 'rename one of the two', says: expect.stringContaining('is defined in') },
+  });
   expect(await lookAtAgents({ NEXUS_AGENTS_FOLDER: join(home, 'none') })).toMatchObject({
     state: 'fail',
     mend: 'make that folder, or correct the setting',

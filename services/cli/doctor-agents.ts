@@ -19,13 +19,14 @@ export const lookAtAgents = async (environment?: Record<string, string>): Promis
     return gone.length > 0 ? modelFinding('agents', gone) : { name: 'agents', state: 'ok', says, mend: '' };
   } catch (thrown) {
     const { code, message } = toAppError(thrown);
-    return { name: 'agents', state: 'fail', says: message, mend: mendOf(code, message) };
+    return { name: 'agents', state: 'fail', says: message, mend: mends[code] ?? usualMend };
   }
 };
 
-const mendOf = (code: string, says: string): string => {
-  if (code === 'CONFIG_INVALID') return 'make that folder, or correct the setting';
-  return / in .* too$/.test(says) ? 'rename one of the two' : '`nexus agents validate FILE` says when it is mended';
+const usualMend = '`nexus agents validate FILE` says when it is mended';
+const mends: Readonly<Record<string, string>> = {
+  CONFIG_INVALID: 'make that folder, or correct the setting',
+  DEFINITION_TWICE: 'rename one of the two',
 };
 
 /** The definitions that the fleet was given: only it has them. Nothing is said where all of them are in order. */

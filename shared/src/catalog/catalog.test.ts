@@ -102,10 +102,12 @@ describe('a person’s own folder', () => {
     ]);
   });
 
-  test('may not define one id twice', async () => {
+  test('DEFINITION_TWICE: may not define one id twice', async () => {
     put('a.md', agent('name: same\ndescription: a'));
     put('b.md', agent('name: same\ndescription: b'));
-    await expect(openCatalog({ agentsFolders: [folder] })).rejects.toThrow(/b\.md .*"same" is defined in .*a\.md too/);
+    await expect(openCatalog({ agentsFolders: [folder] })).rejects.toMatchObject({
+      ...{ code: 'DEFINITION_TWICE', message: expect.stringMatching(/b\.md .*"same" is defined in .*a\.md too/) },
+    });
   });
 
   test('may not call two agents by one name', async () => {

@@ -220,7 +220,7 @@ const readAll = async <T extends { name: string }>(
       const twin = names.map((name) => here.get(name)).find((other) => other !== undefined);
       if (twin) {
         const same = here.has(id) ? `"${id}" is defined` : `name "${value.name}" is used`;
-        throw fail('DEFINITION_INVALID', { file, problem: `the ${what} ${same} in ${twin} too` });
+        throw fail('DEFINITION_TWICE', { file, what, same, twin });
       }
       const replaced = all.get(id);
       if (replaced) notices.push(`The ${what} "${id}" of ${file} replaces that of ${replaced.file}.`);

@@ -545,6 +545,12 @@ export const registry = {
     says: '{file} is not a valid definition: {problem}',
     operator: 'The file, the line and the field are named.',
   },
+  DEFINITION_TWICE: {
+    outcome: 'dead',
+    http: 422,
+    says: '{file} is not a valid definition: the {what} {same} in {twin} too',
+    operator: 'Within a folder an id and a name belong to one definition: rename one of the two.',
+  },
   AGENT_UNKNOWN: {
     outcome: 'dead',
     http: 404,
