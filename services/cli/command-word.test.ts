@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { runNexus } from '../../test/tools/cli.ts';
 import { asTyped, wordFor } from './command-word.ts';
 
 const bin = resolve(import.meta.dirname, 'bin.mjs');
@@ -67,4 +68,13 @@ test('what `nexus` advises can be typed as it was started', () => {
   const said = (script: string) => spawnSync(process.execPath, [script, 'tasks'], { env, encoding: 'utf8' }).stderr;
   expect(said(bin)).toContain('`npx nexus up`');
   expect(said(link)).toContain('`nexus up`');
+});
+
+test('every verb is named in help and advice as it is typed, and so is the command itself', async () => {
+  const { out } = await runNexus(openFolder(), ['--help'], 'http://127.0.0.1:9');
+  const verbs = [...out.matchAll(/^ {2}([a-z]+) (?:[[<]| {2})/gm)].map(([, verb = '']) => verb);
+  expect(verbs).toEqual(expect.arrayContaining(['run', 'plan', 'cost', 'budget', 'memory', 'sessions', 'help']));
+  for (const verb of [...verbs, '[options]']) {
+    expect(asTyped(`Usage: nexus ${verb} x`, 'npx nexus')).toBe(`Usage: npx nexus ${verb} x`);
+  }
 });

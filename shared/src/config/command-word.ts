@@ -11,6 +11,7 @@ export const asTyped = (text: string, word: string): string =>
 
 const byCompose: Readonly<Record<string, string>> = { up: 'docker compose up -d', down: 'docker compose down' };
 const verbs =
-  'run|up|down|status|tasks|task|logs|agents|stop|pause|drain|resume|retry|cancel|dlq|token|doctor|<command>|--help';
+  'run|plan|up|down|status|tasks|task|logs|agents|stop|pause|drain|resume|retry|answer|cancel|cost|budget|dlq|memory|' +
+  'sessions|token|doctor|help|<command>|\\[options\\]|--help';
 // In `docker compose exec gateway nexus …` it is the container's word.
 const commands = new RegExp(`(?<![\\w./-]|npx |exec \\S+ )nexus (${verbs})(?![\\w-])`, 'g');
