@@ -74,7 +74,9 @@ const endOf = (ran: RunResult, seen: Seen, own: { code: ErrorCode; message: stri
   if (result.is_error !== true) return { code: null, says: deniedIn(seen) };
   if (result.subtype === 'error_max_turns') return told(fail('AGENT_TURNS_SPENT', { turns: how.turnsMax }));
   if (result.subtype === 'error_max_budget_usd') {
-    return told(budgetSpent(how.request, 'USD', round(result.total_cost_usd ?? 0), how.request.budget?.usd ?? 0));
+    // The CLI holds to it what this process used, and tells what the whole conversation did.
+    const used = round(Math.max(0, (result.total_cost_usd ?? 0) - how.usdBefore));
+    return told(budgetSpent(how.request, 'USD', used, how.request.budget?.usd ?? 0));
   }
   if (result.stop_reason === 'refusal') {
     return { code: 'AGENT_FAILED', says: `The model declined to answer: ${saidIn(seen)}` };

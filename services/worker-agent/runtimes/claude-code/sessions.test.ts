@@ -132,6 +132,26 @@ test('what a killed CLI used is in the total of the next one only where it could
   expect(third.cost.usd).toBe(third.usdTotal);
 });
 
+test('a budget bounds what a resumed conversation uses from now on, whatever it has cost before', async () => {
+  await using claude = await openClaude();
+  const usage = { input_tokens: 50_000 };
+  const first = await claude.run(() => say('The word is plum.', { usage }));
+  const before = first.usdTotal ?? 0;
+  const go = { on: first.sessionId ?? '' };
+  const budget = { usd: before * 1.5, tokens: null };
+  const again = { ...known(null, false, before), go, budget };
+  // As much once more is within it; three times as much is not, and is told without what was before.
+  const second = await claude.run(() => say('Plum.', { usage }), again);
+  expect(second).toMatchObject({ ok: true, notices: [] });
+  expect(second.usdTotal).toBeGreaterThan(budget.usd);
+  const more = { ...again, ...known(null, false, second.usdTotal ?? 0) };
+  const third = await claude.run(() => use('Bash', { command: 'true' }, '', { usage }), more);
+  expect(third).toMatchObject({ ok: false, code: 'BUDGET_SPENT' });
+  const [, used] = / ([\d.]+) of [\d.]+ USD /.exec(third.says) ?? [];
+  expect(Number(used)).toBeCloseTo(third.cost.usd ?? 0, 3);
+  expect(Number(used)).toBeLessThan((third.usdTotal ?? 0) / 1.5);
+});
+
 test('a conversation is found by its id, and removed by it', async () => {
   await using claude = await openClaude();
   const { sessionId } = await claude.run(() => say('Done.'));
