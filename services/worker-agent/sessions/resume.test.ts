@@ -56,7 +56,7 @@ const booked = (usd: number) =>
 /** Looks for the session of an attempt whose checkpoint names one. */
 const look = async (
   changes: Partial<Session> | null,
-  given: { here?: boolean; claimed?: string[]; booked?: number } = {},
+  given: { here?: boolean; claimed?: string[]; booked?: number; order?: object; questions?: object[] } = {},
 ) => {
   const ledger = new Map<string, Record<string, string>>();
   if (changes !== null) {
@@ -67,14 +67,15 @@ const look = async (
   const notes: string[] = [];
   const readFields = async (key: string, names: string[]) => names.map((name) => ledger.get(key)?.[name] ?? null);
   const attempt = {
-    record: { before: { session: id } },
-    order: { task_id: taskId, subtask_id: 'storage', attempt: 1 },
+    record: { before: given.order ? null : { session: id } },
+    order: { task_id: taskId, subtask_id: 'storage', attempt: 1, ...given.order },
+    questions: given.questions ?? [],
     agent: { agent_id: 'builder' },
     hub: rig.hub,
     note: (says: string) => notes.push(says),
     tools: {
       keys,
-      store: { readFields },
+      store: { readFields, readIndex: async () => (changes === null ? [] : [{ member: id, score: 1 }]) },
       claim: { token: 'mine' },
       isClaimed: async (token: string) => given.claimed?.includes(token) ?? false,
       now: () => Date.parse('2026-11-20T11:00:00.000Z'),
@@ -128,6 +129,22 @@ test.each([
 ] as const)('one that %s is not gone on with, and that is said', async (_what, changes, says) => {
   const found = await look(changes, { claimed: ['theirs'] });
   expect(found).toMatchObject({ session: null, conversation: null, notes: [expect.stringMatching(says)] });
+});
+
+const question = { subtask_id: 'storage', attempt: 1, answer: 'JSON' };
+
+test('an attempt that gets the answer to a question goes on in the conversation that asked it', async () => {
+  const order = { attempt: 2 };
+  const asked = await look({}, { order, questions: [question] });
+  expect(asked).toMatchObject({ session: id, conversation: { fork: false, usdBefore: 0.25 } });
+  for (const other of [{ answer: null }, { attempt: 2 }, { subtask_id: 'cli' }]) {
+    const found = await look({}, { order, questions: [{ ...question, ...other }] });
+    expect(found, JSON.stringify(other)).toMatchObject({ session: null, notes: [] });
+  }
+  for (const session of [{ status: 'lost' as const }, { attempt: 2 }, { subtask_id: 'cli' }]) {
+    const found = await look(session, { order, questions: [question] });
+    expect(found, JSON.stringify(session)).toMatchObject({ session: null, notes: [] });
+  }
 });
 
 test('one that the ledger does not know is left to its runtime to find', async () => {

@@ -9,7 +9,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readEvidence } from '@nexus/shared/git';
-import { readSession, type Session, statusNow } from '@nexus/shared/ledger';
+import { listSessions, readSession, type Session, statusNow } from '@nexus/shared/ledger';
 import { endMarked, listMarked } from '@nexus/shared/process';
 import type { Attempt } from '../attempt.ts';
 import { markOf } from '../orphans.ts';
@@ -29,8 +29,9 @@ const none: Resumed = { session: null, conversation: null, close: async () => un
 
 export const findSession = async (attempt: Attempt, runtime: Runtime, context: RuntimeContext): Promise<Resumed> => {
   const { record, tools, note } = attempt;
-  const id = record.before?.session ?? null;
-  if (id === null || !runtime.capabilities.resume) return none;
+  if (!runtime.capabilities.resume) return none;
+  const id = record.before?.session ?? (await askedIn(attempt));
+  if (id === null) return none;
   const found = await readSession(tools.store, tools.keys, id);
   // Runtimes without transcripts of their own know best.
   if (found === null) return { ...none, session: id };
@@ -52,6 +53,27 @@ export const findSession = async (attempt: Attempt, runtime: Runtime, context: R
     conversation: { transcript: brought?.file ?? null, fork: !isOver, usdBefore },
     close: async () => brought?.close(),
   };
+};
+
+/** As many of the newest are looked through for one that has ended. */
+const lookedMax = 1000;
+
+/** The conversation of the attempt before, where that asked what is answered now: there the answer is understood. */
+const askedIn = async ({ order, questions, tools }: Attempt): Promise<string | null> => {
+  const { task_id, subtask_id, attempt } = order;
+  const asked = questions.some(
+    (one) => one.subtask_id === subtask_id && one.attempt === attempt - 1 && one.answer !== null,
+  );
+  if (!asked) return null;
+  const all = await listSessions(tools.store, tools.keys, { limit: lookedMax });
+  const found = all.find(
+    ({ session: one }) =>
+      one.task_id === task_id &&
+      one.subtask_id === subtask_id &&
+      one.attempt === attempt - 1 &&
+      statusNow(one, tools.now(), tools.config.sessionKeep) === 'idle',
+  );
+  return found?.session.session_id ?? null;
 };
 
 const whyNot = async (session: Session, { tools, agent }: Attempt, runtime: Runtime): Promise<string | null> => {
