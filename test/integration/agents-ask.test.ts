@@ -61,3 +61,27 @@ test.each(Object.keys(runtimes))(
     expect(game.last('subtask.dispatched', 'storage').hand_over?.says).toContain('The answer: JSON');
   },
 );
+
+test('the attempt that gets the answer goes on in the conversation of the CLI that asked', async () => {
+  const api = await openMessagesApi();
+  onTestFinished(() => api.close());
+  const done = { summary: 'It is JSON.' };
+  const worker = await openPaidWorker(rig, {
+    ...{ NEXUS_RUNTIME: 'claude-code', NEXUS_CLAUDE_PROGRAM: claudeProgram(), NEXUS_CLAUDE_LOGIN: 'api_key' },
+    ...{ ANTHROPIC_API_KEY: 'sk-ant-of-nobody-0123456789', NEXUS_HOME: rig.home },
+    ANTHROPIC_BASE_URL: api.script('asks', ({ nth }) => use('StructuredOutput', nth === 0 ? report : done)),
+  });
+  const { outcome } = await worker.handle(rig.order());
+  expect(finishedOf(outcome)).toMatchObject({ code: 'AGENT_IDLE' });
+  const before = api.asks('asks').length;
+  const at = new Date().toISOString();
+  const asked = { id: 'q1', subtask_id: 'storage', attempt: 1, agent_id: 'code_developer', text: 'Which format?' };
+  const answer = { asked_at: at, waits: 1, answer: 'JSON', answered_by: 'a person', answered_at: at };
+  rig.setQuestions([{ ...asked, ...answer }]);
+  const { notes } = await worker.handle(rig.order({ attempt: 2 }));
+  expect(notes).toContainEqual(expect.stringMatching(/^goes on with the conversation .* \(here\)$/));
+  const [told] = api.asks('asks').slice(before);
+  const said = JSON.stringify(told?.body.messages);
+  expect(said).toContain('Nobody said which format.');
+  expect(said).toContain('Answered by a person');
+});

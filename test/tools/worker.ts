@@ -11,7 +11,7 @@ import { openCatalog } from '@nexus/shared/catalog';
 import { fabricConfig, loadConfig } from '@nexus/shared/config';
 import { fail } from '@nexus/shared/errors';
 import { cloneAt, commitAll, createHub, hubPath, pushRef, refs } from '@nexus/shared/git';
-import type { TaskRequest } from '@nexus/shared/messages/domain';
+import type { AgentQuestion, TaskRequest } from '@nexus/shared/messages/domain';
 import { openRedactor, silentLog } from '@nexus/shared/telemetry';
 import type { Order, WorkerTools } from '../../services/worker-agent/attempt.ts';
 import { config } from '../../services/worker-agent/config.ts';
@@ -75,6 +75,14 @@ export const openRig = async (files: Record<string, string> = { 'README.md': 'A 
     setBoard: (...orders: Pick<Order, 'subtask_id' | 'attempt'>[]) => setBoard(ledger, orders),
     commitOn: (commit: string, changes: Record<string, string>) => commitOn(home, commit, changes),
     setTask,
+    /** What its agents have asked, as the orchestrator writes it down. */
+    setQuestions: (questions: AgentQuestion[]): void => {
+      const fields = ledger.get(keys.task(taskId)) ?? {};
+      ledger.set(keys.task(taskId), {
+        ...fields,
+        head: JSON.stringify({ ...JSON.parse(fields.head ?? '{}'), questions }),
+      });
+    },
     /** What git says in the hub. */
     git: (...args: string[]): string => execFileSync('git', args, { cwd: hub, encoding: 'utf8', stdio: 'pipe' }).trim(),
     /** An order that its board has just given. */
@@ -180,6 +188,11 @@ type Parts = Pick<WorkerTools, 'catalog' | 'runtimes'> & {
   settings: Record<string, string>;
 };
 
+const sessionsIn = (ledger: Parts['ledger']) =>
+  [...ledger.keys()]
+    .filter((key) => key.startsWith(keys.session('')))
+    .map((key) => ({ member: key.slice(keys.session('').length), score: 0 }));
+
 let deliveries = 0;
 
 /** The tools of one delivery. `seen` is what the handler asked for; `stop` aborts it. */
@@ -204,7 +217,8 @@ const toolsFor = ({ ledger, claimed, catalog, runtimes, settings }: Parts) => {
       readHash: async (key) => ledger.get(key) ?? {},
       readFields,
       readText: async () => null,
-      readIndex: async () => [],
+      // All sessions are young here.
+      readIndex: async (key, { to } = {}) => (key === keys.sessions && to === undefined ? sessionsIn(ledger) : []),
     } as HandlerTools['store'],
     begin: async (publish = []) => {
       abort.signal.throwIfAborted();
