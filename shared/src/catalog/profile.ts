@@ -3,11 +3,12 @@
  * or as YAML (`agent: {id, personality, claude_code, …}`), made into definitions. What has no place here is named in
  * `notices`, never dropped in silence; what is wrong is refused with the path of the field.
  */
+
 import { fail } from '@nexus/shared/errors';
+import { lineOf } from '@nexus/shared/messages/scenario';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { type AgentDefinition, lettersLeftOut, readAgent } from './agent-definition.ts';
-import { lineOf } from './line-of.ts';
 import { modelProblem } from './retired-models.ts';
 import { nearestOf } from './spelling.ts';
 import { resolveTools } from './tool-names.ts';

@@ -1,10 +1,11 @@
 /** One workflow: YAML, checked for shape, graph and roles; every problem is named with its line. */
+
 import { fail } from '@nexus/shared/errors';
 import { type PlannedSubtask, plannedSubtask, timeBoxProblem } from '@nexus/shared/messages/domain';
+import { lineOf } from '@nexus/shared/messages/scenario';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { type GraphProblem, graphProblems } from './graph.ts';
-import { lineOf } from './line-of.ts';
 
 const workflowSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'lower-case letters, digits and dashes'),

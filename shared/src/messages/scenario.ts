@@ -19,8 +19,11 @@
  * the scripted runtime before it plays one.
  */
 import { fail } from '@nexus/shared/errors';
-import { type Document, isMap, isNode, LineCounter, parseDocument } from 'yaml';
+import { type Document, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
+import { lineOf } from './line-of.ts';
+
+export { lineOf };
 
 /** A path inside the workspace: what a step may write, and never anything outside. */
 const inside = z
@@ -134,18 +137,6 @@ const contentOf = (document: Document.Parsed): unknown => {
   } catch (cause) {
     throw fail('SCENARIO_INVALID', { problem: (cause as Error).message }, { cause });
   }
-};
-
-/** The line of the nearest node that still exists on the way to `path`: a missing field has only its parent. */
-const lineOf = (document: Document.Parsed, lines: LineCounter, path: readonly PropertyKey[]): number => {
-  for (let length = path.length; length > 0; length--) {
-    const parent = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true);
-    const key = path[length - 1];
-    const pair = isMap(parent) ? parent.items.find((item) => String(item.key) === String(key)) : undefined;
-    const node = pair?.key ?? document.getIn(path.slice(0, length), true);
-    if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
-  }
-  return 1;
 };
 
 const whereOf = (path: readonly PropertyKey[]): string =>
