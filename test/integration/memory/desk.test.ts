@@ -127,7 +127,7 @@ test('the command line lists, searches, shows, adds and removes', async () => {
     expect.stringContaining(`There is no memory ${id}`),
   ]);
   const many = await nexus('memory', 'rm', '--agent', 'builder');
-  expect([many.code, many.err]).toEqual([exitCodes.usage.code, expect.stringContaining('Forget for good 1 memories?')]);
+  expect([many.code, many.err]).toEqual([exitCodes.usage.code, expect.stringContaining('Forget for good 1 memory?')]);
   expect((await nexus('memory', 'rm', '--agent', 'builder', '--yes')).out).toBe('Forgotten: 1.\n');
   expect((await nexus('memory', 'rm')).code).toBe(exitCodes.usage.code);
   expect((await nexus('memory', 'add', 'x', '--importance', '7')).code).toBe(exitCodes.usage.code);
