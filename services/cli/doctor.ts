@@ -8,12 +8,12 @@
 import { existsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { describeServer, type ServerDescription } from '@nexus/shared/bus';
+import { describeServer, type ServerDescription, whyOpen } from '@nexus/shared/bus';
 import { type Client, ClientProblem, openClient, type System } from '@nexus/shared/client';
 import { type FabricConfig, makeshiftWarning, modulesAbove } from '@nexus/shared/config';
 import { type Presence, serviceName } from '@nexus/shared/messages/domain';
 import { run } from '@nexus/shared/process';
-import { inContainer } from './command-word.ts';
+import { asTyped, inContainer } from './command-word.ts';
 import type { CliConfig } from './config.ts';
 import { lookAtAgents, lookAtGiven } from './doctor-agents.ts';
 import { type FleetProcess, lives, readFleet } from './fleet-state.ts';
@@ -37,7 +37,7 @@ export const examine = async (tools: Tools): Promise<Finding[]> => {
   return [
     nodeFinding(process.versions.node),
     git,
-    redis.finding,
+    ...redis.findings,
     homeFinding(config.home),
     disk,
     ...docker,
@@ -135,15 +135,31 @@ const addressOf = ({ redisUrl: url, redisPassword: password, sentinelPassword }:
 });
 
 /** `answers`: what it holds can be read, also where it takes no writes. */
-const lookAtRedis = async ({ fabric }: CliConfig): Promise<{ finding: Finding; answers: boolean }> => {
+const lookAtRedis = async ({ fabric }: CliConfig): Promise<{ findings: Finding[]; answers: boolean }> => {
   try {
     // Its refusal says why nobody answers; that of a client that gives up says only that it gave up.
     await knock(fabric.redisUrl);
-    return { finding: redisFinding(await describeServer(addressOf(fabric))), answers: true };
+    const [server, open] = await Promise.all([describeServer(addressOf(fabric)), whyOpen(addressOf(fabric))]);
+    return { findings: [redisFinding(server), passwordFinding(open)], answers: true };
   } catch (error) {
     const mend = 'start one (`nexus up` does if redis-server is installed), or set REDIS_URL';
-    return { finding: bad('redis', (error as Error).message, mend), answers: false };
+    return { findings: [bad('redis', (error as Error).message, mend)], answers: false };
   }
+};
+
+/** The sandbox leaves agents, set-ups and checks the network, so a Redis without a password is theirs, too. */
+export const passwordFinding = (open: string | null): Finding =>
+  open === null ? ok('redis password', 'is wanted') : warn('redis password', `${open}: ${whatOpens}`, passwordMend);
+const whatOpens =
+  'what agents, set-ups and checks run can reach that Redis, read the token of the API there, and command the fleet';
+const passwordMend =
+  'put REDIS_PASSWORD=<one of your own> into .env; then docker compose up -d, or nexus down and nexus up; a Redis ' +
+  'that NEXUS did not start has to be given it, too (requirepass)';
+
+/** The same in a line, for whoever starts a fleet; [] where there is nothing to say. */
+export const passwordLines = async ({ fabric }: CliConfig): Promise<string[]> => {
+  const open = await whyOpen(addressOf(fabric));
+  return open === null ? [] : [`Redis is open to agents: ${open}. ${asTyped('`nexus doctor` says what mends it.')}`];
 };
 
 export const redisFinding = (server: ServerDescription): Finding => {

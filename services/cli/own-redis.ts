@@ -26,7 +26,7 @@ export const provideRedis = async ({ fabric, home }: CliConfig): Promise<FleetPr
     if (!isFailure(error, 'REDIS_UNREACHABLE') || fabric.redisUrl !== usual) throw error;
     const server = (await findProgram('redis-server')) ?? (await findProgram('valkey-server'));
     if (!server) throw noRedis(error);
-    return startRedis(server, home);
+    return startRedis({ server, home, password: fabric.redisPassword });
   }
 };
 
@@ -40,7 +40,10 @@ const noRedis = (cause: unknown): CommandFailure =>
     cause,
   });
 
-const startRedis = async (server: string, home: string): Promise<FleetProcess> => {
+type Own = { server: string; home: string; password?: string | undefined; port?: number };
+
+/** `password` is what it wants of everybody. Told on its standard input: arguments are there for all to see. */
+export const startRedis = async ({ server, home, password, port = 6379 }: Own): Promise<FleetProcess> => {
   const [data, log] = [join(home, 'redis'), join(home, 'logs', 'redis.log')];
   mkdirSync(data, { recursive: true });
   mkdirSync(join(home, 'logs'), { recursive: true });
@@ -55,16 +58,19 @@ const startRedis = async (server: string, home: string): Promise<FleetProcess> =
     '--maxmemory-policy',
     'noeviction',
   ];
-  const child = spawn(server, ['--port', '6379', '--bind', '127.0.0.1', '--dir', data, ...settings], {
+  const child = spawn(server, ['--port', String(port), '--bind', '127.0.0.1', '--dir', data, ...settings, '-'], {
     detached: true,
-    stdio: ['ignore', out, out],
+    stdio: ['pipe', out, out],
   });
+  // One that cannot start closes it; why, its log says.
+  child.stdin?.on('error', () => undefined);
+  child.stdin?.end(password ? `requirepass ${JSON.stringify(password)}\n` : '');
   closeSync(out);
   child.unref();
   const pid = child.pid ?? 0;
-  const started = { name: 'redis', pid, identity: identityOf(pid) ?? '', port: 6379, log };
+  const started = { name: 'redis', pid, identity: identityOf(pid) ?? '', port, log };
   for (let tries = 0; tries < 100 && child.exitCode === null; tries += 1) {
-    const answers = await knock(usual).then(
+    const answers = await knock(`redis://127.0.0.1:${port}`).then(
       () => true,
       () => false,
     );

@@ -3,6 +3,7 @@ import { openClient } from '@nexus/shared/client';
 import { demandApart, makeshiftWarning } from '@nexus/shared/config';
 import { type Command, InvalidArgumentError } from 'commander';
 import { fullCommand, inContainer, nexus } from '../command-word.ts';
+import { passwordLines } from '../doctor.ts';
 import { CommandFailure, type Exit } from '../exit-codes.ts';
 import { endProcesses, type Fleet, howEnded, launchFleet, waitForWorkers } from '../fleet.ts';
 import { type FleetProcess, type FleetState, forgetFleet, lives, readFleet, writeFleet } from '../fleet-state.ts';
@@ -48,6 +49,7 @@ const up = async (tools: Tools, options: Options): Promise<Exit | undefined> => 
   if (warning) output.note(warning);
   const redis = await provideRedis(config);
   if (redis) output.note(`Redis started on 127.0.0.1:6379 (data in ${config.home}/redis)`);
+  output.note(...(await passwordLines(config)));
   const fleet = await launchFleet({
     home: config.home,
     prefix: config.fabric.prefix,

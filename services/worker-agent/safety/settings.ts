@@ -7,7 +7,7 @@ export const safetyConfig = defineConfig({
   agentNetwork: setting(
     'NEXUS_AGENT_NETWORK',
     is.flag,
-    'off: agents in the sandbox have no network, but the provider whose key they use. Set-ups keep theirs.',
+    'off: agents in the sandbox have no network, but the provider whose key they use. Set-ups and checks keep theirs.',
     { default: 'on' },
   ),
   agentCpuMax: setting(

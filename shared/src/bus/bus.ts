@@ -70,7 +70,7 @@ export { followUpId, unpark } from './park.ts';
 export { stateUnder, type Told } from './presence.ts';
 export type { Draft, Published } from './publish.ts';
 export { isConnectionError, patient, type Store } from './redis.ts';
-export { type Counts, describeServer, eraseFabric, type ServerDescription } from './server.ts';
+export { type Counts, describeServer, eraseFabric, type ServerDescription, whyOpen } from './server.ts';
 export type { Read, ReadCommand, Side } from './side-scripts.ts';
 export { type BusHealth, redisFailure } from './troubles.ts';
 

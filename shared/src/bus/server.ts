@@ -2,6 +2,7 @@
  * What stands around a fabric: the server that it lies on, what waits there in all, and its removal. No message
  * depends on this.
  */
+import { readRedisAddress } from '@nexus/shared/config';
 import { type AppError, fail } from '@nexus/shared/errors';
 import type { ServiceName } from '@nexus/shared/messages/domain';
 import { type Keys, prioritiesInOrder } from './keys.ts';
@@ -177,6 +178,21 @@ export const describeServer = async (
     redis.disconnect();
   }
 };
+
+/**
+ * Why whoever reaches that Redis may command the fleet and read what it keeps; null: it wants a password that nobody
+ * else knows. Asked as a stranger would ask: a password that is set here proves nothing.
+ */
+export const whyOpen = async (
+  options: Pick<RedisOptions, 'url' | 'password' | 'sentinelPassword'>,
+): Promise<string | null> => {
+  const { url, sentinelPassword } = options;
+  const password = readRedisAddress(url)?.password ?? options.password;
+  const stranger = { url: url.replace(/\/\/[^@/]*@/, '//'), sentinelPassword, name: 'stranger' };
+  if ((await probeRedis(stranger)) === null) return 'it asks nobody for a password';
+  return password === publishedPassword ? 'its password is that of docker-compose.yml, which anybody can read' : null;
+};
+const publishedPassword = 'nexus';
 
 /**
  * Removes every key of a fabric for good: for demos and tests, whose fabric has a hash tag of its own. Nobody may

@@ -234,7 +234,8 @@ export const fabricConfig = defineConfig({
   redisPassword: setting(
     'REDIS_PASSWORD',
     is.optionalText,
-    'The password of Redis, where REDIS_URL does not hold it.',
+    'The password of Redis, where REDIS_URL does not hold it; the Redis that `nexus up` starts wants it, too. ' +
+      'Without one, what agents run can command the fleet.',
     {
       secret: true,
     },
