@@ -23,6 +23,7 @@ import { config } from './config.ts';
 import { onSessionDismissed } from './on-session-dismissed.ts';
 import { onSubtaskDispatched } from './on-subtask-dispatched.ts';
 import { endOrphans, marksOf } from './orphans.ts';
+import { sweepConversations } from './presets/run-preset.ts';
 import { keepRoom } from './relief.ts';
 import { openRunning } from './running.ts';
 import { loadRuntimes, lookAtRuntimes, type Runtime, type RuntimeContext } from './runtimes.ts';
@@ -136,7 +137,8 @@ const keepClean = (
   const forget = async () => {
     const { store, keys } = bus;
     const how = { store, keys, runtimes, context: asked, now: Date.now(), keepMs: settings.sessionKeep };
-    const removed = await sweepSessions(how);
+    const tasks = await sweepConversations({ home, keepMs: settings.sessionKeep, now: Date.now(), isGone });
+    const removed = tasks + (await sweepSessions(how));
     if (removed > 0) log.info({ removed }, 'conversations that are over were removed');
   };
   const reap = async () => {

@@ -1,12 +1,17 @@
 /** Each preset with a program in place of the real one, which prints what the real one is documented to print. */
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { AgentDefinition } from '@nexus/shared/catalog';
-import { allowedEnv } from '@nexus/shared/process';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { allowedEnv, probeSandbox } from '@nexus/shared/process';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { leaveOut } from '../../../test/tools/machine.ts';
 import { runtime } from '../runtimes/command.ts';
 import type { AgentEvent, RunRequest } from '../runtimes.ts';
+import { sweepConversations } from './run-preset.ts';
+
+const { usable, says: whatSandbox } = await probeSandbox();
+leaveOut('the sandbox', usable ? null : whatSandbox);
 
 let folder: string;
 beforeEach(async () => {
@@ -162,4 +167,65 @@ describe.each(Object.keys(told))('the preset %s', (name) => {
 test('the exit codes that a program explains are explained', async () => {
   const { result } = await play('gemini', [], { exit: 'exit 53' });
   expect(result.says).toContain('it came to its limit of turns');
+});
+
+/** The folder of each program, with its login and what another task did there, and what is kept of the person's. */
+const kept: Record<string, { folder: string; login: string; theirs: string[] }> = {
+  codex: {
+    ...{ folder: '.codex', login: 'auth.json' },
+    theirs: ['sessions/2026/11/21/rollout-other.jsonl', 'history.jsonl', 'state_5.sqlite', 'state_5.sqlite-wal'],
+  },
+  gemini: { folder: '.gemini', login: 'oauth_creds.json', theirs: ['tmp/ab12/chats/session-other.json'] },
+  opencode: {
+    ...{ folder: '.local/share/opencode', login: 'auth.json' },
+    theirs: ['opencode.db', 'storage/session/other.json', 'snapshot/other/HEAD'],
+  },
+};
+
+test.runIf(usable).each(Object.entries(kept))(
+  'in the sandbox %s has its login, sees the conversations of its own subtask, and none of another',
+  async (name, { folder: root, login, theirs }) => {
+    const [person, home] = [
+      await mkdtemp(join(tmpdir(), 'nexus-person-')),
+      await mkdtemp(join(tmpdir(), 'nexus-home-')),
+    ];
+    onTestFinished(async () => {
+      for (const path of [person, home]) await rm(path, { recursive: true, force: true });
+    });
+    const [first = ''] = theirs;
+    for (const file of theirs) {
+      await mkdir(dirname(join(person, root, file)), { recursive: true });
+      await writeFile(join(person, root, file), 'Their word is quince.\n');
+    }
+    await writeFile(join(person, root, login), 'my login is kept\n');
+    const sandbox = { writable: [], hidden: [home, join(person, root)], network: true };
+    const guard = { fence: { limits: {}, sandbox } } as unknown as NonNullable<RunRequest['guard']>;
+    const attempt = (subtaskId: string, word: string) =>
+      play(name, [], {
+        ids: { taskId: 'a-task', subtaskId, attempt: 1, role: 'builder', kind: 'code' },
+        ...{ guard, env: { PATH: `${folder}:${allowedEnv().PATH}`, HOME: person } },
+        context: { agentCommand: name, rehearsal: false, task: null, settings: { home } } as RunRequest['context'],
+        exit: `cd "$HOME/${root}"; grep -rhoE '(word|login) is [a-z]+' . >&2; echo again >> ${login}
+mkdir -p ${dirname(first)}; echo 'My word is ${word}.' >> ${first}`,
+      });
+    const one = await attempt('one', 'plum');
+    expect(one.result).toMatchObject({ ok: true });
+    expect(one.output).toContain('login is kept');
+    expect(one.output).not.toContain('word is');
+    expect((await attempt('two', 'pear')).output).not.toContain('word is');
+    const again = await attempt('one', 'plum');
+    expect(again.output).toContain('word is plum');
+    expect(again.output).not.toMatch(/pear|quince/);
+    expect(await readFile(join(person, root, login), 'utf8')).toBe('my login is kept\nagain\nagain\nagain\n');
+    expect(await readFile(join(person, root, first), 'utf8')).toBe('Their word is quince.\n');
+  },
+);
+
+test('the conversations of a task that is gone go with their time, those of others stay', async () => {
+  for (const task of ['gone', 'here']) await mkdir(join(folder, 'conversations', task, 'one'), { recursive: true });
+  const isGone = async (task: string) => task === 'gone';
+  const sweep = (now: number) => sweepConversations({ home: folder, keepMs: 60_000, now, isGone });
+  expect(await sweep(Date.now())).toBe(0);
+  expect(await sweep(Date.now() + 120_000)).toBe(1);
+  expect(await readdir(join(folder, 'conversations'))).toEqual(['here']);
 });

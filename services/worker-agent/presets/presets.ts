@@ -39,6 +39,8 @@ export type Preset = {
   model: string[];
   /** Folders below HOME in which it keeps its login and its conversations. */
   writes: string[];
+  /** What in them tells of other work, by patterns: in the sandbox each subtask has its own in the place of these. */
+  apart: string[];
   rules: Rule[];
   /** What its exit codes say, beside 0. */
   exits: Record<number, string>;
@@ -56,6 +58,10 @@ export const presets: Readonly<Record<string, Preset>> = {
     resume: ['exec', 'resume', '{session}', ...codexOptions, '-'],
     model: ['--model', '{model}'],
     writes: ['.codex'],
+    apart: [
+      ...['sessions', 'archived_sessions', 'session_index.jsonl', 'history.jsonl', 'log', 'memories'],
+      ...['shell_snapshots', '*.sqlite*'],
+    ],
     exits: {},
     rules: [
       { when: { type: 'thread.started' }, means: 'session', take: { id: 'thread_id' } },
@@ -101,6 +107,7 @@ export const presets: Readonly<Record<string, Preset>> = {
     resume: [...geminiOptions, '--resume', '{session}'],
     model: ['--model', '{model}'],
     writes: ['.gemini'],
+    apart: ['tmp', 'history', 'projects.json'],
     exits: { 42: 'it could not use what it was given', 53: 'it came to its limit of turns' },
     rules: [
       { when: { type: 'init' }, means: 'session', take: { id: 'session_id' } },
@@ -131,6 +138,7 @@ export const presets: Readonly<Record<string, Preset>> = {
     resume: ['run', ...opencodeOptions, '--session', '{session}'],
     model: ['--model', '{model}'],
     writes: ['.local/share/opencode', '.config/opencode', '.cache/opencode', '.local/state/opencode'],
+    apart: ['storage', 'project', 'snapshot', 'worktree', 'tool-output', 'log', '*.db*', '*.jsonl'],
     exits: {},
     rules: [
       { when: { type: 'step_start' }, means: 'session', take: { id: 'sessionID' } },

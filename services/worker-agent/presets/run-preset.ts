@@ -1,9 +1,11 @@
 /** Runs an agent by a preset: called as it wants to be, its events told as ours, its end read from them. */
 import { existsSync } from 'node:fs';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { join, matchesGlob } from 'node:path';
 import type { AgentDefinition } from '@nexus/shared/catalog';
 import { fail } from '@nexus/shared/errors';
+import type { Mount } from '@nexus/shared/process';
 import { runProgram } from '../run-program.ts';
 import type { Payer, RunRequest, RunResult } from '../runtimes.ts';
 import { limitWords, type Preset } from './presets.ts';
@@ -45,9 +47,9 @@ const runOnce = async (preset: Preset, request: RunRequest, session: string | nu
     opened = reader.read.session;
     request.onSession?.(opened);
   };
-  const alsoWrites = [...(request.alsoWrites ?? []), ...writesOf(preset)];
+  const mounts = request.guard?.fence.sandbox && (await mountsOf(preset, request));
   const command: [string, ...string[]] = [preset.program, ...argumentsOf(preset, request, session)];
-  const ran = await runProgram({ ...request, onOutput, alsoWrites }, command, request.prompt);
+  const ran = await runProgram({ ...request, onOutput, mounts }, command, request.prompt);
   reader.end();
   return resultOf(preset, request, ran, reader.read, tail);
 };
@@ -55,6 +57,46 @@ const runOnce = async (preset: Preset, request: RunRequest, session: string | nu
 /** Where it keeps its login and its conversations, as far as there is something. */
 export const writesOf = ({ writes }: Preset): string[] =>
   writes.map((folder) => join(homedir(), folder)).filter(existsSync);
+
+/**
+ * Of the folders in which it keeps them a run sees the conversations of its own subtask, and nothing that others did:
+ * they are kept in the home of the fleet. All else there is the person's, a login and what its program has installed.
+ */
+const mountsOf = async (preset: Preset, { ids, context, env }: RunRequest): Promise<Mount[]> => {
+  const person = env.HOME ?? homedir();
+  const home = context.settings?.home ?? join(homedir(), '.nexus');
+  const mounts: Mount[] = [];
+  for (const folder of preset.writes) {
+    const theirs = join(person, folder);
+    if (!existsSync(theirs)) continue;
+    const own = join(conversationsOf(home), ids.taskId, ids.subtaskId, preset.program, folder);
+    await mkdir(own, { recursive: true });
+    const rest = (await readdir(theirs)).filter((name) => !preset.apart.some((pattern) => matchesGlob(name, pattern)));
+    const kept = rest.map((name) => join(theirs, name)).filter(existsSync);
+    mounts.push({ from: own, to: theirs }, ...kept.map((path) => ({ from: path, to: path })));
+  }
+  return mounts;
+};
+
+const conversationsOf = (home: string): string => join(home, 'conversations');
+
+/** Removes the conversations of tasks that are gone, some time after their last attempt; returns how many tasks. */
+export const sweepConversations = async (options: {
+  home: string;
+  keepMs: number;
+  now: number;
+  isGone(taskId: string): Promise<boolean>;
+}): Promise<number> => {
+  const under = conversationsOf(options.home);
+  let removed = 0;
+  for (const task of await readdir(under).catch(() => [])) {
+    const { mtimeMs } = await stat(join(under, task));
+    if (options.now - mtimeMs < options.keepMs || !(await options.isGone(task))) continue;
+    await rm(join(under, task), { recursive: true, force: true });
+    removed += 1;
+  }
+  return removed;
+};
 
 const argumentsOf = (preset: Preset, { model }: RunRequest, session: string | null): string[] => {
   const words = session === null ? preset.run : preset.resume;
