@@ -18,6 +18,7 @@ import {
   redisFinding,
   runtimeFindings,
   sandboxFindings,
+  unreadFindings,
   waitingFinding,
 } from './doctor.ts';
 import { painter } from './output.ts';
@@ -175,6 +176,19 @@ test('a worker whose agents, or a gate whose checks have no sandbox is a warning
   ]);
 });
 
+test('agents that the fleet cannot read are a failure, each once, with those who say so', () => {
+  const telling = (service: string, agents_unread?: string | null) =>
+    ({ ...instance(service), agents_unread }) as Presence;
+  const twice = 'Two definitions are called "code".';
+  const fleet = [telling('gateway', twice), telling('worker-agent', twice), telling('worker-agent', twice)];
+  expect(unreadFindings([...fleet, telling('orchestrator', null), telling('finalizer')])).toEqual([
+    {
+      ...{ name: 'agents in use', state: 'fail', mend: expect.stringContaining('rename it') },
+      says: `stay as they were (gateway, worker-agent): ${twice}`,
+    },
+  ]);
+});
+
 test('tasks that wait for a person are told with the oldest', () => {
   const wait = { subtask_id: 'page', since: at(0), until: at(900), reason: 'Which?' };
   const waiting = ['shop-a1', 'shop-b2'].map((task_id) => ({ task_id, title: '', waiting: [wait] }));
@@ -210,6 +224,7 @@ test('a runtime is usable if one worker can use it; where only rehearsals work, 
     runtimeFindings(runtimes.map((of) => instance('worker-agent', of))).map(({ name, state }) => `${name} ${state}`);
   expect(states([[scripted, broken], [works]])).toEqual(['runtime scripted ok', 'runtime command ok']);
   expect(states([[scripted, broken]])).toEqual(['runtime scripted ok', 'runtime command warn', 'runtimes warn']);
+  expect(states([[broken]])).toEqual(['runtime command warn', 'runtimes fail']);
   expect(states([])).toEqual([]);
 });
 

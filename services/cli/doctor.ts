@@ -231,6 +231,7 @@ const lookInside = async (client: Client): Promise<Finding[]> => {
       ...presenceFindings(system, Date.now()),
       ...runtimeFindings(system.instances),
       ...sandboxFindings(system.instances),
+      ...unreadFindings(system.instances),
       ...given,
       waitingFinding(system, Date.now()),
       letterFinding(system, letters.dead_letters[0]?.says, Date.now()),
@@ -318,7 +319,9 @@ export const runtimeFindings = (instances: readonly Presence[]): Finding[] => {
     return findings;
   }
   const mend = 'mend one of the runtimes above, or give an agent with the task (--agent-command)';
-  return [...findings, warn('runtimes', 'no worker can run an agent by itself', mend)];
+  // Where rehearsals are on, a fleet without an agent is what somebody wanted.
+  const found = findings.some(({ state }) => state === 'ok') ? warn : bad;
+  return [...findings, found('runtimes', 'no worker can run an agent by itself', mend)];
 };
 
 /** Whether agents run in a sandbox, and the checks of what they made: the first service without one says why. */
@@ -331,5 +334,15 @@ export const sandboxFindings = (instances: readonly Presence[]): Finding[] => {
     without.mend || `set NEXUS_SANDBOX=auto on the ${without.who === 'agents' ? 'workers' : 'quality checkers'}`;
   return [warn('sandbox', `${who} run without one: ${without.says}`, mend)];
 };
+
+/** Agents and workflows that the fleet cannot read: it goes on without them, and no service would start again. */
+export const unreadFindings = (instances: readonly Presence[]): Finding[] =>
+  [...Map.groupBy(instances, ({ agents_unread }) => agents_unread ?? '')]
+    .filter(([says]) => says !== '')
+    .map(([says, those]) => {
+      const who = [...new Set(those.map(({ service }) => service))].join(', ');
+      const mend = 'correct that file, rename it, or take it away: it is read again within seconds';
+      return bad('agents in use', `stay as they were (${who}): ${says}`, mend);
+    });
 
 const whoRuns: Record<string, string> = { 'worker-agent': 'agents', 'quality-checker': 'checks' };

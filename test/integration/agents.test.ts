@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { foldersOf, openLiveCatalog } from '@nexus/shared/catalog';
 import type { Log } from '@nexus/shared/telemetry';
 import { expect, onTestFinished, test } from 'vitest';
+import { openHome, runNexus } from '../tools/cli.ts';
 import { eventually } from '../tools/eventually.ts';
-import { beside, refusal, type Served, serve } from '../tools/live-gateway.ts';
+import { beside, refusal, type Served, serve, token } from '../tools/live-gateway.ts';
 import { boardHeadOf, subtaskOf } from '../tools/task-head.ts';
 
 const definition = (id: string, says = 'You mend clocks.') =>
@@ -120,4 +121,27 @@ test('a file that is written, broken and mended in a folder is followed; a broke
   rmSync(file);
   await eventually('it is gone', async () => !catalog.agents.has('clockmaker'));
   expect(warned).toEqual(['Agents and workflows stay as they were']);
+});
+
+test('what a service cannot read any more the API and `nexus doctor` tell, until it is mended', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'nexus-agents-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const served = await serve({}, { worker: false });
+  const { catalog } = await follow(served, { agentsFolder: folder });
+  writeFileSync(join(folder, 'clockmaker.md'), definition('clockmaker'));
+  await eventually('it is there', async () => catalog.agents.has('clockmaker'));
+  const examine = async () => {
+    const env = { REDIS_URL: served.fabric.config.redisUrl, NEXUS_TOKEN: token };
+    const { out } = await runNexus(openHome(), ['doctor', '--json'], served.url, { env });
+    const { findings } = JSON.parse(out) as { findings: { name: string; says: string }[] };
+    return findings.find(({ name }) => name === 'agents in use')?.says;
+  };
+  expect(await examine()).toBeUndefined();
+  writeFileSync(join(folder, 'twin.md'), definition('clockmaker'));
+  const says = await eventually('doctor tells it', examine);
+  expect(says).toMatch(/^stay as they were \(worker-agent\): .*clockmaker/s);
+  const told = (await served.client.system()).instances.find(({ service }) => service === 'worker-agent');
+  expect(told?.agents_unread).toContain('clockmaker');
+  rmSync(join(folder, 'twin.md'));
+  await eventually('it is over', async () => (await examine()) === undefined);
 });

@@ -19,6 +19,7 @@ export type Told = Partial<
     | 'state'
     | 'refuses'
     | 'agents'
+    | 'agents_unread'
     | 'credentials_for'
     | 'sandbox'
   >

@@ -18,7 +18,8 @@ export type LiveCatalog = Catalog & {
 
 export type LiveOptions = {
   folders: Required<CatalogFolders>;
-  bus: Pick<Bus, 'store' | 'keys'>;
+  /** `present`: whoever looks at the fleet is told what cannot be read. */
+  bus: Pick<Bus, 'store' | 'keys'> & Partial<Pick<Bus, 'present'>>;
   log: Pick<Log, 'info' | 'warn' | 'debug'>;
   everyMs: number;
   /** Called after each change. */
@@ -27,7 +28,7 @@ export type LiveOptions = {
 
 /** Reads everything once, as `openCatalog` does, and again whenever it changes. Throws at the start alone. */
 export const openLiveCatalog = async ({ folders, bus, log, everyMs, onChange }: LiveOptions): Promise<LiveCatalog> => {
-  const read = async (from = bus) => {
+  const read = async (from: Pick<Bus, 'store' | 'keys'> = bus) => {
     const shared = await readSharedAgents(from);
     return { catalog: await openCatalog({ ...folders, shared: shared.agents }), revision: shared.revision };
   };
@@ -48,9 +49,12 @@ export const openLiveCatalog = async ({ folders, bus, log, everyMs, onChange }: 
     } catch (thrown) {
       // A folder that cannot be read is not read again before it changes.
       revision = number;
-      log.warn({ err: toAppError(thrown) }, 'Agents and workflows stay as they were');
+      const err = toAppError(thrown);
+      log.warn({ err }, 'Agents and workflows stay as they were');
+      bus.present?.({ agents_unread: err.message.slice(0, 500) });
       return false;
     }
+    bus.present?.({ agents_unread: null });
     onChange?.(catalog);
     log.info({ agents: catalog.agents.size }, 'Agents and workflows were read again');
     return true;

@@ -644,6 +644,9 @@ export const presence = z.object({
     description: 'Since when it has not beaten, as whoever reads this sees it; left out while it beats.',
   }),
   agents: z.array(z.string()).optional().meta({ description: 'Project managers: the agents that they give work to.' }),
+  agents_unread: z.string().max(500).nullish().meta({
+    description: 'Why it goes on with the agents and workflows that were last in order.',
+  }),
   credentials_for: z
     .array(z.string())
     .optional()
