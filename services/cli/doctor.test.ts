@@ -219,11 +219,13 @@ test('only where no gateway runs the advice is to start a fleet', () => {
 test('a runtime is usable if one worker can use it; where only rehearsals work, that is said', () => {
   const scripted = { name: 'scripted', usable: true, looked: 'NEXUS_REHEARSAL is on', mend: '' };
   const broken = { name: 'command', usable: false, looked: 'NEXUS_AGENT_COMMAND is not set', mend: 'set it' };
-  const works = { ...broken, usable: true, looked: './agent' };
+  const works = { ...broken, usable: true, looked: './agent', mend: '' };
   const states = (runtimes: Presence['runtimes'][]) =>
     runtimeFindings(runtimes.map((of) => instance('worker-agent', of))).map(({ name, state }) => `${name} ${state}`);
   expect(states([[scripted, broken], [works]])).toEqual(['runtime scripted ok', 'runtime command ok']);
   expect(states([[scripted, broken]])).toEqual(['runtime scripted ok', 'runtime command warn', 'runtimes warn']);
+  expect(states([[{ ...works, mend: 'start its server' }]])).toEqual(['runtime command warn', 'runtimes fail']);
+  expect(states([[{ ...works, mend: 'start its server' }], [works]])).toEqual(['runtime command ok']);
   expect(states([[broken]])).toEqual(['runtime command warn', 'runtimes fail']);
   expect(states([])).toEqual([]);
 });

@@ -311,7 +311,8 @@ export const runtimeFindings = (instances: readonly Presence[]): Finding[] => {
     ({ name }) => name,
   );
   const findings = [...byName].map(([name, found]): Finding => {
-    const usable = found.find((runtime) => runtime.usable);
+    const usable = found.find((one) => one.usable && one.mend === '') ?? found.find((one) => one.usable);
+    if (usable?.mend) return warn(`runtime ${name}`, usable.looked, usable.mend);
     if (usable) return ok(`runtime ${name}`, usable.looked);
     return warn(`runtime ${name}`, `not usable: ${found[0]?.looked ?? ''}`, found[0]?.mend ?? '');
   });

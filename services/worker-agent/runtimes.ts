@@ -38,7 +38,7 @@ export type Usable = {
   usable: boolean;
   /** What was looked for, and what was found: part of a sentence. */
   looked: string;
-  /** The one thing that makes it usable; empty if it is. */
+  /** The one thing that makes it usable; empty if it is, unless something else is wrong. */
   mend: string;
   /** What keeps it from being used may be over in a moment, as with a server that does not answer. */
   passing?: boolean;

@@ -133,7 +133,8 @@ test('a cloud that is only chosen is no login: what it lacks is named, with its 
 });
 
 test('what is found is told with its version, place and login, and no secret', async () => {
-  const found = await usable({ anthropicKey: 'sk-ant-of-the-operator' });
+  await using api = await openMessagesApi();
+  const found = await usable({ anthropicKey: 'sk-ant-of-the-operator', anthropicUrl: api.url });
   expect(found).toEqual({ usable: true, looked: `Claude Code 2.1.328 is ${claudeProgram()}, by API key`, mend: '' });
 });
 
@@ -163,6 +164,17 @@ test('a provider that does not answer, or has no list of models, leaves it open 
   const key = { anthropicKey: 'sk-ant-some', claudeLogin: 'api_key' as const, claudeModel: 'claude-nope-9' };
   expect(await usable({ ...key, anthropicUrl: `${api.url}/x/y` })).toMatchObject({ usable: true });
   expect(await usable({ ...key, anthropicUrl: 'http://127.0.0.1:1' })).toMatchObject({ usable: true });
+});
+
+test('an address at which nobody answers is told, whatever pays, and attempts may still wait for it', async () => {
+  const nobody = { anthropicUrl: 'http://127.0.0.1:1' };
+  const looked = expect.stringMatching(/, but 127\.0\.0\.1:1 does not answer: .*ECONNREFUSED/);
+  const mend = expect.stringContaining('ANTHROPIC_BASE_URL');
+  expect(await usable({ ...nobody, anthropicKey: 'sk-ant-x' })).toEqual({ usable: true, looked, mend });
+  expect(await usable({ ...nobody, claudeToken: 'sk-ant-oat01-x' })).toEqual({ usable: true, looked, mend });
+  await using api = await openMessagesApi();
+  const there = await usable({ claudeToken: 'sk-ant-oat01-x', anthropicUrl: api.url });
+  expect(there).toMatchObject({ usable: true, mend: '' });
 });
 
 test('a model of the settings that cannot be is found before anybody needs it', async () => {

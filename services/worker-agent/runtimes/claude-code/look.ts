@@ -34,7 +34,22 @@ export const usable = async ({ settings, sandbox }: RuntimeContext): Promise<Usa
   if (inside !== null) return { usable: false, looked: inside.problem, mend: inside.mend };
   const refused = await whyRefused(settings, found.login);
   if (refused !== null) return { usable: false, looked: refused.problem, mend: refused.mend };
-  return { usable: true, looked: `Claude Code ${found.version} is ${found.program}, by ${found.login.says}`, mend: '' };
+  const looked = `Claude Code ${found.version} is ${found.program}, by ${found.login.says}`;
+  const away = await whyAway(settings, found.login);
+  // An outage may be over before an attempt is ready for it, and attempts wait for its end: so it is told, no more.
+  if (away !== null) return { usable: true, looked: `${looked}, but ${away.problem}`, mend: away.mend };
+  return { usable: true, looked, mend: '' };
+};
+
+/** Whether nobody answers where a login leads; a subscription is asked of only where an address was set for it. */
+const whyAway = async (
+  { anthropicKey, anthropicUrl: url = usualAddress }: ClaudeSettings,
+  { kind }: Login,
+): Promise<{ problem: string; mend: string } | null> => {
+  if (kind === 'subscription' ? url === usualAddress : kind !== 'api_key') return null;
+  const { away } = await lookAtKey(url, kind === 'api_key' ? (anthropicKey ?? null) : null);
+  const mend = 'start what ANTHROPIC_BASE_URL names, or correct it on the workers; attempts wait for it';
+  return away === null ? null : { problem: `${new URL(url).host} does not answer: ${away}`, mend };
 };
 
 /** What the provider says to a key and to the model of the settings; other logins are only tried by their use. */
