@@ -124,6 +124,20 @@ test('a service that ends before it is ready is told with its last log lines, an
   for (const log of logs) expect(readFileSync(log, 'utf8')).toContain('drained');
 });
 
+test('a service that says why it cannot start is told by that, however long, and by no line of before', async () => {
+  const problems = Array.from({ length: 20 }, (_, at) => `  NEXUS_SETTING_${at} is "many": expected a number`);
+  const words = [`worker-agent cannot start (CONFIG_INVALID): The configuration has 20 problem(s):`, ...problems];
+  const mend = 'What to do: Each line names the setting.';
+  mkdirSync(join(home, 'logs'), { recursive: true });
+  writeFileSync(join(home, 'logs', 'worker-agent.log'), '{"level":"info","time":"","msg":"an old line"}\n'.repeat(20));
+  const said = JSON.stringify([...words, mend].join('\n'));
+  service_('worker-agent', `console.error(${said}); process.exit(78);`);
+  const failure = (await launch().catch((error) => error)) as CommandFailure;
+  expect(failure.exit).toBe('config');
+  const log = join(home, 'logs', 'worker-agent.log');
+  expect(failure.advice).toEqual([`It said (${log}):`, ...[...words, mend].map((line) => `  ${line}`)]);
+});
+
 test('a port that somebody else listens on is refused before anything is started', async () => {
   const stranger = createServer().listen(0, '127.0.0.1');
   await once(stranger, 'listening');

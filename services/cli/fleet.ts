@@ -24,7 +24,7 @@ import { codeCache, fillCodeCache } from './code-cache.ts';
 import { projectRoot } from './config.ts';
 import { CommandFailure } from './exit-codes.ts';
 import { type FleetProcess, type FleetState, lives } from './fleet-state.ts';
-import { lastLines } from './log-lines.ts';
+import { lastLines, lastWords } from './log-lines.ts';
 import { nodeEnvironment, nodeFlags } from './node-settings.ts';
 import { identityOf } from './process-identity.ts';
 
@@ -218,11 +218,15 @@ const answersReady = async (url: string): Promise<boolean> => {
   }
 };
 
-const notUp = (message: string, log: string, code: number | null): CommandFailure =>
-  new CommandFailure(code === 78 ? 'config' : 'unavailable', message, {
+/** Where it said why, that alone: before it stands only what earlier starts have logged. */
+const notUp = (message: string, log: string, code: number | null): CommandFailure => {
+  const why = code === null ? [] : lastWords(log);
+  const [head, lines] = why.length > 0 ? ['It said', why] : ['Its last log lines', lastLines(log, 12)];
+  return new CommandFailure(code === 78 ? 'config' : 'unavailable', message, {
     code: 'SERVICE_NOT_READY',
-    advice: [`Its last log lines (${log}):`, ...lastLines(log, 12).map((line) => `  ${line}`)],
+    advice: [`${head} (${log}):`, ...lines.map((line) => `  ${line}`)],
   });
+};
 
 /** `with exit code 1`, `by SIGKILL` */
 export const howEnded = ({ code, signal }: Pick<EndedService, 'code' | 'signal'>): string =>

@@ -26,6 +26,14 @@ export const lastLines = (file: string, count: number): string[] => {
     .map(readableLine);
 };
 
+/** The paragraph in which a service said last why it cannot start; [] where its log ends in anything else. */
+export const lastWords = (file: string): string[] => {
+  const lines = tail(file, 16_384).trimEnd().split('\n');
+  const from = lines.findLastIndex((line) => /^\S+ cannot start \(\w+\): /.test(line));
+  const words = from === -1 ? [] : lines.slice(from);
+  return words.some((line) => parsed(line) !== null) ? [] : words;
+};
+
 /** How a process of the fleet came to its end, as far as its log tells; `says` is what it said of it. */
 export type End = { how: 'told' | 'failed' | 'silent'; says: string };
 
