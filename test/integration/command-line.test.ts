@@ -68,6 +68,7 @@ test(
     const { nexus, documentOf, processes, home } = commandLine(testFabric());
     const up = await nexus('up', '--rehearsal', '--port', String(await freePort()));
     expect(up.code, up.err).toBe(0);
+    expect(up.err.match(/Redis is open to agents: it asks nobody for a password/g)).toHaveLength(1);
     const before = new Map(processes().map((one) => [one.name, one]));
     for (const name of ['quality-checker', 'worker-agent']) process.kill(before.get(name)?.pid ?? 0, 'SIGKILL');
     await eventually('both are dead', () => processes().filter(lives).length === before.size - 2);
