@@ -152,9 +152,11 @@ export const passwordFinding = (open: string | null): Finding =>
   open === null ? ok('redis password', 'is wanted') : warn('redis password', `${open}: ${whatOpens}`, passwordMend);
 const whatOpens =
   'what agents, set-ups and checks run can reach that Redis, read the token of the API there, and command the fleet';
-const passwordMend =
-  'put REDIS_PASSWORD=<one of your own> into .env; then docker compose up -d, or nexus down and nexus up; a Redis ' +
-  'that NEXUS did not start has to be given it, too (requirepass)';
+// A file, not the variable itself: that would stand in a start-up file of the shell, which agents can read.
+const passwordMend = inContainer
+  ? 'put REDIS_PASSWORD=<one of your own> into .env, then docker compose up -d'
+  : 'write one of your own into a file and set REDIS_PASSWORD_FILE to its path, then `nexus down` and `nexus up`; a ' +
+    'Redis that `nexus up` did not start has to be given it, too (requirepass)';
 
 /** The same in a line, for whoever starts a fleet; [] where there is nothing to say. */
 export const passwordLines = async ({ fabric }: CliConfig): Promise<string[]> => {

@@ -37,7 +37,7 @@ test('`nexus doctor` warns of a Redis that agents can command, and says what clo
   };
   const bare = await startRedis();
   const open = await examine({ REDIS_URL: bare.url });
-  expect(open).toMatchObject({ state: 'warn', mend: expect.stringContaining('REDIS_PASSWORD') });
+  expect(open).toMatchObject({ state: 'warn', mend: expect.stringContaining('REDIS_PASSWORD_FILE') });
   expect(open.says).toMatch(/asks nobody for a password: what agents, .* run can .* command the fleet/);
   const closed = await startRedis({ extra: ['--requirepass', 'hush'] });
   expect(await examine({ REDIS_URL: closed.url, REDIS_PASSWORD: 'hush' })).toMatchObject({ state: 'ok' });
