@@ -121,7 +121,7 @@ export class Fabric {
     let held = state.fleet === 'draining' ? 'running' : state.fleet;
     if (held === 'running') held = state.scopes.get(`service:${group}`) ?? 'running';
     if (held === 'running') held = state.scopes.get(`instance:${consumer}`) ?? 'running';
-    const reply = { epoch: state.epoch, state: held === 'running' ? state.fleet : held, rows: [] as Row[] };
+    const reply = { epoch: state.epoch, state: held === 'running' ? state.fleet : 'held', rows: [] as Row[] };
     if (held !== 'running') return reply;
     const inboxes = this.inboxesOf(group);
     const { rows } = reply;

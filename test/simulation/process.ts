@@ -169,7 +169,7 @@ export class Process {
     const lowestFirst = this.#turn % lowestEvery === 0;
     const said = fabric.take({ ...asked, lowestFirst, lookForIdle: this.#lookForIdle, fresh: this.takes });
     this.#lookForIdle = false;
-    const held = said.state !== 'running' && said.state !== 'draining';
+    const held = said.state === 'held';
     if (!held) this.learn(said.epoch, said.state);
     const rows = this.takes || held ? said.rows : [...said.rows, ...fabric.read(this.service, this.name, 1)];
     // Who only writes the ledger books results under STOP and PAUSE, too.

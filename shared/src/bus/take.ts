@@ -23,7 +23,7 @@ export type Asked = {
   sentAt: number;
 };
 
-/** `held`: the fleet, the service or this instance is stopped or paused. */
+/** `held`: the fleet is stopped or paused, or the service or this instance is held by itself. */
 export type Taken = { held: boolean; deliveries: Delivery[]; fromDead: number; fromIdle: number };
 
 type Row = [number, string, number, string, 'nobody' | 'dead' | 'idle' | 'new', number, string];
@@ -47,7 +47,7 @@ export const take = async (redis: Redis, names: [string, string], reader: Reader
   ];
   const reply = await callScript(redis, 'nexusTake', [...names, ...inboxes], values);
   const [epoch, state, ...rows] = reply as [number, string, ...Row[]];
-  const held = state !== 'running' && state !== 'draining';
+  const held = state === 'held';
   if (!held) control.learn(epoch, state);
   const deliveries = rows.map(([number, entryId, count, body, , deaths, alone]) => ({
     inbox: inboxes[number - 1] ?? '',

@@ -240,7 +240,7 @@ const stopping = (rule: Rule): void => {
     expect(await fabric.control(word('PAUSE_ALL'))).toEqual({ answer: 'ok', epoch: 0, state: 'paused' });
     expect(await fabric.control(word('STOP_ALL'))).toEqual({ answer: 'ok', epoch: 1, state: 'stopped' });
     expect(await fabric.control(word('PAUSE_ALL'))).toEqual({ answer: 'ok', epoch: 1, state: 'stopped' });
-    expect(await fabric.take(takeOf('B'))).toEqual({ epoch: 1, state: 'stopped', rows: [] });
+    expect(await fabric.take(takeOf('B'))).toEqual({ epoch: 1, state: 'held', rows: [] });
     expect(await fabric.begin(beginOf('A', row, 0))).toBe('stopped 1');
     expect(await fabric.begin(beginOf('A', row, 1))).toBe('stopped 1');
     expect(await fabric.control(word('RESUME_ALL'))).toEqual({ answer: 'ok', epoch: 2, state: 'running' });
@@ -285,10 +285,19 @@ const stopping = (rule: Rule): void => {
       await fabric.control(word('RESUME_ALL', null, scope));
     }
     for (const scope of ['service:finalizer', 'instance:A']) {
-      await fabric.control(word('PAUSE_ALL', null, scope));
-      expect(await fabric.take(takeOf('A'))).toMatchObject({ state: 'paused', rows: [] });
-      await fabric.control(word('RESUME_ALL', null, scope));
+      for (const given of ['STOP_ALL', 'PAUSE_ALL', 'DRAIN']) {
+        await fabric.control(word(given, null, scope));
+        expect(await fabric.take(takeOf('A'))).toEqual({ epoch: 0, state: 'held', rows: [] });
+        await fabric.control(word('RESUME_ALL', null, scope));
+      }
     }
+    // A fleet that drains finishes its work, a part that drains begins nothing new.
+    await fabric.control(word('DRAIN'));
+    expect(await fabric.take(takeOf('A'))).toMatchObject({ state: 'draining' });
+    await fabric.control(word('DRAIN', null, 'instance:A'));
+    expect(await fabric.take(takeOf('A'))).toMatchObject({ state: 'held' });
+    await fabric.control(word('RESUME_ALL', null, 'instance:A'));
+    await fabric.control(word('RESUME_ALL'));
     expect(await fabric.begin(beginOf('A', row, 0))).toBe('ok');
   });
 };

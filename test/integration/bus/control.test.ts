@@ -1,9 +1,17 @@
-import { done, giveBack } from '@nexus/shared/bus';
+import { type Bus, done, giveBack } from '@nexus/shared/bus';
+import type { ServiceName } from '@nexus/shared/messages/domain';
 import { expect, test } from 'vitest';
 import { callScript, openRedis } from '../../../shared/src/bus/redis.ts';
 import { eventually, untilAborted } from '../../tools/eventually.ts';
 import { consumeAll, deletion, discard, dispatch, standing } from '../../tools/messages.ts';
-import { testFabric } from '../../tools/redis.ts';
+import { type TestFabric, testFabric } from '../../tools/redis.ts';
+
+/** Three beats: longer than a blocking read lasts, so the consumer has looked anew since. */
+const beaten = async (fabric: TestFabric, service: ServiceName, { keys, instanceId }: Bus): Promise<void> => {
+  const beats = async (): Promise<number> => Number(await fabric.redis.hget(keys.beats(service), instanceId));
+  const first = await beats();
+  await eventually('three beats passed', async () => (await beats()) >= first + 3);
+};
 
 test('rule 17: STOP aborts what runs under the old epoch; it is given back and runs again after RESUME', async () => {
   const fabric = testFabric();
@@ -83,10 +91,7 @@ test('rule 7: nothing is taken while the fleet is stopped or paused', async () =
   await bus.control.command('PAUSE_ALL', null, 'test');
   const handled = consumeAll(bus, 'finalizer', { mode: 'take', slots: 2 });
   await bus.publish(discard('waits'));
-  const beats = async (): Promise<number> =>
-    Number(await fabric.redis.hget(bus.keys.beats('finalizer'), bus.instanceId));
-  const first = await beats();
-  await eventually('three beats passed', async () => (await beats()) >= first + 3);
+  await beaten(fabric, 'finalizer', bus);
   expect(handled).toEqual([]);
   await bus.control.command('RESUME_ALL', null, 'test');
   await eventually('it was taken', () => handled.length === 1);
@@ -228,6 +233,37 @@ test('rule 22: what is held by the STOP of its agent waits without spinning, and
   await bus.control.command('RESUME_ALL', { agent: 'builder' }, 'test');
   await eventually('it ran', () => handled.length === 1);
   expect(begun).toBeLessThanOrEqual(3);
+});
+
+test('rule 22: an instance that drains takes nothing from its peers', async () => {
+  const fabric = testFabric();
+  const [held, other] = [await fabric.open('worker-agent'), await fabric.open('worker-agent')];
+  const [byHeld, byOther] = [held, other].map((bus) => consumeAll(bus, 'worker-agent', { mode: 'take', slots: 1 }));
+  await held.control.command('DRAIN', { instance: held.instanceId }, 'test');
+  await beaten(fabric, 'worker-agent', held);
+  for (const task of ['one', 'two', 'three', 'four', 'five', 'six']) {
+    await standing(fabric, task);
+    await other.publish(dispatch(task));
+  }
+  await eventually('all was done', () => byOther?.length === 6);
+  expect(byHeld).toEqual([]);
+  // The fleet runs: nobody is to be told otherwise.
+  expect(held.control.known()).toEqual({ epoch: 0, state: 'running' });
+});
+
+test('rule 22: a service that drains takes nothing until its RESUME', async () => {
+  const fabric = testFabric();
+  const bus = await fabric.open('finalizer');
+  const handled = consumeAll(bus, 'finalizer', { mode: 'take', slots: 2 });
+  await bus.control.command('DRAIN', { service: 'finalizer' }, 'test');
+  await beaten(fabric, 'finalizer', bus);
+  await bus.publish(discard('waits'));
+  await beaten(fabric, 'finalizer', bus);
+  expect(handled).toEqual([]);
+  expect((await bus.counts()).parked).toBe(0);
+  expect(bus.control.known().state).toBe('running');
+  await bus.control.command('RESUME_ALL', { service: 'finalizer' }, 'test');
+  await eventually('it was taken', () => handled.length === 1);
 });
 
 test('rule 18: a word whose sender knew another epoch is refused, and changes nothing', async () => {

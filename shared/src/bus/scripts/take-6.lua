@@ -1,10 +1,12 @@
 #!lua flags=allow-oom
 -- Purpose: fills exactly the free slots of a consumer: what was given back, what is due for takeover, then new
---   entries, highest priority first. Refuses while the fleet, the service or the instance is stopped or paused.
+--   entries, highest priority first. Refuses while the fleet is stopped or paused, or the service or the instance is
+--   held by itself in any way: a fleet that drains finishes its work, a part that drains begins nothing new.
 -- KEYS: 1 control, 2 deaths, 3..6 the inboxes CRITICAL, HIGH, NORMAL, LOW.
 -- ARGV: group, consumer, free slots, '1' to begin at the lowest, '1' to look for idle entries, idle limit in ms,
 --   '1' to read new entries, when it was asked (ms), number of dead consumers, their names.
--- Returns: {epoch, state, {inbox number 1..4, id, deliveries, 'm', source, deaths, '1' if it died alone}*}
+-- Returns: {epoch, the fleet's state or 'held',
+--   {inbox number 1..4, id, deliveries, 'm', source, deaths, '1' if it died alone}*}
 -- Atomic: the look at the state and the claims. XCLAIM without JUSTID raises the delivery count, so the
 --   token of whoever held the entry before is worth nothing from here on (rule 1).
 local group, consumer, left = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -16,7 +18,7 @@ if held == 'running' and control[3] then held = control[3] end
 if held == 'running' and control[4] then held = control[4] end
 local reply = { epoch, state }
 if held ~= 'running' then
-  reply[2] = held
+  reply[2] = 'held'
   return reply
 end
 
