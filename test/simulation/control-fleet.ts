@@ -44,7 +44,7 @@ class Connections {
     };
     return {
       hgetall: (key: string) => this.#later(key === keys.control ? fields() : {}),
-      get: () => this.#later(null),
+      lrange: () => this.#later([]),
       nexusControl: (_control: string, _said: string, word: string, scope: string, expected: number | '') =>
         this.#later(this.#apply(word, scope, expected === '' ? null : expected)),
     } as never;
