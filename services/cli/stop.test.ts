@@ -119,6 +119,10 @@ test('pause and drain say what they hold, and that a stop is stronger', async ()
     expect.stringContaining('The fleet is paused (epoch 3): what runs goes on to its end'),
   ]);
   expect((await said(['pause', '--all'], state('stopped')))[1]).toContain('it was stopped before, and stays so');
+  expect((await said(['drain', '--all'], state('paused')))[1]).toContain('it was paused before, and stays so');
+  expect((await said(['pause', '--task', 'shop-a1'], state('running', { 'task:shop-a1': 'stopped' })))[1]).toContain(
+    'The task shop-a1 is stopped: it was stopped before, and stays so.\n',
+  );
   expect(await said(['drain', '--instance', 'w1'], state('running', { 'instance:w1': 'draining' }))).toEqual([
     { command: 'DRAIN', scope: { instance: 'w1' } },
     expect.stringContaining('The instance w1 is draining'),

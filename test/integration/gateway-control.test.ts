@@ -63,6 +63,22 @@ test('it is told of each part and of the fleet who held it, and since when', asy
   expect((await client.control()).said).toEqual({});
 });
 
+test('a word that changes nothing leaves who held it, and since when', async () => {
+  const { client, bus } = await serve();
+  await bus.control.command('STOP_ALL', null, 'cli:ann');
+  await bus.control.command('STOP_ALL', { service: 'finalizer' }, 'cli:bob');
+  const before = await bus.control.read();
+  for (const word of ['PAUSE_ALL', 'DRAIN'] as const) {
+    await client.command(word);
+    await client.command(word, { service: 'finalizer' });
+  }
+  await client.command('STOP_ALL', { service: 'finalizer' });
+  expect(await bus.control.read()).toEqual(before);
+  // A second STOP outdates the words on their way, and the fleet is stopped since the first.
+  await client.command('STOP_ALL');
+  expect(await bus.control.read()).toEqual({ ...before, epoch: before.epoch + 1 });
+});
+
 test('rule 22: a paused task or agent begins nothing new, and goes on after its resume', async () => {
   const { client, fabric } = await serve({}, { worker: false });
   // Alarms ring where ledger handlers run.

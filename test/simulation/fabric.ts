@@ -45,6 +45,8 @@ export type Witness = {
   left(where: 'inbox' | 'park' | 'dead', body: Body, how: 'ended' | 'moved'): void;
 };
 
+/** Of two words about the same the firmer one stands; only a RESUME loosens. */
+const firmness = ['running', 'draining', 'paused', 'stopped'];
 const priorities = ['CRITICAL', 'HIGH', 'NORMAL', 'LOW'];
 
 export class Fabric {
@@ -318,14 +320,14 @@ export class Fabric {
       DRAIN: 'draining',
     };
     const wanted = words[word] as string;
-    const held = scope === '' ? state.fleet !== 'running' : state.scopes.has(scope);
-    if (wanted === 'running' && !held) return { answer: 'idle', epoch: state.epoch, state: state.fleet };
-    if (scope !== '') {
+    const before = scope === '' ? state.fleet : (state.scopes.get(scope) ?? 'running');
+    if (wanted === 'running' && before === 'running') return { answer: 'idle', epoch: state.epoch, state: state.fleet };
+    if (wanted !== 'running' && firmness.indexOf(wanted) <= firmness.indexOf(before)) {
+      if (scope === '' && wanted === 'stopped' && expected === null) state.epoch += 1;
+    } else if (scope !== '') {
       if (wanted === 'running') state.scopes.delete(scope);
       else state.scopes.set(scope, wanted);
-    } else if (wanted === 'stopped' && state.fleet === 'stopped' && expected === null) {
-      state.epoch += 1;
-    } else if (wanted !== state.fleet && !(state.fleet === 'stopped' && wanted !== 'running')) {
+    } else {
       if (wanted === 'stopped' || state.fleet === 'stopped') state.epoch += 1;
       state.fleet = wanted;
     }

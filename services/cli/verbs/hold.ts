@@ -42,7 +42,7 @@ const hold =
     const scope = scopeOf(options, verb);
     const { state, epoch, through, scopes } = await command(tools, word, scope);
     tools.output.document({ state, epoch, through, scope, scopes });
-    tools.output.say(...(word === 'RESUME_ALL' ? resumeLines : holdLines)(scope, { state, epoch, scopes }));
+    tools.output.say(...(word === 'RESUME_ALL' ? resumeLines : holdLines(word))(scope, { state, epoch, scopes }));
     return undefined;
   };
 
@@ -54,23 +54,24 @@ export const partWords = (scope: ControlScope): string => {
 
 type Told = Pick<Confirmation, 'state' | 'epoch' | 'scopes'>;
 
-const holdLines = (scope: ControlScope | null, { state, epoch, scopes }: Told): string[] => {
-  const [kind, id] = Object.entries(scope ?? {})[0] ?? [];
-  if (scope !== null) {
-    const is = scopes[`${kind}:${id}`] ?? 'held';
-    return [
-      `${partWords(scope)} is ${is}: what runs of it ends, nothing new begins.`,
-      `  ${nexus} resume --${kind} ${id}`,
-    ];
-  }
-  // A stop holds more than a pause, and is not lifted by one.
-  const lines: Record<string, string> = {
-    stopped: 'it was stopped before, and stays so.',
-    paused: 'what runs goes on to its end, nothing new begins.',
-    draining: 'it takes no new tasks, and finishes those it has.',
+const holdLines =
+  (word: ControlWord) =>
+  (scope: ControlScope | null, { state, epoch, scopes }: Told): string[] => {
+    const asked = { STOP_ALL: 'stopped', PAUSE_ALL: 'paused', DRAIN: 'draining', RESUME_ALL: 'running' }[word];
+    const [kind, id] = Object.entries(scope ?? {})[0] ?? [];
+    // The firmer word stands: a stop holds more than a pause, a pause more than a drain, and only a resume lifts them.
+    if (scope !== null) {
+      const is = scopes[`${kind}:${id}`] ?? 'held';
+      const before = is === asked ? 'what runs of it ends, nothing new begins.' : `it was ${is} before, and stays so.`;
+      return [`${partWords(scope)} is ${is}: ${before}`, `  ${nexus} resume --${kind} ${id}`];
+    }
+    const lines: Record<string, string> = {
+      paused: 'what runs goes on to its end, nothing new begins.',
+      draining: 'it takes no new tasks, and finishes those it has.',
+    };
+    const says = state === asked ? (lines[state] ?? '') : `it was ${state} before, and stays so.`;
+    return [`The fleet is ${state} (epoch ${epoch}): ${says}`, `  ${nexus} resume --all lets it go on.`];
   };
-  return [`The fleet is ${state} (epoch ${epoch}): ${lines[state] ?? ''}`, `  ${nexus} resume --all lets it go on.`];
-};
 
 /** What goes on, and what still does not. */
 const resumeLines = (scope: ControlScope | null, { state, epoch, scopes }: Told): string[] => {

@@ -258,6 +258,28 @@ const stopping = (rule: Rule): void => {
     expect(await fabric.control(word('STOP_ALL'))).toMatchObject({ answer: 'ok', epoch: 2 });
     expect(await fabric.control(word('RESUME_ALL', 1))).toEqual({ answer: 'refused', epoch: 2, state: 'stopped' });
   });
+  rule('a weaker word loosens no stronger one, of the fleet or of a part; a RESUME lifts each', async (fabric) => {
+    const words = ['DRAIN', 'PAUSE_ALL', 'STOP_ALL'];
+    const states = ['draining', 'paused', 'stopped'];
+    for (const [strong, given] of words.entries()) {
+      for (const weak of words.slice(0, strong)) {
+        for (const scope of ['', 'task:t']) {
+          await fabric.control(word(given, null, scope));
+          expect(await fabric.control(word(weak, null, scope))).toMatchObject({ answer: 'ok' });
+          const { control } = await fabric.look();
+          expect(scope === '' ? control.state : control.scopes[scope]).toBe(states[strong]);
+          await fabric.control(word('RESUME_ALL', null, scope));
+          expect((await fabric.look()).control).toMatchObject({ state: 'running', scopes: {} });
+        }
+      }
+    }
+    // The other way round each tightens what was.
+    for (const [at, given] of words.entries()) {
+      expect(await fabric.control(word(given))).toMatchObject({ state: states[at] });
+      await fabric.control(word(given, null, 'agent:a'));
+      expect((await fabric.look()).control.scopes).toEqual({ 'agent:a': states[at] });
+    }
+  });
   rule('rule 19: a beat brings back the epoch that a failover has lost; on equal epochs STOP wins', async (fabric) => {
     expect(await fabric.beat(group, 'A', 3, 'stopped')).toEqual({ epoch: 3, state: 'stopped', peers: ['A', '1'] });
     expect(await fabric.beat(group, 'B', 2, 'running')).toMatchObject({ epoch: 3, state: 'stopped' });
