@@ -145,6 +145,20 @@ test.each([
   expect(changeLines(null, stopped)[0]).toBe(`shop-abc123: stopped (${says})`);
 });
 
+test('while its agent or service is held nothing of a subtask is said to be done, but what lets it go on', () => {
+  const held = [{ part: 'agent:builder', is: 'stopped' }];
+  const working = subtask('a', { state: 'working', attempt: 1, began_at: at(2) });
+  const stopped = task([
+    { ...working, held },
+    subtask('b', { state: 'ready', held: [{ part: 'fleet', is: 'paused' }] }),
+  ]);
+  const says = 'agent:builder is stopped: nexus resume --agent builder';
+  const [, first, second] = picture(stopped, [['a', 'writes']], { columns: 120 });
+  expect(first).toBe(`  ‖ a  backend  stopped          ${says}`);
+  expect(second).toBe('  ○ b  backend  ready            the fleet is paused: nexus resume --all');
+  expect(changeLines(task([working]), stopped)).toContain(`a (backend): stopped: ${says}`);
+});
+
 test('a subtask that is held is told as stopped, and as working again when it goes on', () => {
   const running = task([subtask('a', { state: 'working', attempt: 1 })]);
   const held = task([subtask('a', { state: 'working', attempt: 1 })], { status: 'stopped' });

@@ -7,6 +7,7 @@
 import type { SubtaskShort, TaskDetail } from '@nexus/shared/client';
 import type { SubtaskState } from '@nexus/shared/messages/domain';
 import { nexus } from './command-word.ts';
+import { resumeWords } from './doctor.ts';
 import { checkNote, hasEnded } from './follow.ts';
 import { type Colour, cut, duration, oneLine, type Paint, widthOf } from './output.ts';
 import { askedLines, wayOn, waysOn } from './waiting-lines.ts';
@@ -125,13 +126,19 @@ const lookOf = (subtask: SubtaskShort, task: Pick<TaskDetail, 'status'>): [symbo
 
 /** The state, with the number of the attempt from the second on. */
 const stateText = (subtask: SubtaskShort, task: Pick<TaskDetail, 'status'>): string => {
-  const state = isHeld(subtask, task) ? 'stopped' : `${words(subtask.state)}${isUnproven(subtask) ? ', unproven' : ''}`;
+  const state = isHeld(subtask, task)
+    ? heldWord(subtask)
+    : `${words(subtask.state)}${isUnproven(subtask) ? ', unproven' : ''}`;
   return subtask.attempt > 1 ? `${state} (${subtask.attempt})` : state;
 };
 
 /** What an agent would be doing, were it not for the hold: the board keeps the state that it goes on from. */
-const isHeld = ({ state }: SubtaskShort, { status }: Pick<TaskDetail, 'status'>): boolean =>
-  status === 'stopped' && ['working', 'checking', 'merging'].includes(state);
+const isHeld = ({ state, held = [] }: SubtaskShort, { status }: Pick<TaskDetail, 'status'>): boolean =>
+  (status === 'stopped' || held.length > 0) && ['working', 'checking', 'merging'].includes(state);
+
+/** A pause and a drain of a part hold alike what has not begun; a stop holds the most. */
+const heldWord = ({ held = [] }: SubtaskShort): string =>
+  held.length === 0 || held.some(({ is }) => is === 'stopped') ? 'stopped' : 'paused';
 
 const timeOf = (subtask: SubtaskShort, { task, now }: Pick<ProgressView, 'task' | 'now'>): string => {
   const { began_at, ended_at, state } = subtask;
@@ -142,6 +149,7 @@ const timeOf = (subtask: SubtaskShort, { task, now }: Pick<ProgressView, 'task' 
 
 const doingNow = (subtask: SubtaskShort, { task, notes }: ProgressView): string => {
   if (task.status === 'stopped' && !isDone(subtask.state)) return heldUntil(task);
+  if (subtask.held !== undefined) return partsHold(subtask.held);
   const says: Partial<Record<SubtaskState, () => string | null>> = {
     blocked: () => waitsFor(subtask, task.subtasks),
     ready: () => (subtask.attempt > 0 ? whyAgain(subtask) : subtask.title),
@@ -167,6 +175,12 @@ const heldUntil = ({ task_id, held = [] }: TaskDetail): string => {
   const words = { fleet: `${nexus} resume --all`, task: `${nexus} resume --task ${task_id}` };
   const is = held.includes('fleet') ? 'the fleet is stopped' : 'held by itself';
   return held.length === 0 ? 'held' : `${is}: ${held.map((part) => words[part]).join(', then ')}`;
+};
+
+const partsHold = (held: NonNullable<SubtaskShort['held']>): string => {
+  const are = held.map(({ part, is }) => `${part === 'fleet' ? 'the fleet' : part} is ${is}`).join(', ');
+  const ways = held.map(({ part }) => `${nexus} resume ${part === 'fleet' ? '--all' : resumeWords(part)}`);
+  return `${are}: ${ways.join(', then ')}`;
 };
 
 /** The reason that the task tells begins with the code of what went wrong. */
@@ -219,7 +233,8 @@ const subtaskChanges = (
   const detail = isDone(subtask.state) ? subtask.summary : subtask.reason;
   const telling = isDone(subtask.state) || ['failed', 'waiting_for_person'].includes(subtask.state);
   const until = subtask.state === 'parked' && subtask.resume_at ? ` until ${timeOfDay(subtask.resume_at)}` : '';
-  const shown = telling && detail ? `: ${oneLine(detail)}` : '';
+  const holds = task.status !== 'stopped' && subtask.held ? `: ${partsHold(subtask.held)}` : '';
+  const shown = telling && detail ? `: ${oneLine(detail)}` : holds;
   const line = `${name}: ${stateText(subtask, task)}${until}${shown}`;
   const way = `  ${waysOn(task.task_id, subtask.id, whyWaits(subtask, task))}`;
   return [...lines, line, ...(subtask.state === 'waiting_for_person' ? [way] : [])];

@@ -94,6 +94,58 @@ describe('a task as people see it', () => {
     expect(heldBy(running)).toBeUndefined();
   });
 
+  describe('a subtask whose agent, service or instance is held', () => {
+    const run = { task_id: 'do-it-abcdef', subtask_id: 'a', attempt: 1, agent_id: 'one', since: at, doing: 'tests' };
+    const here = (service: string, instance_id: string, runs: object[] = []) =>
+      ({ service, instance_id, running: runs, busy: runs.length }) as unknown as Presence;
+    const [idle, busy] = [here('worker-agent', 'w1'), here('worker-agent', 'w1', [run])];
+    const shown = (state: SubtaskState, scopes: Record<string, string>, presences: Presence[], fleet = 'running') => {
+      const board = boardOf([subtask('a', state, 'one', { instance_id: state === 'ready' ? null : 'w1' })]);
+      const { subtasks, current_phase } = showTask(
+        taskOf('in_progress'),
+        board,
+        { state: fleet, scopes },
+        presences,
+        left,
+      );
+      return [subtasks[0]?.held?.map(({ part, is }) => `${part} ${is}`), current_phase];
+    };
+
+    test.each(['agent:one', 'service:worker-agent', 'instance:w1'])('says so once %s is stopped', (part) => {
+      const holds = [[`${part} stopped`], `held (${part} is stopped): Title of a`];
+      for (const state of ['working', 'ready'] as const)
+        expect(shown(state, { [part]: 'stopped' }, [idle])).toEqual(holds);
+      expect(shown('working', { [part]: 'stopped' }, [busy])).toEqual(holds);
+    });
+
+    test.each(['paused', 'draining'])('goes on under %s where it runs, and is held where it does not', (is) => {
+      expect(shown('working', { 'agent:one': is }, [busy])).toEqual([undefined, 'working on Title of a']);
+      expect(shown('working', { 'agent:one': is }, [idle])[0]).toEqual([`agent:one ${is}`]);
+      expect(shown('ready', { 'task:do-it-abcdef': is }, [idle])[0]).toEqual([`task:do-it-abcdef ${is}`]);
+      const gates = [here('quality-checker', 'q1'), here('quality-checker', 'q2', [run])];
+      expect(shown('checking', { 'service:quality-checker': is }, gates.slice(0, 1))[0]).toEqual([
+        `service:quality-checker ${is}`,
+      ]);
+      expect(shown('checking', { 'service:quality-checker': is }, gates)[0]).toBeUndefined();
+    });
+
+    test('is held by the fleet that is paused, and not by one that drains', () => {
+      expect(shown('ready', {}, [idle], 'paused')).toEqual([
+        ['fleet paused'],
+        'held (the fleet is paused): Title of a',
+      ]);
+      expect(shown('ready', {}, [idle], 'draining')).toEqual([undefined, 'waiting for a free worker: Title of a']);
+    });
+
+    test('is not held by what somebody else can do, or by what does not concern it', () => {
+      const other = here('worker-agent', 'w2', [run]);
+      expect(shown('working', { 'instance:w1': 'stopped' }, [idle, other])[0]).toBeUndefined();
+      expect(shown('ready', { 'instance:w1': 'stopped' }, [idle, other])[0]).toBeUndefined();
+      expect(shown('working', { 'agent:two': 'stopped', 'service:finalizer': 'paused' }, [busy])[0]).toBeUndefined();
+      expect(shown('merged', { 'agent:one': 'stopped' }, [idle])[0]).toBeUndefined();
+    });
+  });
+
   test('the phase names what is worked on, and a line what its worker last told of this very attempt', () => {
     const board = boardOf([
       subtask('a', 'working', 'one', { attempt: 2 }),

@@ -12,6 +12,7 @@ import {
   type BoardHead,
   endedTask,
   type Presence,
+  type ServiceName,
   type Subtask,
   type SubtaskState,
   type TaskHead,
@@ -44,10 +45,15 @@ export const showTask = (
 ): TaskDetail => {
   const { head, request, result } = task;
   const subtasks = [...(board?.subtasks.values() ?? [])];
+  const shown = subtasks.map((subtask) => {
+    const short = showSubtask(presences, head.task_id, subtask);
+    const holds = endedTask(head.status) ? [] : holdsOf(presences, head.task_id, subtask, held);
+    return holds.length === 0 ? short : { ...short, held: holds };
+  });
   return {
     ...showShort(head, board?.head ?? null, held),
     request: request.request,
-    current_phase: phaseOf(head, subtasks, held),
+    current_phase: phaseOf(head, shown, held),
     ...(endedTask(head.status) ? {} : heldBy(head.task_id, held)),
     mode: head.mode,
     workflow: head.workflow,
@@ -55,7 +61,7 @@ export const showTask = (
     estimated_completion: null,
     assigned_agents: agentsOf(subtasks),
     deliverables: sharesBy(subtasks, (subtask) => subtask.title),
-    subtasks: subtasks.map((subtask) => showSubtask(presences, head.task_id, subtask)),
+    subtasks: shown,
     attempts: board?.head.attempts ?? 0,
     sent_back: board?.head.sent_back ?? 0,
     merged: board?.head.merged ?? 0,
@@ -152,6 +158,40 @@ const heldBy = (taskId: string, { state, scopes }: Held): Pick<TaskDetail, 'held
     ...(scopes[`task:${taskId}`] === 'stopped' ? (['task'] as const) : []),
   ];
   return held.length === 0 ? {} : { held };
+};
+
+/** Who does the next step of a subtask in these states. */
+const servicesOf: Partial<Record<SubtaskState, ServiceName>> = {
+  ready: 'worker-agent',
+  working: 'worker-agent',
+  checking: 'quality-checker',
+  merging: 'finalizer',
+};
+
+/** What holds its next step back: a stop at once, any other word once nobody is at work on it. */
+const holdsOf = (
+  presences: readonly Presence[],
+  taskId: string,
+  subtask: Subtask,
+  { state, scopes }: Held,
+): NonNullable<SubtaskShort['held']> => {
+  const service = servicesOf[subtask.state];
+  if (service === undefined) return [];
+  const peers = presences.filter((one) => one.service === service);
+  const runner = runnerOf(presences, taskId, subtask);
+  const isAtWork = service === 'worker-agent' ? runner !== null : peers.some(({ busy }) => busy > 0);
+  // Whoever begins it may be any of them: they hold it only together.
+  const at = runner ?? (subtask.state === 'working' ? subtask.instance_id : null);
+  const all = peers.map(({ instance_id }) => `instance:${instance_id}`);
+  const instances = at !== null ? [`instance:${at}`] : all.every((part) => scopes[part] !== undefined) ? all : [];
+  const agents = service === 'worker-agent' ? [`agent:${subtask.agent_id}`] : [];
+  const parts = [`task:${taskId}`, ...agents, `service:${service}`, ...instances];
+  const words: [part: string, is: string | undefined][] = [
+    // A fleet that drains finishes its work.
+    ['fleet', state === 'stopped' || state === 'paused' ? state : undefined],
+    ...parts.map((part): [string, string | undefined] => [part, scopes[part]]),
+  ];
+  return words.flatMap(([part, is]) => (is === 'stopped' || (is !== undefined && !isAtWork) ? [{ part, is }] : []));
 };
 
 /** What was merged has passed its gate: worth having, though the task did not come to its end. */
@@ -301,13 +341,28 @@ const activities: [SubtaskState, string][] = [
   ['ready', 'waiting for a free worker:'],
 ];
 
-const phaseOf = (head: TaskHead, subtasks: Subtask[], held: Held): string => {
+const phaseOf = (head: TaskHead, subtasks: readonly SubtaskShort[], held: Held): string => {
   if (shownStatus(head, held) === 'stopped') return `held: ${phases[head.status]}`;
   if (head.status !== 'in_progress') return phases[head.status];
-  const parts = activities.flatMap(([state, words]) => {
-    const titles = subtasks.filter((subtask) => subtask.state === state).map(({ title }) => title);
-    const rest = titles.length > 3 ? ` and ${titles.length - 3} more` : '';
-    return titles.length === 0 ? [] : [`${words} ${titles.slice(0, 3).join(', ')}${rest}`];
-  });
+  const parts = activities.flatMap(([state, words]) =>
+    namedAs(
+      words,
+      subtasks.filter((subtask) => subtask.state === state && subtask.held === undefined),
+    ),
+  );
+  const holds = Map.groupBy(
+    subtasks.filter((subtask) => subtask.held !== undefined),
+    (subtask) => holdWords(subtask.held ?? []),
+  );
+  parts.push(...[...holds].flatMap(([words, those]) => namedAs(`held (${words}):`, those)));
   return parts.length === 0 ? phases.in_progress : parts.join('; ');
 };
+
+const namedAs = (words: string, subtasks: readonly SubtaskShort[]): string[] => {
+  const titles = subtasks.map(({ title }) => title);
+  const rest = titles.length > 3 ? ` and ${titles.length - 3} more` : '';
+  return titles.length === 0 ? [] : [`${words} ${titles.slice(0, 3).join(', ')}${rest}`];
+};
+
+const holdWords = (holds: NonNullable<SubtaskShort['held']>): string =>
+  holds.map(({ part, is }) => `${part === 'fleet' ? 'the fleet' : part} is ${is}`).join(', ');

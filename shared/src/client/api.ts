@@ -192,6 +192,10 @@ export const subtaskShort = z
       description: 'What the gate last said. `unproven`: nothing failed, but nothing was declared that could have.',
     }),
     resume_at: timestamp.nullable().meta({ description: 'Parked until then.' }),
+    held: z
+      .array(z.object({ part: z.string(), is: z.string() }))
+      .optional()
+      .meta({ description: '`fleet`, or parts as `agent:x`, that hold it back: each has to be resumed.' }),
     worker_gone: z
       .boolean()
       .meta({ description: 'It is at work, but its worker is not alive: another takes it over.' }),
