@@ -237,6 +237,15 @@ test('what is parked says until when, and what waits for a person which command 
   ]);
 });
 
+test('what was put aside is told with its reason, and no clock runs for it', () => {
+  const before = task([subtask('a', { state: 'working', attempt: 1, began_at: at(2) })]);
+  const reason = 'BUDGET_SPENT: The budget of today is spent.';
+  const aside = task([subtask('a', { state: 'parked', attempt: 1, began_at: at(2), resume_at: at(65), reason })]);
+  expect(picture(aside, [], { columns: 120 })[1]).toBe(`  ‖ a  backend  parked          until 00:01:05 UTC: ${reason}`);
+  expect(changeLines(before, aside)).toEqual([`a (backend): parked until 00:01:05 UTC: ${reason}`]);
+  expect(changeLines(aside, before)).toEqual(['a (backend): working']);
+});
+
 test('a plan that goes back is told with its reason, in the log and in the picture', () => {
   const reason = 'Your .nexus/plan.json cannot be used: it names no subtask.';
   const before = task([subtask('plan', { state: 'working', attempt: 1 })]);

@@ -144,6 +144,7 @@ const timeOf = (subtask: SubtaskShort, { task, now }: Pick<ProgressView, 'task' 
   const { began_at, ended_at, state } = subtask;
   // While nothing runs, no time runs.
   if (began_at === null || state === 'ready' || state === 'blocked' || isHeld(subtask, task)) return '';
+  if (state === 'parked' && ended_at === null) return '';
   return duration((ended_at === null ? now : Date.parse(ended_at)) - Date.parse(began_at));
 };
 
@@ -231,7 +232,9 @@ const subtaskChanges = (
     isHeld(before, taskBefore) !== isHeld(subtask, task);
   if (!moved || ['blocked', 'ready'].includes(subtask.state)) return lines;
   const detail = isDone(subtask.state) ? subtask.summary : subtask.reason;
-  const telling = isDone(subtask.state) || ['failed', 'waiting_for_person'].includes(subtask.state);
+  // What was put aside, uncounted, has no line of a failure that says why.
+  const isAside = subtask.state === 'parked' && subtask.failures === (before?.failures ?? 0);
+  const telling = isDone(subtask.state) || isAside || ['failed', 'waiting_for_person'].includes(subtask.state);
   const until = subtask.state === 'parked' && subtask.resume_at ? ` until ${timeOfDay(subtask.resume_at)}` : '';
   const holds = task.status !== 'stopped' && subtask.held ? `: ${partsHold(subtask.held)}` : '';
   const shown = telling && detail ? `: ${oneLine(detail)}` : holds;

@@ -170,6 +170,20 @@ test('tasks that wait for a person are listed with the question and the command 
   expect((await nexus(['tasks', '--waiting'], none.url)).out).toBe('No task waits for a person.\n');
 });
 
+test('the list of tasks tells of each what was put aside, and until when', async () => {
+  const aside = (minute: number) => ({
+    subtask_id: 'page',
+    until: `2027-01-01T10:0${minute}:00.000Z`,
+    waits_for: 'BUSY',
+  });
+  const task = {
+    ...{ task_id: 'shop-a1', title: 'A shop', status: 'in_progress', progress_percentage: 10, waiting: [] },
+    ...{ created_at: '2027-01-01T00:00:00Z', parked: [aside(3), aside(7)] },
+  };
+  const { url } = await answering({ 'GET /api/tasks': { tasks: [task], next_offset: null } });
+  expect((await nexus(['tasks'], url)).out).toContain('in progress, 2 parked until 2027-01-01 10:03 UTC');
+});
+
 test('status shows what is held and by whom, who waits, what is parked, and who takes no work', async () => {
   const ago = (ms: number) => new Date(Date.now() - ms).toISOString();
   const system = {

@@ -190,6 +190,30 @@ describe('a task as people see it', () => {
     expect(shown.map(({ resume_at }) => resume_at)).toEqual([null, null, null, at, null]);
   });
 
+  test('what was put aside is parked, unless somebody runs it, it is held, or it is another attempt', () => {
+    const waits = { until: at, waits_for: 'MODEL_LIMITED: It opens at five.' };
+    const aside = [{ subtask_id: 'a', attempt: 2, ...waits }];
+    const shown = (over: Partial<Subtask>, scopes: Record<string, string> = {}, runs: object[] = []) => {
+      const presence = { service: 'worker-agent', instance_id: 'w1', busy: 1, running: runs } as unknown as Presence;
+      const board = boardOf([subtask('a', 'working', 'one', { attempt: 2, instance_id: 'w1', ...over })]);
+      const held = { state: 'running', scopes };
+      const { subtasks, assigned_agents } = showTask(taskOf('in_progress'), board, held, [presence], {
+        ...left,
+        aside,
+      });
+      const [only] = subtasks;
+      return [only?.state, only?.resume_at, only?.reason, assigned_agents.one];
+    };
+    expect(shown({})).toEqual(['parked', at, waits.waits_for, 'pending']);
+    expect(shown({ state: 'ready' })).toEqual(['parked', at, waits.waits_for, 'pending']);
+    const run = { task_id: 'do-it-abcdef', subtask_id: 'a', attempt: 2, agent_id: 'one', since: at, doing: '' };
+    expect(shown({}, {}, [run])).toEqual(['working', null, null, 'in_progress']);
+    expect(shown({}, { 'agent:one': 'paused' })[0]).toBe('working');
+    expect(shown({ attempt: 3 })[0]).toBe('working');
+    const ended = showTask(taskOf('failed'), null, running, [], { ...left, aside });
+    expect(ended.parked).toBeUndefined();
+  });
+
   test('a subtask whose worker is not alive is shown as such until another one runs it', () => {
     const run = { task_id: 'do-it-abcdef', subtask_id: 'a', attempt: 1, agent_id: 'one', since: at, doing: 'tests' };
     const alive = (instance_id: string, runs: object[] = []) => ({ instance_id, running: runs }) as unknown as Presence;

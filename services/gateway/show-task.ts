@@ -12,17 +12,20 @@ import {
   type BoardHead,
   endedTask,
   type Presence,
-  type ServiceName,
   type Subtask,
   type SubtaskState,
   type TaskHead,
   verdictName,
 } from '@nexus/shared/messages/domain';
+import { type Held, holdsOf, holdWords, runnerOf, setAside } from './at-work.ts';
+import type { PutAside } from './parked.ts';
 
-/** What of the control state matters here. */
-export type Held = { state: string; scopes: Readonly<Record<string, string>> };
-
-export const showShort = (head: TaskHead, board: BoardHead | null, held: Held): TaskShort => ({
+export const showShort = (
+  head: TaskHead,
+  board: BoardHead | null,
+  held: Held,
+  aside: readonly PutAside[] = [],
+): TaskShort => ({
   task_id: head.task_id,
   title: head.title,
   status: shownStatus(head, held),
@@ -31,6 +34,9 @@ export const showShort = (head: TaskHead, board: BoardHead | null, held: Held): 
   progress_percentage: progressOf(head, board),
   waiting: waitingOf(head),
   ...questionsOf(head),
+  ...(aside.length === 0 || endedTask(head.status)
+    ? {}
+    : { parked: aside.map(({ subtask_id, until, waits_for }) => ({ subtask_id, until, waits_for })) }),
   created_at: head.created_at,
   updated_at: head.updated_at,
   ended_at: head.ended_at,
@@ -41,17 +47,22 @@ export const showTask = (
   board: BoardView | null,
   held: Held,
   presences: readonly Presence[],
-  { hub, hasReport, spent, budget }: Beside,
+  { hub, hasReport, spent, budget, aside = [] }: Beside,
 ): TaskDetail => {
   const { head, request, result } = task;
-  const subtasks = [...(board?.subtasks.values() ?? [])];
-  const shown = subtasks.map((subtask) => {
-    const short = showSubtask(presences, head.task_id, subtask);
+  const shown: SubtaskShort[] = [];
+  const subtasks = [...(board?.subtasks.values() ?? [])].map((subtask) => {
     const holds = endedTask(head.status) ? [] : holdsOf(presences, head.task_id, subtask, held);
-    return holds.length === 0 ? short : { ...short, held: holds };
+    // A hold is lifted by a command, so it is told before a wait that ends by itself.
+    const seen = holds.length > 0 ? subtask : setAside(presences, head.task_id, subtask, aside);
+    shown.push({
+      ...showSubtask(presences, head.task_id, seen),
+      ...(holds.length === 0 ? {} : { held: holds }),
+    });
+    return seen;
   });
   return {
-    ...showShort(head, board?.head ?? null, held),
+    ...showShort(head, board?.head ?? null, held, aside),
     request: request.request,
     current_phase: phaseOf(head, shown, held),
     ...(endedTask(head.status) ? {} : heldBy(head.task_id, held)),
@@ -81,7 +92,13 @@ export const showTask = (
 };
 
 /** What does not stand in the ledger of the task. */
-type Beside = { hub: string | null; hasReport: boolean; spent?: CostSum; budget?: BudgetShown };
+type Beside = {
+  hub: string | null;
+  hasReport: boolean;
+  spent?: CostSum;
+  budget?: BudgetShown;
+  aside?: readonly PutAside[];
+};
 
 /** The ledger of costs knows of attempts that were put aside or cut off, too; without a line, the board is asked. */
 const costOf = (spent: CostSum | undefined, board: BoardView | null): TaskDetail['cost'] => {
@@ -160,40 +177,6 @@ const heldBy = (taskId: string, { state, scopes }: Held): Pick<TaskDetail, 'held
   return held.length === 0 ? {} : { held };
 };
 
-/** Who does the next step of a subtask in these states. */
-const servicesOf: Partial<Record<SubtaskState, ServiceName>> = {
-  ready: 'worker-agent',
-  working: 'worker-agent',
-  checking: 'quality-checker',
-  merging: 'finalizer',
-};
-
-/** What holds its next step back: a stop at once, any other word once nobody is at work on it. */
-const holdsOf = (
-  presences: readonly Presence[],
-  taskId: string,
-  subtask: Subtask,
-  { state, scopes }: Held,
-): NonNullable<SubtaskShort['held']> => {
-  const service = servicesOf[subtask.state];
-  if (service === undefined) return [];
-  const peers = presences.filter((one) => one.service === service);
-  const runner = runnerOf(presences, taskId, subtask);
-  const isAtWork = service === 'worker-agent' ? runner !== null : peers.some(({ busy }) => busy > 0);
-  // Whoever begins it may be any of them: they hold it only together.
-  const at = runner ?? (subtask.state === 'working' ? subtask.instance_id : null);
-  const all = peers.map(({ instance_id }) => `instance:${instance_id}`);
-  const instances = at !== null ? [`instance:${at}`] : all.every((part) => scopes[part] !== undefined) ? all : [];
-  const agents = service === 'worker-agent' ? [`agent:${subtask.agent_id}`] : [];
-  const parts = [`task:${taskId}`, ...agents, `service:${service}`, ...instances];
-  const words: [part: string, is: string | undefined][] = [
-    // A fleet that drains finishes its work.
-    ['fleet', state === 'stopped' || state === 'paused' ? state : undefined],
-    ...parts.map((part): [string, string | undefined] => [part, scopes[part]]),
-  ];
-  return words.flatMap(([part, is]) => (is === 'stopped' || (is !== undefined && !isAtWork) ? [{ part, is }] : []));
-};
-
 /** What was merged has passed its gate: worth having, though the task did not come to its end. */
 const keptOf = ({ task_id, status }: TaskHead, board: BoardView | null, hub: string | null): TaskDetail['kept'] => {
   if (status === 'completed' || !endedTask(status)) return null;
@@ -243,12 +226,6 @@ const verdictOf = ({ history }: Subtask): SubtaskShort['verdict'] => {
   const said = history.findLast(({ outcome }) => outcome.startsWith('gate_'))?.outcome.slice('gate_'.length);
   return verdictName.safeParse(said).data ?? null;
 };
-
-/** Who runs the attempt right now: after a takeover it is not who began it. */
-const runnerOf = (presences: readonly Presence[], taskId: string, { id, attempt }: Subtask): string | null =>
-  presences.find(({ running }) =>
-    running.some((run) => run.task_id === taskId && run.subtask_id === id && run.attempt === attempt),
-  )?.instance_id ?? null;
 
 const isOrphan = (presences: readonly Presence[], taskId: string, subtask: Subtask): boolean =>
   subtask.state === 'working' &&
@@ -363,6 +340,3 @@ const namedAs = (words: string, subtasks: readonly SubtaskShort[]): string[] => 
   const rest = titles.length > 3 ? ` and ${titles.length - 3} more` : '';
   return titles.length === 0 ? [] : [`${words} ${titles.slice(0, 3).join(', ')}${rest}`];
 };
-
-const holdWords = (holds: NonNullable<SubtaskShort['held']>): string =>
-  holds.map(({ part, is }) => `${part === 'fleet' ? 'the fleet' : part} is ${is}`).join(', ');

@@ -1,9 +1,12 @@
 /** What a person decides over HTTP: dead letters, and tasks that wait for an answer. */
+import { done } from '@nexus/shared/bus';
 import { openClient } from '@nexus/shared/client';
+import { writeBoard } from '@nexus/shared/ledger/write';
 import { expect, test } from 'vitest';
 import { eventually } from '../tools/eventually.ts';
 import { refusal, type Served, serve, writeDown } from '../tools/live-gateway.ts';
-import { consumeAll, discard } from '../tools/messages.ts';
+import { consumeAll, discard, dispatch } from '../tools/messages.ts';
+import { boardHeadOf, subtaskOf } from '../tools/task-head.ts';
 
 /** Writes these onto the orchestrator's stream, and waits until each is a dead letter. */
 const kill = async ({ fabric, bus }: Served, bodies: object[]): Promise<string[]> => {
@@ -217,4 +220,31 @@ test('what is parked is shown with its task and its time', async () => {
   expect(backlog.parked).toBe(2);
   expect(parked).toMatchObject([{ type: 'hub.discarded', task_id: 'parked-task', subtask_id: null }]);
   expect(Date.parse(parked[0]?.until ?? '') - Date.now()).toBeGreaterThan(50_000);
+});
+
+test('an attempt that was put aside is shown as parked, until when and for what, with its task', async () => {
+  const { client, bus, fabric } = await serve();
+  await writeDown(fabric, 'in_progress');
+  const { task_id: task } = await client.submit({ request: 'Do it' });
+  await eventually('it is written down', async () => (await client.task(task)).status === 'in_progress');
+  const working = subtaskOf('build', { title: 'The build', state: 'working', attempt: 1, instance_id: bus.instanceId });
+  const head = boardHeadOf(task, { counts: { working: 1 }, total: 1 });
+  const write = writeBoard(bus.keys, task, 0, { head, subtasks: [working] });
+  consumeAll(await fabric.open('project-manager'), 'project-manager', { work: () => done({ write }) });
+  await bus.publish({ type: 'board.discarded', payload: { task_id: task }, thread: task, actor: 'test' });
+  await eventually('there is a board', async () => (await client.task(task)).subtasks.length === 1);
+  await bus.publish({ ...dispatch(task), delayMs: 60_000 });
+  // A message that waits for its time was not put aside for anything yet.
+  expect((await client.task(task)).subtasks).toMatchObject([{ state: 'working', resume_at: null }]);
+  const saved = { token: 't', attempt: 1, at: new Date().toISOString(), commit: null, step: 'waits', spent_ms: 0 };
+  const waits = 'BUDGET_SPENT: The budget of today is spent.';
+  const checkpoint = JSON.stringify({ ...saved, left: [], session: null, waits });
+  await fabric.redis.hset(bus.keys.attempt(task, 'build'), { revision: '1', checkpoint });
+  const until = (await client.system()).parked.find(({ subtask_id }) => subtask_id === 'build')?.until;
+  const parked = [{ subtask_id: 'build', until, waits_for: waits }];
+  const shown = await client.task(task);
+  expect(shown).toMatchObject({ parked, current_phase: 'parked: The build' });
+  expect(shown.subtasks).toMatchObject([{ state: 'parked', resume_at: until, reason: waits }]);
+  expect((await client.tasks({})).tasks).toMatchObject([{ task_id: task, parked }]);
+  expect(await client.subtask(task, 'build')).toMatchObject({ state: 'parked', resume_at: until, reason: waits });
 });

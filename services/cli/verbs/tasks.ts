@@ -36,7 +36,7 @@ const taskLines = ({ tasks, next_offset }: TaskList, now: number): string[] => {
   if (tasks.length === 0) return [`No tasks. Begin one: ${nexus} run "what you want done"`];
   const rows = tasks.map((task) => [
     task.task_id,
-    words(task.status),
+    statusOf(task),
     `${task.progress_percentage} %`,
     ago(task.created_at, now),
     cut(oneLine(task.title), 60),
@@ -44,6 +44,12 @@ const taskLines = ({ tasks, next_offset }: TaskList, now: number): string[] => {
   const more = next_offset === null ? [] : [`… and older ones: ${nexus} tasks --limit ${next_offset * 2}`];
   return [...table([['TASK', 'STATUS', 'DONE', 'ASKED', 'REQUEST'], ...rows]), ...more];
 };
+
+/** What was put aside is not at work, whatever else goes on. */
+const statusOf = ({ status, parked: [next, ...more] = [] }: TaskList['tasks'][number]): string =>
+  next === undefined
+    ? words(status)
+    : `${words(status)}, ${more.length + 1} parked until ${next.until.slice(0, 16).replace('T', ' ')} UTC`;
 
 const waitingOf = ({ tasks }: TaskList): string[] => ['', ...tasks.flatMap((task) => waitingLines(task))];
 

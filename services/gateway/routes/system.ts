@@ -1,10 +1,11 @@
 /** Health, metrics, and the instances of the fleet. */
 import { stateUnder } from '@nexus/shared/bus';
 import { type Health, health, type System, system } from '@nexus/shared/client/api';
-import { listWaiting, readAttempt, readTask } from '@nexus/shared/ledger';
+import { listWaiting, readTask } from '@nexus/shared/ledger';
 import { z } from 'zod';
 import type { Api, Fleet } from '../fleet.ts';
 import { makeFleetMeters } from '../fleet-meters.ts';
+import { readParked } from '../parked.ts';
 import { openQuestionsOf, questionsOf, waitingOf } from '../show-task.ts';
 
 export const systemRoutes = (app: Api, fleet: Fleet): void => {
@@ -95,7 +96,7 @@ const addSystem = (app: Api, fleet: Fleet): void => {
         bus.presences(),
         bus.counts(),
         readWaiting(bus),
-        readParked(bus),
+        readParked(bus, parkedMax),
       ]);
       return {
         version,
@@ -114,42 +115,6 @@ const addSystem = (app: Api, fleet: Fleet): void => {
 
 const parkedMax = 20;
 const waitingMax = 100;
-
-/** The next of what waits for its time. In the park a message stands behind the inbox that it goes to. */
-const readParked = async ({ store, keys }: Fleet['bus']): Promise<System['parked']> => {
-  const due = await store.readIndex(keys.due, { limit: parkedMax });
-  const ids = due.map(({ member }) => member);
-  const texts = await store.readFields(keys.parked, ids);
-  const rows = due.flatMap(({ member: id, score }, at) => {
-    const text = texts[at] ?? null;
-    const read = parkedMessage.safeParse(text === null ? null : parsed(text.slice(text.indexOf(' ') + 1)));
-    if (!read.success) return [];
-    const { type, conversation_thread, payload } = read.data;
-    const { task_id = conversation_thread || null, subtask_id = null } = payload;
-    return [{ id, type, task_id, subtask_id, until: new Date(score).toISOString() }];
-  });
-  return Promise.all(
-    rows.map(async (row) => {
-      const { type, task_id, subtask_id } = row;
-      if (type !== 'subtask.dispatched' || task_id === null || subtask_id === null) return row;
-      const { checkpoint } = await readAttempt(store, keys, task_id, subtask_id);
-      return { ...row, waits_for: checkpoint?.waits ?? null };
-    }),
-  );
-};
-const parkedMessage = z.object({
-  type: z.string(),
-  conversation_thread: z.string().default(''),
-  payload: z.object({ task_id: z.string().optional(), subtask_id: z.string().optional() }).catch({}),
-});
-
-const parsed = (text: string): unknown => {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-};
 
 /** The tasks that wait for a person, the one that has waited longest first. */
 const readWaiting = async ({ store, keys }: Fleet['bus']): Promise<System['waiting']> => {

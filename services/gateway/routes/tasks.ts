@@ -21,10 +21,20 @@ import {
   readTask,
   readTaskStatus,
 } from '@nexus/shared/ledger';
-import { endedTask, subtaskId, type TaskStatus, taskId, taskRequest, taskStatus } from '@nexus/shared/messages/domain';
+import {
+  type BoardHead,
+  endedTask,
+  subtaskId,
+  type TaskStatus,
+  taskId,
+  taskRequest,
+  taskStatus,
+} from '@nexus/shared/messages/domain';
 import { z } from 'zod';
+import { setAside } from '../at-work.ts';
 import type { Api, Fleet } from '../fleet.ts';
 import { refusal } from '../openapi.ts';
+import { readPutAside } from '../parked.ts';
 import { doingOf, showAccepted, showShort, showTask, waitingOf } from '../show-task.ts';
 import { spendingOf, sumOf } from '../spending.ts';
 import { submit } from '../submit.ts';
@@ -113,10 +123,14 @@ const addReading = (app: Api, fleet: Fleet): void => {
     },
     async ({ params: { id, subtask } }) => {
       const { store, keys } = fleet.bus;
-      const [board, presences] = await Promise.all([readBoardParts(store, keys, id, [subtask]), fleet.bus.presences()]);
+      const [board, presences, aside] = await Promise.all([
+        readBoardParts(store, keys, id, [subtask]),
+        fleet.bus.presences(),
+        readPutAside(fleet.bus, [id]),
+      ]);
       const found = board?.subtasks.get(subtask);
       if (!found) throw board ? fail('SUBTASK_UNKNOWN', { task: id, subtask }) : fail('TASK_UNKNOWN', { task: id });
-      return { ...found, doing: doingOf(presences, id, found) };
+      return { ...setAside(presences, id, found, aside.get(id) ?? []), doing: doingOf(presences, id, found) };
     },
   );
 };
@@ -248,9 +262,14 @@ const readDetail = async (fleet: Fleet, id: string): Promise<TaskDetail> => {
     // A hub that has expired has nothing to fetch any more: its report says so, by the same mark.
     const isExpired = Boolean((report?.json as { evidence_expired_at?: string } | undefined)?.evidence_expired_at);
     const { book, budgets } = spendingOf(fleet);
-    const [lines, budget] = await Promise.all([book.linesOf(id), budgets.read({ taskId: id })]);
+    const [lines, budget, aside] = await Promise.all([
+      book.linesOf(id),
+      budgets.read({ taskId: id }),
+      readPutAside(bus, mayWait(board?.head.counts) ? [id] : []),
+    ]);
     const money = { spent: sumOf(lines), budget };
-    const left = { hub: isExpired ? null : hubLocation(config, id), hasReport: report !== null, ...money };
+    const hub = isExpired ? null : hubLocation(config, id);
+    const left = { hub, hasReport: report !== null, aside: aside.get(id) ?? [], ...money };
     return showTask(task, board, control, presences, left);
   }
   const acceptedAt = await readAcceptedAt(bus, id);
@@ -263,6 +282,9 @@ const readAcceptedAt = async ({ store, keys }: Fleet['bus'], id: string): Promis
   const messageId = await store.readText(keys.seen(`task:${id}`));
   return messageId && new Date(Number.parseInt(messageId.replaceAll('-', '').slice(0, 12), 16)).toISOString();
 };
+
+/** Only what a worker has, or is to get, can have been put aside. */
+const mayWait = (counts: BoardHead['counts'] = {}): boolean => (counts.working ?? 0) + (counts.ready ?? 0) > 0;
 
 type Listing = {
   limit: number;
@@ -282,11 +304,16 @@ const readTasks = async ({ bus }: Fleet, { limit, offset, status, waiting = fals
   let at = offset;
   while (tasks.length < limit && at - offset < scannedMax) {
     const page = await listTasks(store, keys, { limit: Math.min(100, limit), offset: at, open });
-    const read = page.map(async ({ task_id }) => {
-      const [task, board] = await Promise.all([readTask(store, keys, task_id), readBoardHead(store, keys, task_id)]);
-      return task === null ? null : showShort(task.head, board?.head ?? null, control);
-    });
-    for (const task of await Promise.all(read)) {
+    const read = await Promise.all(
+      page.map(async ({ task_id: id }) => {
+        const [task, board] = await Promise.all([readTask(store, keys, id), readBoardHead(store, keys, id)]);
+        return { id, task, board: board?.head ?? null };
+      }),
+    );
+    const waits = read.filter(({ board }) => mayWait(board?.counts)).map(({ id }) => id);
+    const aside = await readPutAside(bus, waits);
+    for (const { id, task: known, board } of read) {
+      const task = known && showShort(known.head, board, control, aside.get(id));
       if (tasks.length === limit) break;
       at += 1;
       if (task === null || (waiting && !asksPerson(task))) continue;

@@ -152,6 +152,12 @@ export const taskShort = z
       description: 'What it waits for a person about; answered by POST …/retry or POST …/cancel.',
     }),
     questions: z.array(questionShown).optional().meta({ description: 'What agents asked; POST …/answer answers it.' }),
+    parked: z
+      .array(z.object({ subtask_id: subtaskId, until: timestamp, waits_for: z.string() }))
+      .optional()
+      .meta({
+        description: 'Attempts that were put aside, uncounted: until when, and for what. Left out without any.',
+      }),
     created_at: timestamp,
     updated_at: timestamp,
     ended_at: timestamp.nullable(),
