@@ -163,11 +163,14 @@ const lessened = (budget: RunRequest['budget'], { cost }: RunResult) =>
     ? { usd: budget.usd, tokens: budget.tokens === null ? null : Math.max(1, budget.tokens - (cost.tokens ?? 0)) }
     : null;
 
-/** Two conversations of one run: what they used is added up, all else is the later one's. */
+/**
+ * Two conversations of one run: what they used is added up, all else is the later one's. What they cost is known only
+ * where both told it: else what was heard of them counts, not what one of them told.
+ */
 const together = (one: RunResult, two: RunResult): RunResult => ({
   ...two,
   cost: {
-    usd: two.cost.usd === null ? one.cost.usd : two.cost.usd + (one.cost.usd ?? 0),
+    usd: one.cost.usd === null || two.cost.usd === null ? null : one.cost.usd + two.cost.usd,
     tokens: (one.cost.tokens ?? 0) + (two.cost.tokens ?? 0),
   },
   usage: one.usage && two.usage ? added(one.usage, two.usage) : (two.usage ?? null),

@@ -216,7 +216,9 @@ class Spending {
 
   async #bookHeard(usage: Usage, model: string | null): Promise<void> {
     const { notional = false, tells = 'usd' } = this.#options;
-    const usd = model === null ? null : this.#parts.prices.costOf(model, usage);
+    const priceOf = (name: string | null) => (name === null ? null : this.#parts.prices.costOf(name, usage));
+    // Whose price nobody knows is reckoned as what was asked for, where the CLI tells USD at its end.
+    const usd = priceOf(model) ?? (tells === 'usd' ? priceOf(this.#options.model) : null);
     const id = this.#step ?? this.#nextId();
     this.#step = null;
     await this.#book({ id, model, usage, usd, calls: 1, notional });

@@ -72,6 +72,32 @@ test('an agent passes its budget by one response at most, which is told and take
   expect(again.says).toContain('0.12 of 0.115 USD');
 });
 
+test('what was used of a conversation that became too long stays booked when the next one tells its price', async () => {
+  const long = use('Bash', { command: 'sleep 5' }, '', { usage: { input_tokens: 170_000 } });
+  const worker = await openWorker(({ nth, turn }) => (nth === 0 ? long : turn === 0 ? writes('work.txt') : done), {
+    NEXUS_CLAUDE_ROTATE: '15',
+  });
+  rig.setTask({ budget: { usd: 7 } });
+  const finished = finishedOf((await worker.handle(rig.order())).outcome);
+  expect(finished).toMatchObject({ outcome: 'finished', files: ['work.txt'] });
+  const [line, ...others] = await worker.book.linesOf(taskId);
+  expect(others).toEqual([]);
+  expect(line).toMatchObject({ model: 'claude-opus-5-5', calls: 3, unpriced_calls: 0, input_tokens: 170_200 });
+  // The one that was cut off is reckoned from what was heard of it.
+  expect(line?.usd).toBeGreaterThan((170_200 * 4) / 1e6);
+  expect(line?.usd).toBeLessThan((170_200 * 4 + 200 * 20) / 1e6);
+  expect(finished.cost.usd).toBe(line?.usd);
+  expect(await worker.budget()).toMatchObject({ usd_used: line?.usd, usd_reserved: 0 });
+});
+
+test('what a CLI uses is booked for the model that it names, whatever it was thought to take', async () => {
+  const subscription = { NEXUS_CLAUDE_LOGIN: 'subscription', CLAUDE_CODE_OAUTH_TOKEN: 'sk-ant-oat01-of-nobody' };
+  const worker = await openWorker(({ turn }) => (turn === 0 ? writes('work.txt') : done), subscription);
+  const finished = finishedOf((await worker.handle(rig.order())).outcome);
+  expect(finished).toMatchObject({ outcome: 'finished' });
+  expect(await worker.book.linesOf(taskId)).toMatchObject([{ model: 'claude-sonnet-5-5', calls: 2 }]);
+});
+
 test('a subscription is walled in by tokens up to one response, though its CLI tells them at its end', async () => {
   const long = (turn: number) => use('Write', { file_path: `${turn}.txt`, content: 'word '.repeat(8000) });
   const worker = await openWorker(

@@ -118,7 +118,8 @@ export const openReader = (options: Options): Reader => {
 type Tell = Pick<Options, 'onText' | 'onEvent'>;
 
 /** Answers, by their ids; and the one that each agent is giving, by the call that made the agent. */
-type Answers = { told: Map<string, Usage>; open: Map<string, string> };
+type Answers = { told: Map<string, Told>; open: Map<string, string> };
+type Told = { usage: Usage; model: string | undefined };
 
 const onAssistant = (event: AssistantEvent, seen: Seen, answers: Answers, tell: Tell): void => {
   const { message } = event;
@@ -128,7 +129,8 @@ const onAssistant = (event: AssistantEvent, seen: Seen, answers: Answers, tell: 
     tell.onText(`${says}\n`);
     return;
   }
-  seen.model = message.model ?? seen.model;
+  // Agents of its agent may have another one.
+  if (!event.parent_tool_use_id) seen.model = message.model ?? seen.model;
   count(event, seen, answers, tell);
   for (const part of message.content ?? []) {
     if (part.type === 'text' && part.text) {
@@ -148,10 +150,10 @@ const onAssistant = (event: AssistantEvent, seen: Seen, answers: Answers, tell: 
 
 /** Each block of an answer repeats the count of its whole. What sub-agents use counts, but fills no context of ours. */
 const count = (event: AssistantEvent, seen: Seen, answers: Answers, tell: Tell): void => {
-  const { id = '', usage: theirs, content = [] } = event.message;
+  const { id = '', model, usage: theirs, content = [] } = event.message;
   if (!theirs) return;
   const agent = event.parent_tool_use_id ?? '';
-  const before = answers.told.get(id);
+  const before = answers.told.get(id)?.usage;
   if (before === undefined) {
     close(answers, agent, tell);
     answers.open.set(agent, id);
@@ -159,7 +161,7 @@ const count = (event: AssistantEvent, seen: Seen, answers: Answers, tell: Tell):
   const told = usageOf(theirs);
   const reckoned = (before?.output_tokens ?? 0) + content.reduce((sum, part) => sum + reckonedIn(part), 0);
   const usage = { ...told, output_tokens: Math.max(told.output_tokens, reckoned) };
-  answers.told.set(id, usage);
+  answers.told.set(id, { usage, model });
   for (const name of Object.keys(usage) as (keyof Usage)[]) {
     seen.usage[name] += Math.max(0, usage[name] - (before?.[name] ?? 0));
   }
@@ -173,7 +175,8 @@ const close = ({ told, open }: Answers, agent: string, tell: Tell): void => {
   const id = open.get(agent);
   if (id === undefined) return;
   open.delete(agent);
-  tell.onEvent({ kind: 'usage', usage: told.get(id) ?? noUsage });
+  const { usage = noUsage, model } = told.get(id) ?? {};
+  tell.onEvent({ kind: 'usage', usage, ...(model === undefined ? {} : { model }) });
 };
 
 /** How many tokens a block has, nearly: four bytes each. */

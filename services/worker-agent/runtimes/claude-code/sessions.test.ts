@@ -86,6 +86,17 @@ test.each([
   },
 );
 
+test('what a conversation that became too long has cost nobody told, and its turns are used', async () => {
+  await using claude = await openClaude();
+  const full = { usage: { input_tokens: 170_000 } };
+  const script: Script = ({ nth }) =>
+    nth === 1 ? use('Bash', { command: 'sleep 5' }, '', full) : use('Bash', { command: 'true' });
+  const ran = await claude.run(script, { model: 'opus', maxTurns: 4, settings: { claudeRotate: 15 } });
+  expect(ran).toMatchObject({ ok: false, code: 'AGENT_TURNS_SPENT', turns: 4, cost: { usd: null } });
+  expect(ran.usdTotal).toBeGreaterThan(0);
+  expect(claude.asks()).toHaveLength(4);
+});
+
 test('CONTEXT_FULL: an agent that fills every new conversation at once gets nowhere', async () => {
   await using claude = await openClaude();
   const script: Script = () => use('Bash', { command: 'sleep 5' }, '', { usage: { input_tokens: 190_000 } });
