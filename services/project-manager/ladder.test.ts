@@ -144,6 +144,14 @@ test('a set-up that fails is tried again, and then is a person’s: no agent and
   expect(game.last('escalation.raised')).toMatchObject({ may_plan: false, attempts: 2 });
 });
 
+test('an account without credit is a person’s at once: no retry, agent, runtime or plan tops it up', () => {
+  const game = failing({ runtimes: ['claude-code', 'command'], rules: { retries: 3, otherAgentsMax: 9 } });
+  game.fail('build', { code: 'CREDIT_SPENT', runtime: 'claude-code' });
+  expect(game.part('build')).toMatchObject({ state: 'parked', resume_at: null, other_runtime: null });
+  expect(game.last('escalation.raised')).toMatchObject({ may_plan: false, attempts: 1 });
+  expect(game.ledger.history.size).toBe(0);
+});
+
 test('where no other agent can do it, another usable runtime is tried, unless somebody asked for one', () => {
   const options = { runtimes: ['claude-code', 'command'], rules: { retries: 0 } };
   const report = { id: 'look', kind: 'report', role: 'analyst' } as const;

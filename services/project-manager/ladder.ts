@@ -41,6 +41,8 @@ const mendedBy = new Map<string, 'another runtime' | 'a person'>([
   ['LOGIN_REFUSED', 'another runtime'],
   // Each try costs three workers their lives, and their other attempts with them.
   ['POISON', 'another runtime'],
+  // Whose account is to be charged in its place is not for us to say.
+  ['CREDIT_SPENT', 'a person'],
   // It fails before there is an agent, and with every runtime.
   ['WORKSPACE_SETUP', 'a person'],
 ] satisfies [ErrorCode, 'another runtime' | 'a person'][]);

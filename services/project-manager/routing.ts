@@ -81,6 +81,7 @@ const nobodysFault = new Set<string>([
   'WORKSPACE_SETUP',
   'MODEL_KEY_REFUSED',
   'LOGIN_REFUSED',
+  'CREDIT_SPENT',
   'MODEL_UNKNOWN',
   'MODEL_UNREACHABLE',
   'MODEL_REQUEST_REFUSED',

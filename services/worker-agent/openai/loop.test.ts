@@ -216,7 +216,8 @@ describe('a limit', () => {
     expect(result.parked?.until).toBeGreaterThan(Date.now() + 30_000);
     expect(result.parked?.until).toBeLessThan(Date.now() + 41_000);
     const { result: poor } = await play([{ status: 429, code: 'insufficient_quota', retryAfter: 5 }], { settings });
-    expect(poor.parked).toMatchObject({ code: 'MODEL_LIMITED', until: null });
+    expect(poor).toMatchObject({ ok: false, code: 'CREDIT_SPENT', turns: 0 });
+    expect(poor.parked ?? null).toBeNull();
   });
 
   test('of the fleet puts it aside until its time, and a spent budget until a person decides', async () => {

@@ -307,7 +307,7 @@ const failedResult = (state: State, outputTail: string, thrown: unknown): RunRes
   const says = outside ? 'The agent was ended before it was done.' : error.message;
   const result = resultOf(state, outputTail, { code, message: says });
   if (!isFailure(error, 'MODEL_LIMITED', 'MODEL_UNREACHABLE', 'PROVIDER_LIMITED', 'BUDGET_SPENT')) return result;
-  // A limit without a time is looked at again soon; an account without credit waits for a person.
+  // A limit without a time is looked at again soon.
   const waitsMs = failure?.again ? (failure.retryAfterMs ?? options.config.modelWait) : null;
   const until = untilOf(error.details.until) ?? (waitsMs === null ? null : Date.now() + waitsMs);
   return { ...result, parked: { until, code, says, account: options.account } };

@@ -30,7 +30,15 @@ import {
 import type { Login } from './claude-code/logins.ts';
 import { type ClaudeSettings, lookAround, type Ready, usable } from './claude-code/look.ts';
 import { modelFor } from './claude-code/models.ts';
-import { budgetSpent, loginRefused, resultOf, total, windowIn } from './claude-code/outcome.ts';
+import {
+  budgetSpent,
+  creditSpent,
+  isOutOfCredit,
+  loginRefused,
+  resultOf,
+  total,
+  windowIn,
+} from './claude-code/outcome.ts';
 import { payerOf } from './claude-code/payer.ts';
 import { openReader, type Seen } from './claude-code/reader.ts';
 
@@ -206,14 +214,15 @@ const runOnce = async (request: RunRequest, which: Which, setting: Setting): Pro
   request.onPrompt?.(prompt);
   request.onSession?.(which.id);
   const usdBefore = which.from === null ? 0 : await bookedIn(request, await findConversation(login.folder, which.from));
+  const env = environmentOf(request, login, {
+    claudeRetries: settings.claudeRetries ?? 3,
+    claudeTimeout: settings.claudeTimeout ?? 600_000,
+  });
   try {
     const ran = await runProgram(
       {
         ...request,
-        env: environmentOf(request, login, {
-          claudeRetries: settings.claudeRetries ?? 3,
-          claudeTimeout: settings.claudeTimeout ?? 600_000,
-        }),
+        env,
         signal: AbortSignal.any([request.signal, own.signal]),
         onOutput: reader.push,
       },
@@ -224,7 +233,8 @@ const runOnce = async (request: RunRequest, which: Which, setting: Setting): Pro
     const reason =
       own.signal.aborted && !request.signal.aborted && isFailure(own.signal.reason) ? own.signal.reason : null;
     const parkMs = settings.claudePark ?? 60_000;
-    const how = { request, login, model, turnsMax, parkMs, usdBefore, nowMs: Date.now() };
+    const asks = env.ANTHROPIC_BEDROCK_BASE_URL ?? env.ANTHROPIC_BASE_URL ?? null;
+    const how = { request, login, model, turnsMax, parkMs, usdBefore, nowMs: Date.now(), asks };
     const result = resultOf({ ...ran, outputTail: reader.tail() }, reader.seen, reason, how);
     const sessionId = result.sessionId ?? which.id;
     if (sessionId !== which.id) request.onNotice?.(`the conversation ${which.id} went on as ${sessionId}, unasked`);
@@ -243,7 +253,10 @@ const whyEnd = (seen: Seen, request: RunRequest, { settings, ready }: Setting) =
   if (seen.result !== null) return null;
   const { apiError } = seen;
   // The CLI would ask ten times more with a key that was refused.
-  if (apiError?.status === 401 || apiError?.status === 403) return loginRefused(ready.login, apiError.says);
+  if (apiError?.status === 401 || apiError?.status === 403) {
+    const { status, error, says } = apiError;
+    return (isOutOfCredit(status, error, says) ? creditSpent : loginRefused)(ready.login, says);
+  }
   const tokensMax = request.budget?.tokens;
   const used = total(seen.usage);
   if (tokensMax && used > tokensMax) return budgetSpent(request, 'tokens', used, tokensMax);

@@ -707,6 +707,13 @@ export const registry = {
     operator:
       'Log in again where the workers run, or correct the token or key; `nexus doctor` tells which one is used.',
   },
+  CREDIT_SPENT: {
+    outcome: 'dead',
+    http: 402,
+    says: 'The account of the agents has no credit left at {where}: {message}',
+    operator:
+      'Top up the account, or set the key of another one on the workers and start them anew; then `nexus retry <task>`.',
+  },
   CONTEXT_FULL: {
     outcome: 'retry',
     http: 500,
@@ -804,7 +811,7 @@ export const registry = {
     outcome: 'postpone',
     http: 503,
     says: 'The model server {where} takes no more calls for now: {message}',
-    operator: 'It goes on by itself when the limit ends. An account without credit needs a person.',
+    operator: 'It goes on by itself when the limit ends.',
   },
   MODEL_REQUEST_REFUSED: {
     outcome: 'dead',

@@ -88,6 +88,13 @@ test('a refused key is said at once, under its code', async () => {
   expect(api.asks('refused').length).toBeLessThan(3);
 });
 
+test('an account without credit is said at once, under its code', async () => {
+  const says = 'Your credit balance is too low to access the Anthropic API.';
+  const asked = ask('poor', () => refuse(400, 'invalid_request_error', says));
+  await expect(asked).rejects.toMatchObject({ code: 'CREDIT_SPENT' });
+  expect(api.asks('poor')).toHaveLength(1);
+});
+
 test('an answer without the form is asked for again, and in the end refused', async () => {
   await expect(ask('words', () => say('I would rather talk.'))).rejects.toMatchObject({ code: 'MODEL_ANSWER_INVALID' });
 });

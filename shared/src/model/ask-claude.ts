@@ -131,6 +131,9 @@ const saidIn = (stdout: string, stderr: string, model: string): Omit<Said, 'noti
   }
   const message = [said.result, ...said.errors].join(' ').trim().slice(0, 500);
   const status = said.api_error_status ?? null;
+  if (said.is_error && (status === 402 || /credit balance is too low/i.test(message))) {
+    throw fail('CREDIT_SPENT', { where, message });
+  }
   if (status === 401 || status === 403 || (said.is_error && /not logged in|\/login/i.test(message))) {
     throw fail('MODEL_KEY_REFUSED', { where, status: status ?? 'no login', message });
   }

@@ -160,7 +160,9 @@ describe('a failure that stays', () => {
     const long = await failureOf([{ status: 400, code: 'context_length_exceeded', message: 'too long' }]);
     expect(long.failure.tooLong).toBe(true);
     const poor = await failureOf([{ status: 429, code: 'insufficient_quota' }]);
-    expect(poor).toMatchObject({ failure: { limited: true, again: false }, asked: 1 });
+    expect(poor).toMatchObject({ failure: { error: { code: 'CREDIT_SPENT' }, again: false }, asked: 1 });
+    const empty = await failureOf([{ status: 402, message: 'Insufficient Balance' }]);
+    expect(empty).toMatchObject({ failure: { error: { code: 'CREDIT_SPENT' }, again: false }, asked: 1 });
   });
 });
 

@@ -29,6 +29,10 @@ export const readFailure = (thrown: unknown, where: string, model: string): Mode
   if (status === 401 || status === 403) {
     return { ...told, error: fail('MODEL_KEY_REFUSED', { where, status, message }, cause) };
   }
+  // An account without money is not mended by waiting a minute.
+  if (status === 402 || code === 'insufficient_quota') {
+    return { ...told, error: fail('CREDIT_SPENT', { where, message }, cause), limited: true };
+  }
   if (status === 404) {
     const instead = replacementOf(model);
     const mend = instead === null ? 'name one that it has' : `${instead} takes its place`;
@@ -36,8 +40,7 @@ export const readFailure = (thrown: unknown, where: string, model: string): Mode
   }
   if (status === 429) {
     const error = fail('MODEL_LIMITED', { where, message }, cause);
-    // An account without money is not mended by waiting a minute.
-    return { ...told, error, again: code !== 'insufficient_quota', limited: true, retryAfterMs: retryAfterOf(headers) };
+    return { ...told, error, again: true, limited: true, retryAfterMs: retryAfterOf(headers) };
   }
   if (status >= 500 || status === 408 || status === 409) {
     const retryAfterMs = retryAfterOf(headers);

@@ -72,7 +72,7 @@ test('an agent passes its budget by one response at most, which is told and take
   expect(again.says).toContain('0.12 of 0.115 USD');
 });
 
-test('what was used of a conversation that became too long stays booked when the next one tells its price', async () => {
+test('what a conversation that became too long has used stays booked when the next one tells its price', async () => {
   const long = use('Bash', { command: 'sleep 5' }, '', { usage: { input_tokens: 170_000 } });
   const worker = await openWorker(({ nth, turn }) => (nth === 0 ? long : turn === 0 ? writes('work.txt') : done), {
     NEXUS_CLAUDE_ROTATE: '15',

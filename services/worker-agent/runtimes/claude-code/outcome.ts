@@ -2,7 +2,7 @@
 import { type ErrorCode, fail } from '@nexus/shared/errors';
 import { resetIn } from '@nexus/shared/model';
 import type { Parked, RunRequest, RunResult } from '../../runtimes.ts';
-import type { Login } from './logins.ts';
+import { type Login, usualAddress } from './logins.ts';
 import { windowOf } from './models.ts';
 import { type Seen, usageOf } from './reader.ts';
 
@@ -16,6 +16,8 @@ export type How = {
   parkMs: number;
   usdBefore: number;
   nowMs: number;
+  /** Where the CLI was told to ask, maybe at an address of ours, which tells nobody anything; null: nowhere else. */
+  asks: string | null;
 };
 
 /** `ran` is what became of the process; `own` is why we ended it ourselves, where we did. */
@@ -94,8 +96,9 @@ const round = (usd: number): number => Math.round(usd * 10_000) / 10_000;
 const apiEnd = (ran: RunResult, seen: Seen, how: How): End => {
   const status = seen.result?.api_error_status ?? seen.apiError?.status ?? null;
   const error = seen.apiError?.error ?? '';
-  const says = saidIn(seen);
   const { login, model } = how;
+  const says = how.asks === null ? saidIn(seen) : saidIn(seen).replaceAll(hostIn(how.asks), hostOf(login));
+  if (isOutOfCredit(status, error, says)) return told(creditSpent(login, says));
   const isLimited = status === 429 || error === 'rate_limit' || isUsedUp.test(says);
   if (seen.limit?.status === 'rejected' || isLimited) return parked('MODEL_LIMITED', seen, how, says);
   if (status === 401 || status === 403 || error === 'authentication_failed' || /not logged in/i.test(says)) {
@@ -110,6 +113,22 @@ const apiEnd = (ran: RunResult, seen: Seen, how: How): End => {
   return { code: 'AGENT_FAILED', says: `${fail('AGENT_FAILED', { exit: ran.exitCode ?? 'none' }).message} ${says}` };
 };
 
+/** An account that has to be topped up: a refusal of the request, by its status, and none by its words. */
+export const isOutOfCredit = (status: number | null, error: string, says: string): boolean =>
+  status === 402 || error === 'billing_error' || /credit balance is too low/i.test(says);
+
+export const creditSpent = (login: Login, message: string) => fail('CREDIT_SPENT', { where: whereOf(login), message });
+
+const hostIn = (address: string): string => new URL(address).host;
+
+/** Whom the calls are meant for, whatever passes them on. */
+const hostOf = ({ kind, door, env }: Login): string => {
+  const usual = kind === 'vertex' ? 'https://vertex' : usualAddress;
+  return hostIn(door?.account.baseUrl ?? env.ANTHROPIC_BASE_URL ?? usual);
+};
+
+const whereOf = (login: Login): string => `${hostOf(login)} (${login.says})`;
+
 export const loginRefused = (login: Login, says: string) => fail('LOGIN_REFUSED', { login: login.says, message: says });
 
 const parked = (
@@ -118,8 +137,10 @@ const parked = (
   { login, parkMs, nowMs }: How,
   message: string,
 ): End => {
-  const until = Math.max(opensAt(code, seen, message, nowMs) ?? nowMs + parkMs, nowMs + 1000);
-  const { message: says } = fail(code, { where: `of ${login.says}`, message });
+  const opens = opensAt(code, seen, message, nowMs);
+  // What should be open by now and is not opens nobody knows when.
+  const until = opens !== null && opens > nowMs ? Math.max(opens, nowMs + 1000) : nowMs + parkMs;
+  const { message: says } = fail(code, { where: whereOf(login), message });
   return { code, says, parked: { until, code, says, account: login.account } };
 };
 

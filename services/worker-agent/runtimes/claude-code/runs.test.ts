@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openClaude } from '../../../../test/tools/claude.ts';
 import { blocks, refuse, type Script, say, use } from '../../../../test/tools/messages-api/messages-api.ts';
+import type { RunRequest } from '../../runtimes.ts';
+import { openProxy } from '../../safety/credential-proxy.ts';
 import { runtime } from '../claude-code.ts';
 import { scratchOf } from './command.ts';
 
@@ -80,6 +82,48 @@ test('LOGIN_REFUSED: a key that is refused is tried once, not for minutes', asyn
   const ran = await claude.run(() => refusal, { settings: { claudeRetries: 10 } });
   expect(ran).toMatchObject({ ok: false, code: 'LOGIN_REFUSED', parked: null });
   expect(claude.asks()).toHaveLength(1);
+});
+
+test.each([400, 403])(
+  'CREDIT_SPENT: an account to top up (%i) is asked once, and said with what to do',
+  async (status) => {
+    await using claude = await openClaude();
+    const says = 'Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing.';
+    const ran = await claude.run(() => refuse(status, 'invalid_request_error', says), {
+      settings: { claudeRetries: 10 },
+    });
+    expect(ran).toMatchObject({ ok: false, code: 'CREDIT_SPENT', parked: null });
+    expect(ran.says).toMatch(/no credit left at 127\.0\.0\.1:\d+ \(API key\): Credit balance is too low/);
+    expect(claude.asks()).toHaveLength(1);
+  },
+);
+
+test('a window that should be open by now, and is not, is looked at again after NEXUS_CLAUDE_PARK', async () => {
+  await using claude = await openClaude();
+  const limited = refuse(429, 'rate_limit_error', 'Too much.', {
+    'anthropic-ratelimit-unified-status': 'rejected',
+    'anthropic-ratelimit-unified-reset': String(Math.floor(Date.now() / 1000) - 60),
+    'anthropic-ratelimit-unified-representative-claim': 'five_hour',
+  });
+  const login = { claudeLogin: 'auto' as const, claudeToken: 'sk-ant-oat01-of-a-person', claudePark: 90_000 };
+  const ran = await claude.run(() => limited, { settings: login });
+  expect(ran).toMatchObject({ ok: false, code: 'MODEL_LIMITED' });
+  expect((ran.parked?.until ?? 0) - Date.now()).toBeGreaterThan(80_000);
+});
+
+test('a provider out of reach is told by the address that was set, not by the one that passes calls on', async () => {
+  await using claude = await openClaude();
+  const limits = { requestBytesMax: 1e8, responseBytesMax: 1e8, timeoutMs: 60_000, requestsMax: 8 };
+  const proxy = await openProxy({ accounts: [], limits });
+  const guard: NonNullable<RunRequest['guard']> = {
+    ...{ fence: { limits: {} }, admit: () => ({}), used: () => [], close: () => undefined },
+    lend: (account) => proxy.lend('runs', account),
+  };
+  const ran = await claude.run(() => refuse(529, 'overloaded_error', 'Not now.'), { guard });
+  await proxy.close();
+  const { host } = new URL(claude.api.url);
+  expect(ran.says).toContain(`The model at ${host} (API key) does not answer: `);
+  expect(ran.says).toContain(`check your inference gateway (${host})`);
 });
 
 test('a subscription’s used-up window puts the attempt aside until it opens, and its cost is notional', async () => {
