@@ -144,6 +144,16 @@ test('a set-up that fails is tried again, and then is a person’s: no agent and
   expect(game.last('escalation.raised')).toMatchObject({ may_plan: false, attempts: 2 });
 });
 
+test('who goes on with another runtime is told of, and why: another account may pay', () => {
+  const game = failing({ runtimes: ['claude-code', 'openai'], rules: { otherAgentsMax: 1 } });
+  game.fail('build', { code: 'MODEL_KEY_REFUSED', runtime: 'openai', says: 'The key is refused.' });
+  expect(game.part('build')).toMatchObject({ other_runtime: 'claude-code' });
+  expect(game.head().warnings).toEqual([
+    '"build" goes on with the runtime "claude-code", on its account, since the one before failed: ' +
+      'MODEL_KEY_REFUSED: The key is refused.',
+  ]);
+});
+
 test('an account without credit is a person’s at once: no retry, agent, runtime or plan tops it up', () => {
   const game = failing({ runtimes: ['claude-code', 'command'], rules: { retries: 3, otherAgentsMax: 9 } });
   game.fail('build', { code: 'CREDIT_SPENT', runtime: 'claude-code' });

@@ -13,6 +13,7 @@
  */
 import { type ErrorCode, errorTable } from '@nexus/shared/errors';
 import type { HandOver, Subtask } from '@nexus/shared/messages/domain';
+import { warn } from './decompose.ts';
 import { makeReady } from './dispatch.ts';
 import type { Draft } from './draft.ts';
 import { failSubtask, short } from './ending.ts';
@@ -72,6 +73,7 @@ export const climbHigher = (draft: Draft, part: Subtask, failure: Failure): void
     escalate(draft, part, failure, mayPlan && !mendedBy.has(failure.code ?? ''));
     return;
   }
+  if (other.other_runtime) tellOtherRuntime(draft, part, other.other_runtime, failure);
   const ladder = { ...part.ladder, agents: part.ladder.agents + 1 };
   makeReady(draft, part.id, { ...other, ladder, hand_over: failure.handOver, red: [] }, true);
 };
@@ -133,6 +135,12 @@ const anotherWay = (
   const mend = mendedBy.get(code ?? '');
   if (mend !== undefined) return mend === 'another runtime' ? runtime() : null;
   return permanent.has(code ?? '') ? (runtime() ?? agent()) : (agent() ?? runtime());
+};
+
+/** Another runtime may be paid by another account: nobody is charged without a word. */
+const tellOtherRuntime = (draft: Draft, part: Subtask, name: string, { code, says }: Failure): void => {
+  const about = `"${part.id}" goes on with the runtime "${name}", on its account`;
+  warn(draft, `${about}, since the one before failed: ${code ? `${code}: ${says}` : says}`, about);
 };
 
 const anotherAgent = (draft: Draft, part: Subtask, tried: Subtask['tried']): Partial<Subtask> | null => {

@@ -39,3 +39,10 @@ test('a runtime counts where one worker can use it, once, and a rehearsal is nev
   ];
   expect(runtimesOf(fleet)).toEqual(['command', 'openai']);
 });
+
+test('where NEXUS_RUNTIME names a runtime, no other one is chosen: another account may pay for it', () => {
+  const fleet = [
+    worker({ runtimes: [runtime('openai', false), { ...runtime('claude-code', true), only_asked: true }] }),
+  ];
+  expect(runtimesOf(fleet)).toEqual([]);
+});

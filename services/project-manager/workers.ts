@@ -21,8 +21,9 @@ export const attemptsOf = (workers: readonly Presence[]): Map<string, number> =>
   return counts;
 };
 
-/** The runtimes that one of them can use. A rehearsal is asked for, never chosen. */
+/** The runtimes that one of them can use, and gives work to unasked. A rehearsal is asked for, never chosen. */
 export const runtimesOf = (workers: readonly Presence[]): string[] => {
-  const names = workers.flatMap(({ runtimes }) => runtimes.filter((one) => one.usable).map(({ name }) => name));
+  const offered = workers.flatMap(({ runtimes }) => runtimes.filter((one) => one.usable && !one.only_asked));
+  const names = offered.map(({ name }) => name);
   return [...new Set(names)].filter((name) => name !== 'scripted');
 };

@@ -30,7 +30,7 @@ export const config = defineConfig({
   runtime: setting(
     'NEXUS_RUNTIME',
     is.text,
-    'The runtime of attempts for which nobody asked for one; `auto` takes the first usable.',
+    'The runtime of attempts for which nobody asked for one, and the only one for them; `auto` takes the first usable.',
     { default: 'auto' },
   ),
   agentEnvironment: setting(

@@ -44,6 +44,16 @@ describe('the choice of a runtime', () => {
     });
   });
 
+  test('says which ones are for those who ask for them: all but the one that is set', async () => {
+    const look = (runtime: string) => lookAtRuntimes(both, { ...context, settings: { runtime } });
+    expect((await look('command')).map(({ name, only_asked = false }) => [name, only_asked])).toEqual([
+      ['claude-code', true],
+      ['command', false],
+      ['scripted', true],
+    ]);
+    expect((await look('auto')).some(({ only_asked }) => only_asked)).toBe(false);
+  });
+
   test('survives a runtime whose look fails', async () => {
     const broken = { ...runtime('command', true), usable: async () => Promise.reject(new Error('no /proc')) };
     expect(await lookAtRuntimes(among(broken), context)).toMatchObject([

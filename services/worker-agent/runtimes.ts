@@ -228,13 +228,17 @@ export const loadRuntimes = async (
   return new Map(runtimes.sort((one, other) => rank(one) - rank(other)).map((runtime) => [runtime.name, runtime]));
 };
 
-/** Asks every runtime whether it is usable: what a worker tells in its presence. */
+/**
+ * Asks every runtime whether it is usable: what a worker tells in its presence. Where NEXUS_RUNTIME names one, all
+ * others are for those who ask for them: another account may pay for them.
+ */
 export const lookAtRuntimes = (runtimes: Map<string, Runtime>, context: RuntimeContext): Promise<RuntimeState[]> =>
   Promise.all(
     [...runtimes.values()].map(async (runtime) => {
       const { name, capabilities } = runtime;
       const { usable, looked, mend } = await lookAt(runtime, context);
-      return { name, usable, looked, mend, tells_cost: capabilities.cost };
+      const only_asked = ![undefined, 'auto', name].includes(context.settings?.runtime);
+      return { name, usable, looked, mend, tells_cost: capabilities.cost, ...(only_asked ? { only_asked } : {}) };
     }),
   );
 

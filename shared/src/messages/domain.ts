@@ -616,6 +616,7 @@ export const runtimeState = z.object({
   looked: z.string(),
   mend: z.string(),
   tells_cost: z.boolean().optional().meta({ description: 'false: no budget can bound it.' }),
+  only_asked: z.boolean().optional().meta({ description: 'true: nothing is given to it unless somebody asks for it.' }),
 });
 
 /** One field of the hash `presence`: what an instance last told with its beat. */
