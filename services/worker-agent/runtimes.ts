@@ -91,6 +91,10 @@ export type RunRequest = {
   spend?: SpendGate;
 };
 
+/** The budget of a run as people read it: it is smaller than any that they have set, and does not grow with a raise. */
+export const budgetOfRun = ({ ids }: Pick<RunRequest, 'ids'>): string =>
+  `attempt ${ids.attempt} at ${ids.subtaskId} (what was left of all its limits when it began)`;
+
 /** An earlier conversation, as a run may go on with it. */
 export type Conversation = {
   /** A copy of its transcript, for a machine that has none; null: it lies where the runtime keeps them. */

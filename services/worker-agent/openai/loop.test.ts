@@ -235,6 +235,9 @@ describe('a limit', () => {
     const script = [{ ...call('list'), usage: { input: 500, output: 100 } }];
     const { result, asked } = await play(script, { request: { budget: { usd: null, tokens: 1500 } } });
     expect(result).toMatchObject({ ok: false, code: 'BUDGET_SPENT', cost: { tokens: 1800 } });
+    expect(result.says).toMatch(
+      /attempt 1 at \S+ \(what was left of all its limits when it began\) is spent: 1800 of 1500/,
+    );
     expect(asked).toBe(3);
   });
 

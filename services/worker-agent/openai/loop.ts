@@ -14,7 +14,7 @@
 import { type ErrorCode, fail, isFailure, toAppError } from '@nexus/shared/errors';
 import { CallFailed, type Chat, type ChatAnswer, callModel, type Usage } from '@nexus/shared/model';
 import { noUsage } from '@nexus/shared/spend';
-import { codeOfAbort, type RunRequest, type RunResult } from '../runtimes.ts';
+import { budgetOfRun, codeOfAbort, type RunRequest, type RunResult } from '../runtimes.ts';
 import { type Conversation, openConversation } from './conversation.ts';
 import type { Finish } from './finish.ts';
 import { doCalls, jsonOf, toolsOf } from './hand.ts';
@@ -222,7 +222,7 @@ const outputMax = ({ request, options, usage }: State): number => {
 
 const demandBudget = ({ request, usage, usd }: State): void => {
   const { tokens = null, usd: usdMax = null } = request.budget ?? {};
-  const scope = 'this attempt';
+  const scope = budgetOfRun(request);
   if (tokens !== null && tokensIn(usage) >= tokens) {
     throw fail('BUDGET_SPENT', { scope, used: tokensIn(usage), max: tokens, what: 'tokens', wanted: 'some' });
   }

@@ -1,7 +1,7 @@
 /** How a run of the CLI ended, as a result of ours: by its last result and what it saw, hardly by its exit code. */
 import { type ErrorCode, fail } from '@nexus/shared/errors';
 import { resetIn } from '@nexus/shared/model';
-import type { Parked, RunRequest, RunResult } from '../../runtimes.ts';
+import { budgetOfRun, type Parked, type RunRequest, type RunResult } from '../../runtimes.ts';
 import { type Login, usualAddress } from './logins.ts';
 import { windowOf } from './models.ts';
 import { type Seen, usageOf } from './reader.ts';
@@ -87,8 +87,8 @@ const endOf = (ran: RunResult, seen: Seen, own: { code: ErrorCode; message: stri
 };
 
 /** A CLI tells what an answer took only with the answer, so the wall may be passed by one. */
-export const budgetSpent = ({ ids }: RunRequest, what: 'USD' | 'tokens', used: number, max: number) =>
-  fail('BUDGET_SPENT', { scope: `attempt ${ids.attempt} at ${ids.subtaskId}`, what, used, max, wanted: 'some' });
+export const budgetSpent = (request: RunRequest, what: 'USD' | 'tokens', used: number, max: number) =>
+  fail('BUDGET_SPENT', { scope: budgetOfRun(request), what, used, max, wanted: 'some' });
 
 const round = (usd: number): number => Math.round(usd * 10_000) / 10_000;
 

@@ -218,6 +218,7 @@ test('BUDGET_SPENT: tokens and dollars of a run are a wall, up to one answer', a
   await using claude = await openClaude();
   const tokens = await claude.run(() => bash('true'), { budget: { usd: null, tokens: 500 } });
   expect(tokens).toMatchObject({ ok: false, code: 'BUDGET_SPENT' });
+  expect(tokens.says).toContain('of attempt 1 at a-subtask (what was left of all its limits when it began) is spent');
   expect(claude.asks().length).toBeLessThanOrEqual(6);
   const usd = await claude.run(() => bash('true'), { budget: { usd: 0.001, tokens: null } });
   expect(usd).toMatchObject({ ok: false, code: 'BUDGET_SPENT', cost: { usd: expect.any(Number) } });
