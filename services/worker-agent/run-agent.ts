@@ -7,6 +7,7 @@ import { toAppError } from '@nexus/shared/errors';
 import { fingerprint } from '@nexus/shared/git';
 import { attemptReport } from '@nexus/shared/messages/domain';
 import { sweepMarked } from '@nexus/shared/process';
+import { noUsage } from '@nexus/shared/spend';
 import { z } from 'zod';
 import type { Attempt, Order } from './attempt.ts';
 import type { Checkpoints } from './checkpoint.ts';
@@ -51,7 +52,8 @@ export const runAgent = async (
   sofar.transcript = transcript;
   const resumed = await findSession(attempt, runtime, context);
   const { session: from, conversation } = resumed;
-  const keeper = openKeeper({ order, runtime, context, hub, from, usdBefore: conversation?.usdBefore ?? 0, tools });
+  const before = { usd: conversation?.usdBefore ?? 0, usage: conversation?.usageBefore ?? noUsage };
+  const keeper = openKeeper({ order, runtime, context, hub, from, before, tools });
   sofar.keeper = keeper;
   const guard = tools.safety?.guard(attempt.mark);
   const watch = superviseAgent(attempt, workspace, checkpoints, runtime, onTrouble);

@@ -103,6 +103,8 @@ export type Conversation = {
   fork: boolean;
   /** What was booked for it in all, told at an end of it or reckoned while it went. */
   usdBefore: number;
+  /** The same of its tokens; left out: nothing is known of them. */
+  usageBefore?: Usage;
 };
 
 /** Something that an agent did, as its runtime tells it. */
@@ -150,6 +152,8 @@ export type RunResult = {
   report?: unknown;
   /** What the whole conversation has cost so far; a later run takes its own cost as the difference. */
   usdTotal?: number | null;
+  /** The same of its tokens. */
+  usageTotal?: Usage | null;
   /** How much of the context was in use at the end, and how much there is, in tokens. */
   context?: { used: number; window: number | null } | null;
   /** What it was seen to touch: paths, and commands as they were run. */

@@ -10,6 +10,7 @@ import { loadConfig } from '@nexus/shared/config';
 import { commitEvidence, createHub, hubPath, refs } from '@nexus/shared/git';
 import { readSession, type Session } from '@nexus/shared/ledger';
 import { writeSession } from '@nexus/shared/ledger/write';
+import { noUsage } from '@nexus/shared/spend';
 import { openMeters, silentLog } from '@nexus/shared/telemetry';
 import { expect, onTestFinished, test } from 'vitest';
 import { gatewayConfig } from '../../services/gateway/config.ts';
@@ -47,6 +48,8 @@ const keep = async (
     cost: { usd: 0.5, tokens: 1000 },
     usd_total: 0.5,
     usd_booked: 0,
+    usage_total: noUsage,
+    usage_booked: noUsage,
     turns: 3,
     tool_calls: 4,
     transcript: null,

@@ -92,7 +92,8 @@ const known = async ({ bus }: Fleet, id: string): Promise<Session> => {
 
 /** `active` is what its worker wrote; nobody is in it any more once that beats no more. */
 const show = (session: Session, { config }: Fleet, presences: readonly Presence[]): SessionShown => {
-  const { holder, transcript, usd_total, usd_booked, ended_at, notional, context, cost, ...rest } = session;
+  const { usd_total, usd_booked, usage_total, usage_booked, ...told } = session;
+  const { holder, transcript, ended_at, notional, context, cost, ...rest } = told;
   const status = statusNow(session, Date.now(), config.sessionKeep);
   const isLeft = status === 'active' && !presences.some(({ instance_id }) => instance_id === session.instance_id);
   return {

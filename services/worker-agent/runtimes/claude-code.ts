@@ -16,13 +16,14 @@ import { randomUUID } from 'node:crypto';
 import { appendFile, mkdir, realpath, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fail, isFailure } from '@nexus/shared/errors';
+import { noUsage } from '@nexus/shared/spend';
 import { failed, runProgram } from '../run-program.ts';
 import { defineRuntime, type RunRequest, type RunResult } from '../runtimes.ts';
 import { argumentsOf, environmentOf, promptFor, scratchOf, sweepScratch, type Which } from './claude-code/command.ts';
 import { conventionsIn } from './claude-code/conventions.ts';
 import {
   bringConversation,
-  costIn,
+  countedIn,
   findConversation,
   placeOf,
   removeConversation,
@@ -31,6 +32,7 @@ import type { Login } from './claude-code/logins.ts';
 import { type ClaudeSettings, lookAround, type Ready, usable } from './claude-code/look.ts';
 import { modelFor } from './claude-code/models.ts';
 import {
+  added,
   budgetSpent,
   creditSpent,
   isOutOfCredit,
@@ -188,13 +190,6 @@ const together = (one: RunResult, two: RunResult): RunResult => ({
   outputTail: `${one.outputTail}${two.outputTail}`.slice(-16_000),
 });
 
-const added = (one: Seen['usage'], two: Seen['usage']): Seen['usage'] => ({
-  input_tokens: one.input_tokens + two.input_tokens,
-  output_tokens: one.output_tokens + two.output_tokens,
-  cache_read_tokens: one.cache_read_tokens + two.cache_read_tokens,
-  cache_write_tokens: one.cache_write_tokens + two.cache_write_tokens,
-});
-
 const runOnce = async (request: RunRequest, which: Which, setting: Setting): Promise<RunResult> => {
   const { settings, ready, model, turnsMax } = setting;
   const { login } = ready;
@@ -213,7 +208,8 @@ const runOnce = async (request: RunRequest, which: Which, setting: Setting): Pro
   const prompt = promptFor(request.prompt);
   request.onPrompt?.(prompt);
   request.onSession?.(which.id);
-  const usdBefore = which.from === null ? 0 : await bookedIn(request, await findConversation(login.folder, which.from));
+  const from = which.from === null ? null : await findConversation(login.folder, which.from);
+  const before = await bookedIn(request, from);
   const env = environmentOf(request, login, {
     claudeRetries: settings.claudeRetries ?? 3,
     claudeTimeout: settings.claudeTimeout ?? 600_000,
@@ -234,7 +230,7 @@ const runOnce = async (request: RunRequest, which: Which, setting: Setting): Pro
       own.signal.aborted && !request.signal.aborted && isFailure(own.signal.reason) ? own.signal.reason : null;
     const parkMs = settings.claudePark ?? 60_000;
     const asks = env.ANTHROPIC_BEDROCK_BASE_URL ?? env.ANTHROPIC_BASE_URL ?? null;
-    const how = { request, login, model, turnsMax, parkMs, usdBefore, nowMs: Date.now(), asks };
+    const how = { request, login, model, turnsMax, parkMs, ...before, nowMs: Date.now(), asks };
     const result = resultOf({ ...ran, outputTail: reader.tail() }, reader.seen, reason, how);
     const sessionId = result.sessionId ?? which.id;
     if (sessionId !== which.id) request.onNotice?.(`the conversation ${which.id} went on as ${sessionId}, unasked`);
@@ -245,8 +241,18 @@ const runOnce = async (request: RunRequest, which: Which, setting: Setting): Pro
 };
 
 /** Of what the CLI counts already, so much is booked: what it used in an answer that was cut off nobody has booked. */
-const bookedIn = async ({ conversation }: RunRequest, transcript: string | null): Promise<number> =>
-  Math.min(conversation?.usdBefore ?? 0, await costIn(transcript));
+const bookedIn = async ({ conversation }: RunRequest, transcript: string | null) => {
+  const { usdBefore = 0, usageBefore } = conversation ?? {};
+  const { usd, usage } = await countedIn(transcript);
+  return { usdBefore: Math.min(usdBefore, usd), missed: usageBefore ? lacking(usage, usageBefore) : noUsage };
+};
+
+const lacking = (counted: Seen['usage'], booked: Seen['usage']): Seen['usage'] => ({
+  input_tokens: Math.max(0, counted.input_tokens - booked.input_tokens),
+  output_tokens: Math.max(0, counted.output_tokens - booked.output_tokens),
+  cache_read_tokens: Math.max(0, counted.cache_read_tokens - booked.cache_read_tokens),
+  cache_write_tokens: Math.max(0, counted.cache_write_tokens - booked.cache_write_tokens),
+});
 
 /** What ends a run before it ends itself. */
 const whyEnd = (seen: Seen, request: RunRequest, { settings, ready }: Setting) => {

@@ -15,9 +15,10 @@ import { isFailure, toAppError } from '@nexus/shared/errors';
 import { commitEvidence, refs } from '@nexus/shared/git';
 import { readSession, type Session } from '@nexus/shared/ledger';
 import { writeSession } from '@nexus/shared/ledger/write';
+import { noUsage, type Usage } from '@nexus/shared/spend';
 import type { Order, WorkerTools } from '../attempt.ts';
 import type { AgentEvent, RunResult, Runtime, RuntimeContext } from '../runtimes.ts';
-import { bookedOf } from './booked.ts';
+import { type Booked, bookedOf } from './booked.ts';
 import { forgetOld } from './sweep.ts';
 
 type Tools = Pick<
@@ -49,7 +50,7 @@ export const openKeeper = (options: {
   /** The session that the run was asked to go on with. */
   from: string | null;
   /** What was booked for that session. */
-  usdBefore: number;
+  before: Booked;
   tools: Tools;
 }): Keeper => {
   const { order, runtime, context, hub, tools } = options;
@@ -102,8 +103,9 @@ export const openKeeper = (options: {
     carried = -1;
     const forkedFrom = before?.session_id ?? (options.from === id ? null : options.from);
     // What follows another one in the same run begins to count at 0.
-    const usd_total = before === null ? options.usdBefore : 0;
-    const money = before?.session_id === id ? {} : { usd_total, usd_booked: await bookedOf(order, tools.spending) };
+    const total = before === null ? options.before : { usd: 0, usage: noUsage };
+    const booked = await bookedOf(order, tools.spending);
+    const money = before?.session_id === id ? {} : { ...usdOf(total.usd, booked), ...usageOf(total.usage, booked) };
     doc = { ...(found?.session ?? freshDoc(order, id, at(), forkedFrom)), ...held(), ...money, runtime: runtime.name };
     await write();
     if (forkedFrom !== null && before === null) await endForked(forkedFrom, id);
@@ -187,6 +189,8 @@ const freshDoc = (order: Order, id: string, at: string, forkedFrom: string | nul
   cost: { usd: null, tokens: null },
   usd_total: 0,
   usd_booked: 0,
+  usage_total: noUsage,
+  usage_booked: noUsage,
   turns: 0,
   tool_calls: 0,
   transcript: null,
@@ -196,14 +200,18 @@ const freshDoc = (order: Order, id: string, at: string, forkedFrom: string | nul
 });
 
 /** What the result of a run tells of its session. */
-const told = (doc: Session, result: RunResult, booked: number): Partial<Session> => ({
+const told = (doc: Session, result: RunResult, booked: Booked): Partial<Session> => ({
   model: result.model ?? doc.model,
   login: result.login ?? doc.login,
   notional: result.notional ?? doc.notional,
   context: result.context ?? doc.context,
   cost: { usd: sum(doc.cost.usd, result.cost.usd), tokens: sum(doc.cost.tokens, result.cost.tokens) },
-  ...(typeof result.usdTotal === 'number' ? { usd_total: result.usdTotal, usd_booked: booked } : {}),
+  ...(typeof result.usdTotal === 'number' ? usdOf(result.usdTotal, booked) : {}),
+  ...(result.usageTotal ? usageOf(result.usageTotal, booked) : {}),
 });
+
+const usdOf = (total: number, { usd }: Booked) => ({ usd_total: total, usd_booked: usd });
+const usageOf = (total: Usage, { usage }: Booked) => ({ usage_total: total, usage_booked: usage });
 
 const sum = (one: number | null, two: number | null): number | null =>
   one === null || two === null ? (one ?? two) : one + two;

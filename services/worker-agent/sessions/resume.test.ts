@@ -5,6 +5,7 @@ import { type Keys, keysOf } from '@nexus/shared/bus';
 import { commitEvidence, refs } from '@nexus/shared/git';
 import type { Session } from '@nexus/shared/ledger';
 import { writeSession } from '@nexus/shared/ledger/write';
+import { noUsage } from '@nexus/shared/spend';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { closeTemplates, openRig, type Rig, taskId } from '../../../test/tools/worker.ts';
 import type { Attempt } from '../attempt.ts';
@@ -38,6 +39,8 @@ const sessionOf = (changes: Partial<Session>): Session => {
       context: null,
       usd_total: 0.25,
       usd_booked: 0.25,
+      usage_total: tokens(2500),
+      usage_booked: tokens(1000),
     },
     ...{ cost: { usd: null, tokens: null }, turns: 1, tool_calls: 0, transcript: null, forked_from: null },
     ...{ ended_at: null, why: '' },
@@ -51,7 +54,9 @@ const booked = (usd: number) =>
     { subtask_id: 'storage', attempt: 1 },
     { subtask_id: 'storage', attempt: 2 },
     { subtask_id: 'cli', attempt: 1 },
-  ].map((place) => ({ ...place, usd, notional_usd: 0 }));
+  ].map((place) => ({ ...place, usd, notional_usd: 0, ...tokens(4000 * usd) }));
+
+const tokens = (input_tokens: number) => ({ ...noUsage, input_tokens });
 
 /** Looks for the session of an attempt whose checkpoint names one. */
 const look = async (
@@ -100,6 +105,7 @@ test('one that was closed goes on under its own id, and its cost is told from wh
 test('what was booked of one whose runtime was killed, before it told, is booked', async () => {
   const found = await look({ status: 'active', holder: 'worker-1.1.1' }, { booked: 0.33 });
   expect(found.conversation?.usdBefore).toBeCloseTo(0.33, 6);
+  expect(found.conversation?.usageBefore).toEqual(tokens(2820));
 });
 
 test('one whose process ran here and is gone goes on under its own id; one of elsewhere as a copy', async () => {

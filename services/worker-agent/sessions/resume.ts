@@ -47,10 +47,10 @@ export const findSession = async (attempt: Attempt, runtime: Runtime, context: R
   const from = brought === null ? 'here' : `brought from ${session.host}`;
   const how = isOver ? '' : ', as a copy: whoever had it last may still run';
   note(`goes on with the conversation ${id} (${from})${how}`);
-  const usdBefore = await bookedFor(session, attempt.tools.spending);
+  const { usd: usdBefore, usage: usageBefore } = await bookedFor(session, attempt.tools.spending);
   return {
     session: id,
-    conversation: { transcript: brought?.file ?? null, fork: !isOver, usdBefore },
+    conversation: { transcript: brought?.file ?? null, fork: !isOver, usdBefore, usageBefore },
     close: async () => brought?.close(),
   };
 };

@@ -2,6 +2,7 @@
 import { keysOf } from '@nexus/shared/bus';
 import { listSessions, type Session } from '@nexus/shared/ledger';
 import { writeSession } from '@nexus/shared/ledger/write';
+import { noUsage } from '@nexus/shared/spend';
 import { expect, test } from 'vitest';
 import { openMemoryStore } from '../../../test/tools/memory-store.ts';
 import type { Runtime } from '../runtimes.ts';
@@ -22,6 +23,8 @@ const openLedger = (sessions: Record<string, { status: Session['status']; hours:
       ...{ status, created_at: ago(hours), last_activity: ago(hours), holder: null, instance_id: 'w', host: 'h' },
       ...{ model: null, login: null, notional: false, context: null, cost: { usd: null, tokens: null }, usd_total: 0 },
       usd_booked: 0,
+      usage_total: noUsage,
+      usage_booked: noUsage,
       ...{ turns: 1, tool_calls: 0, transcript: null, forked_from: null, ended_at: open ? null : ago(hours), why: '' },
     };
     store.settle(writeSession(keys, 0, doc));

@@ -1,6 +1,8 @@
 /** The file of a conversation, as the CLI keeps it: found by its id, put there, read for what it cost, removed. */
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { noUsage, type Usage } from '@nexus/shared/spend';
+import { type ModelUsage, usageOfAll } from './events.ts';
 
 const projects = (folder: string): string => join(folder, 'projects');
 
@@ -46,14 +48,17 @@ export const bringConversation = async (place: string, id: string, carried: stri
  * Where the CLI begins to count when it goes on with a conversation: it writes down its total when it ends. One that
  * was killed could not, so what it used is not in the next one's total.
  */
-export const costIn = async (file: string | null): Promise<number> => {
+export const countedIn = async (file: string | null): Promise<{ usd: number; usage: Usage }> => {
   const text = file === null ? '' : await readFile(file, 'utf8').catch(() => '');
   const last = text.split('\n').findLast((line) => line.startsWith('{"type":"cost-state"'));
   try {
-    const { totalCostUSD } = JSON.parse(last ?? '{}') as { totalCostUSD?: unknown };
-    return typeof totalCostUSD === 'number' ? totalCostUSD : 0;
+    const { totalCostUSD, modelUsage } = JSON.parse(last ?? '{}') as {
+      totalCostUSD?: unknown;
+      modelUsage?: ModelUsage;
+    };
+    return { usd: typeof totalCostUSD === 'number' ? totalCostUSD : 0, usage: usageOfAll(modelUsage ?? {}) };
   } catch {
-    return 0;
+    return { usd: 0, usage: noUsage };
   }
 };
 

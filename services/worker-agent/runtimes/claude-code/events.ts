@@ -1,5 +1,7 @@
 /** The events that the CLI prints, a line of JSON each, as far as they concern us. Unknown ones are left alone. */
 
+import type { Usage } from '@nexus/shared/spend';
+
 type Part = {
   type: string;
   text?: string;
@@ -17,6 +19,30 @@ export type TheirUsage = {
   output_tokens?: number;
   cache_read_input_tokens?: number;
   cache_creation_input_tokens?: number;
+};
+
+/** What a conversation has used of each model. */
+export type ModelUsage = Record<
+  string,
+  {
+    contextWindow?: number;
+    inputTokens?: number;
+    outputTokens?: number;
+    cacheReadInputTokens?: number;
+    cacheCreationInputTokens?: number;
+  }
+>;
+
+/** All of it together. */
+export const usageOfAll = (models: ModelUsage): Usage => {
+  const sum = (of: (one: ModelUsage[string]) => number | undefined) =>
+    Object.values(models).reduce((total, one) => total + (of(one) ?? 0), 0);
+  return {
+    input_tokens: sum((one) => one.inputTokens),
+    output_tokens: sum((one) => one.outputTokens),
+    cache_read_tokens: sum((one) => one.cacheReadInputTokens),
+    cache_write_tokens: sum((one) => one.cacheCreationInputTokens),
+  };
 };
 
 type Said = { session_id?: string; parent_tool_use_id?: string | null };
@@ -52,7 +78,8 @@ export type ResultEvent = Said & {
   total_cost_usd?: number;
   api_error_status?: number | null;
   usage?: TheirUsage;
-  modelUsage?: Record<string, { contextWindow?: number }>;
+  /** Of the whole conversation, as is `total_cost_usd`. */
+  modelUsage?: ModelUsage;
   permission_denials?: { tool_name?: string }[];
   structured_output?: unknown;
 };

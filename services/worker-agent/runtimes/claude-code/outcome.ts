@@ -2,6 +2,7 @@
 import { type ErrorCode, fail } from '@nexus/shared/errors';
 import { resetIn } from '@nexus/shared/model';
 import { budgetOfRun, type Parked, type RunRequest, type RunResult } from '../../runtimes.ts';
+import { usageOfAll } from './events.ts';
 import { type Login, usualAddress } from './logins.ts';
 import { windowOf } from './models.ts';
 import { type Seen, usageOf } from './reader.ts';
@@ -15,6 +16,8 @@ export type How = {
   turnsMax: number;
   parkMs: number;
   usdBefore: number;
+  /** Tokens that the CLI counts of the conversation before, and nobody has booked. */
+  missed: Seen['usage'];
   nowMs: number;
   /** Where the CLI was told to ask, maybe at an address of ours, which tells nobody anything; null: nowhere else. */
   asks: string | null;
@@ -29,7 +32,7 @@ export const resultOf = (
 ): RunResult => {
   const end = endOf(ran, seen, own, how);
   const { result } = seen;
-  const usage = usageIn(seen);
+  const usage = added(usageIn(seen), how.missed);
   const usdTotal = result?.total_cost_usd ?? null;
   return {
     ...ran,
@@ -40,6 +43,7 @@ export const resultOf = (
     cost: { usd: usdTotal === null ? null : Math.max(0, usdTotal - how.usdBefore), tokens: total(usage) },
     usage,
     usdTotal,
+    usageTotal: result?.modelUsage === undefined ? null : usageOfAll(result.modelUsage),
     model: seen.model ?? how.model,
     login: how.login.kind,
     notional: how.login.kind === 'subscription',
@@ -58,6 +62,13 @@ const usageIn = ({ result, usage }: Seen): Seen['usage'] => {
   const wentIn = (one: Seen['usage']) => total(one) - one.output_tokens;
   return told !== null && wentIn(told) >= wentIn(usage) ? told : usage;
 };
+
+export const added = (one: Seen['usage'], two: Seen['usage']): Seen['usage'] => ({
+  input_tokens: one.input_tokens + two.input_tokens,
+  output_tokens: one.output_tokens + two.output_tokens,
+  cache_read_tokens: one.cache_read_tokens + two.cache_read_tokens,
+  cache_write_tokens: one.cache_write_tokens + two.cache_write_tokens,
+});
 
 export const total = (usage: Seen['usage']): number => Object.values(usage).reduce((sum, count) => sum + count, 0);
 

@@ -2,6 +2,7 @@
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { probeSandbox } from '@nexus/shared/process';
+import { noUsage } from '@nexus/shared/spend';
 import { expect, test } from 'vitest';
 import { openClaude } from '../../../../test/tools/claude.ts';
 import { leaveOut } from '../../../../test/tools/machine.ts';
@@ -131,16 +132,22 @@ test('what a killed CLI used is in the total of the next one only where it could
   const heard = 0.08;
   const go = { on: told.sessionId ?? '' };
   expect(told.usdTotal).toBeNull();
-  const second = await claude.run(() => say('Plum.', { usage }), { ...known(null, false, heard), go });
+  const usageBefore = { ...noUsage, input_tokens: 10_000, output_tokens: 1000 };
+  const before = { conversation: { transcript: null, fork: false, usdBefore: heard, usageBefore } };
+  const second = await claude.run(() => say('Plum.', { usage }), { ...before, go });
   // Three answers of 10 000 tokens: the CLI counts all of them, and two are booked.
   expect(second.usdTotal).toBeGreaterThanOrEqual(0.12);
   expect((second.cost.usd ?? 0) + heard).toBeCloseTo(second.usdTotal ?? 0, 6);
+  // Of its tokens one answer's are booked.
+  expect(second.usage).toMatchObject({ input_tokens: 20_000 });
+  expect(second.usageTotal).toMatchObject({ input_tokens: 30_000 });
 
   const killed = await claude.run(plays('KILL'));
   const on = killed.sessionId ?? '';
-  const third = await claude.run(() => say('Plum.', { usage }), { ...known(null, false, heard), go: { on } });
+  const third = await claude.run(() => say('Plum.', { usage }), { ...before, go: { on } });
   expect(third.usdTotal).toBeLessThan(0.05);
   expect(third.cost.usd).toBe(third.usdTotal);
+  expect(third.usage).toMatchObject({ input_tokens: 10_000 });
 });
 
 test('a budget bounds what a resumed conversation uses from now on, whatever it has cost before', async () => {
