@@ -153,6 +153,13 @@ test('an attempt that gets the answer to a question goes on in the conversation 
   }
 });
 
+test('an attempt goes on in the conversation of the one before where that was ended for want of money', async () => {
+  const broke = await look({}, { order: { attempt: 2, hand_over: { why: 'stopped' } } });
+  expect(broke).toMatchObject({ session: id, conversation: { fork: false, usdBefore: 0.25 } });
+  const failed = await look({}, { order: { attempt: 2, hand_over: { why: 'agent_failed' } } });
+  expect(failed).toMatchObject({ session: null, notes: [] });
+});
+
 test('one that the ledger does not know is left to its runtime to find', async () => {
   expect(await look(null)).toMatchObject({ session: id, conversation: null, notes: [] });
 });

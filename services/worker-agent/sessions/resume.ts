@@ -30,7 +30,7 @@ const none: Resumed = { session: null, conversation: null, close: async () => un
 export const findSession = async (attempt: Attempt, runtime: Runtime, context: RuntimeContext): Promise<Resumed> => {
   const { record, tools, note } = attempt;
   if (!runtime.capabilities.resume) return none;
-  const id = record.before?.session ?? (await askedIn(attempt));
+  const id = record.before?.session ?? (await brokenOffIn(attempt));
   if (id === null) return none;
   const found = await readSession(tools.store, tools.keys, id);
   // Runtimes without transcripts of their own know best.
@@ -58,13 +58,16 @@ export const findSession = async (attempt: Attempt, runtime: Runtime, context: R
 /** As many of the newest are looked through for one that has ended. */
 const lookedMax = 1000;
 
-/** The conversation of the attempt before, where that asked what is answered now: there the answer is understood. */
-const askedIn = async ({ order, questions, tools }: Attempt): Promise<string | null> => {
+/**
+ * The conversation of the attempt before, where that asked what is answered now, and there the answer is understood;
+ * or where that was ended for want of money, or from outside: nothing was wrong with what it did.
+ */
+const brokenOffIn = async ({ order, questions, tools }: Attempt): Promise<string | null> => {
   const { task_id, subtask_id, attempt } = order;
   const asked = questions.some(
     (one) => one.subtask_id === subtask_id && one.attempt === attempt - 1 && one.answer !== null,
   );
-  if (!asked) return null;
+  if (!asked && order.hand_over?.why !== 'stopped') return null;
   const all = await listSessions(tools.store, tools.keys, { limit: lookedMax });
   const found = all.find(
     ({ session: one }) =>
