@@ -72,6 +72,27 @@ test('an agent passes its budget by one response at most, which is told and take
   expect(again.says).toContain('0.12 of 0.115 USD');
 });
 
+test('after a raise an agent goes on in its conversation, and is billed for what comes alone', async () => {
+  const turns: number[] = [];
+  const worker = await openWorker(({ turn }) => {
+    turns.push(turn);
+    return turn < 3 ? writes(`work-${turn}.txt`, { input_tokens: 5000, output_tokens: 1000 }) : done;
+  });
+  rig.setTask({ budget: { usd: 0.1 } });
+  const spent = finishedOf((await worker.handle(rig.order())).outcome);
+  expect(spent).toMatchObject({ outcome: 'failed', code: 'BUDGET_SPENT' });
+  await worker.budgets.raise({ taskId }, { usd: 1, tokens: null });
+  const hand_over = { why: 'stopped' as const, says: '', commit: spent.wip, log_tail: '', files: [] };
+  const again = finishedOf((await worker.handle(rig.order({ attempt: 2, hand_over }))).outcome);
+  expect(again).toMatchObject({ outcome: 'finished' });
+  // The CLI adds a word of its own where an answer was broken off.
+  expect(turns.map((turn) => Math.min(turn, 3))).toEqual([0, 1, 2, 3]);
+  expect(await worker.book.linesOf(taskId)).toMatchObject([
+    { attempt: 1, usd: 0.12, input_tokens: 15_000 },
+    { attempt: 2, usd: expect.closeTo(0.0008, 6), input_tokens: 100, output_tokens: 20 },
+  ]);
+});
+
 test('what a conversation that became too long has used stays booked when the next one tells its price', async () => {
   const long = use('Bash', { command: 'sleep 5' }, '', { usage: { input_tokens: 170_000 } });
   const worker = await openWorker(({ nth, turn }) => (nth === 0 ? long : turn === 0 ? writes('work.txt') : done), {
