@@ -793,7 +793,8 @@ export const registry = {
     outcome: 'retry',
     http: 503,
     says: 'The model at {where} does not answer: {message}',
-    operator: 'Look whether the server runs and its address (NEXUS_MODEL_URL, OPENAI_BASE_URL) is right.',
+    operator:
+      'Look whether the server runs and its address (NEXUS_MODEL_URL, OPENAI_BASE_URL, ANTHROPIC_BASE_URL) is right.',
   },
   MODEL_KEY_REFUSED: {
     outcome: 'dead',
