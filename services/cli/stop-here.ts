@@ -25,6 +25,13 @@ export const endHere = async ({ home, prefix }: { home: string; prefix: string }
   return { ended, survivors: [...new Set(survivors.flat())] };
 };
 
+/** The processes on this machine that bear a mark of the fleet. */
+export const agentsHere = (fleet: { home: string; prefix: string }): number[] => {
+  const marked = listMarked();
+  const marks = new Set(marksOf(fleet, marked, workingFolder));
+  return marked.filter(({ mark }) => marks.has(mark)).map(({ pid }) => pid);
+};
+
 /** The marks among these processes that belong to the fleet. */
 export const marksOf = (
   { home, prefix }: { home: string; prefix: string },

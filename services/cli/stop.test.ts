@@ -1,5 +1,7 @@
 /** Stop, pause, drain, resume and retry as a person types them. */
-import { expect, test } from 'vitest';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { expect, onTestFinished, test } from 'vitest';
 import { answering, gateway, openHome, runNexus } from '../../test/tools/cli.ts';
 import { exitCodes } from './exit-codes.ts';
 
@@ -81,6 +83,30 @@ test('a worker that stays silent is named when the wait is over', async () => {
   const { code, out } = await nexus(['stop', '--all', '--wait', '1'], url);
   expect(out).toContain('silent: w1 (process 12 on box); on that machine: nexus stop --all --local');
   expect(code).toBe(exitCodes.failed.code);
+});
+
+test('a worker that dies before it confirms is named, and what lives on this machine fails the stop', async () => {
+  const home = openHome();
+  const env = { PATH: process.env.PATH, NEXUS_MARK: '{nexus}.left-behind', NEXUS_MARK_HOME: home };
+  const left = spawn('sleep', ['300'], { stdio: 'ignore', env, detached: true });
+  onTestFinished(() => void left.kill('SIGKILL'));
+  const dying = {
+    ...{ instance_id: 'w1', service: 'worker-agent', host: 'box', pid: 12 },
+    ...{ confirmed_epoch: 1, running: [], survivors: [] },
+  };
+  let looks = 0;
+  const { url } = await gateway(({ method }, response) => {
+    looks += method === 'GET' ? 1 : 0;
+    response.end(JSON.stringify({ state: 'stopped', epoch: 2, scopes: {}, instances: looks > 1 ? [] : [dying] }));
+  });
+  const stop = () => runNexus(home, ['stop', '--all', '--wait', '1'], url);
+  const { code, out } = await stop();
+  expect(out).toContain('died meanwhile: w1 (process 12 on box)');
+  expect(out).toContain(`still lives on this machine: process ${left.pid}; to end it: nexus stop --all --local`);
+  expect(code).toBe(exitCodes.failed.code);
+  left.kill('SIGKILL');
+  await once(left, 'exit');
+  expect((await stop()).code).toBe(exitCodes.ok.code);
 });
 
 const worker = (running: object[]) => ({

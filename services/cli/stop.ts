@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus } from '@nexus/shared/bus';
 import { ClientProblem, type ControlScope, type ControlState, type ControlWord } from '@nexus/shared/client';
+import { agentsHere } from './stop-here.ts';
 import type { Tools } from './tools.ts';
 
 /** Where a process runs. */
@@ -23,6 +24,10 @@ export type Confirmation = {
   /** Attempts that the word is about and that run all the same. */
   running: (Place & { task_id: string; subtask_id: string; agent_id: string })[];
   survivors: (Place & { pid: number })[];
+  /** Instances that were to confirm, and died before they did. */
+  gone: (Place & { pid: number })[];
+  /** Agent processes of the fleet that live on this machine, whatever anybody has said. */
+  here: number[];
   /** Parts that are held whatever the fleet as a whole does: `task:x` → `stopped`. */
   scopes: Record<string, string>;
 };
@@ -43,13 +48,13 @@ export const command = async (
   try {
     const client = await tools.client();
     const said = await client.command(word, scope ?? undefined);
-    return await confirm(word, { ...said, scope, through: 'gateway' }, waitMs, () => client.control());
+    return await confirm(tools, word, { ...said, scope, through: 'gateway' }, waitMs, () => client.control());
   } catch (error) {
     if (!(error instanceof ClientProblem) || error.status !== 0) throw error;
     return tools.withBus(async (bus) => {
       await bus.control.demand(word, scope as BusScope);
       const { epoch, state, scopes } = await bus.control.command(word, scope as BusScope, tools.actor);
-      return confirm(word, { epoch, state, scopes, scope, through: 'redis' }, waitMs, () => seenByBus(bus));
+      return confirm(tools, word, { epoch, state, scopes, scope, through: 'redis' }, waitMs, () => seenByBus(bus));
     });
   }
 };
@@ -57,15 +62,26 @@ export const command = async (
 type BusScope = Parameters<Bus['control']['command']>[1];
 
 const confirm = async (
+  { config }: Tools,
   word: ControlWord,
   said: Said,
   waitMs: number,
   look: () => Promise<Seen>,
 ): Promise<Confirmation> => {
   const deadline = Date.now() + waitMs;
+  const stopsAll = word === 'STOP_ALL' && said.scope === null;
+  const late = new Map<string, Place & { pid: number }>();
   for (;;) {
-    const confirmation = judge(said, await look());
-    const open = confirmation.silent.length + confirmation.running.length;
+    const { instances } = await look();
+    const judged = judge(said, { instances });
+    for (const one of judged.silent) late.set(one.instance_id, one);
+    const gone = [...late.values()].filter((one) =>
+      instances.every(({ instance_id }) => instance_id !== one.instance_id),
+    );
+    // Nobody answers for what a dead worker ran; on this machine it can be seen.
+    const here = stopsAll ? agentsHere({ home: config.home, prefix: config.fabric.prefix }) : [];
+    const confirmation = { ...judged, gone, here };
+    const open = confirmation.silent.length + confirmation.running.length + here.length;
     if (word !== 'STOP_ALL' || open === 0 || Date.now() > deadline) return confirmation;
     await sleep(100);
   }
@@ -75,7 +91,7 @@ const confirm = async (
 export const judge = (
   { epoch, state, scopes, scope, through }: Said,
   { instances }: Pick<Seen, 'instances'>,
-): Confirmation => {
+): Omit<Confirmation, 'gone' | 'here'> => {
   const asked = instances.filter((one) => runsProcesses.includes(one.service) && concerns(one, scope));
   const running = asked.flatMap(({ instance_id, host, running: runs = [] }) =>
     runs

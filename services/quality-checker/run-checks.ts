@@ -188,7 +188,8 @@ const runCommand = async (command: string, timeoutMs: number, runner: Runner): P
   signal.throwIfAborted();
   const outputBytesMax = limits.checkOutputMax;
   const sandbox = runner.sandbox ?? undefined;
-  const result = await run({ command, folder, env, mark, leashed: true, timeoutMs, outputBytesMax, signal, sandbox });
+  const how = { mark, leashed: true, ownFolder: 'mark', timeoutMs, outputBytesMax, signal, sandbox } as const;
+  const result = await run({ command, folder, env, ...how });
   signal.throwIfAborted();
   return result;
 };

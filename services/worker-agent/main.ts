@@ -142,7 +142,7 @@ const keepClean = (
     if (removed > 0) log.info({ removed }, 'conversations that are over were removed');
   };
   const reap = async () => {
-    const { ended, survivors } = await endOrphans({ home, prefix: bus.keys.prefix, isClaimed });
+    const { ended, survivors } = await endOrphans({ home, prefix: bus.keys.prefix, mayRun: bus.mayRun });
     if (ended.length > 0) log.warn({ ended, survivors }, 'agents of an earlier life were ended');
   };
   const release = async () => {

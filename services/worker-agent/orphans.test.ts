@@ -29,8 +29,8 @@ test('agents whose claim is lost are ended; what is claimed, or of another home 
     agent(markOf(prefix, ids, token), ''),
   ];
   await expect.poll(() => alive([lost, held, ...others])).toEqual(Array(6).fill(true));
-  const isClaimed = async (asked: string) => asked.endsWith('.4');
-  const { ended, survivors } = await endOrphans({ home, prefix, isClaimed, graceMs: 100 });
+  const mayRun = async (asked: string) => asked.endsWith('.4');
+  const { ended, survivors } = await endOrphans({ home, prefix, mayRun, graceMs: 100 });
   expect(ended).toEqual([markOf(prefix, ids, token)]);
   expect(survivors).toEqual([]);
   expect(alive([lost, held, ...others])).toEqual([false, true, true, true, true, true]);

@@ -3,7 +3,8 @@
  *
  * A mark names the claim under which its attempt ran, and a process says from which home it came. It is an orphan if
  * it is of this home and fabric, and that claim is lost: settled, given back, or taken over by somebody who runs the
- * work anew. What another worker runs now, on this machine too, has a claim that stands.
+ * work anew. What another worker runs now, on this machine too, has a claim that stands. Under STOP nobody takes over,
+ * so that the claims of the dead stand until RESUME: what runs under them is an orphan, too.
  */
 import { resolve } from 'node:path';
 import { endMarked, listMarked, type MarkedProcess } from '@nexus/shared/process';
@@ -14,12 +15,12 @@ export type Orphans = { ended: string[]; survivors: number[] };
 export const endOrphans = async (options: {
   home: string;
   prefix: string;
-  isClaimed(token: string): Promise<boolean>;
+  mayRun(token: string): Promise<boolean>;
   graceMs?: number;
 }): Promise<Orphans> => {
   const orphans: Orphans = { ended: [], survivors: [] };
   for (const [mark, token] of marksOf(options, listMarked())) {
-    if (await options.isClaimed(token)) continue;
+    if (await options.mayRun(token)) continue;
     orphans.survivors.push(
       ...(await endMarked(mark, { graceMs: options.graceMs ?? 1000, home: resolve(options.home) })),
     );

@@ -134,3 +134,40 @@ test('SIGTERM saves what agents have and gives it back, before the worker ends',
   expect(shop.show(checkpoint?.commit, 'half.txt')).toBe('half');
   expect(await shop.pending()).toEqual([{ consumer: 'nobody', deliveries: 1 }]);
 });
+
+test('rules 17, 21: a worker that is killed while it ends its agents leaves none behind', async () => {
+  const shop = await openShop();
+  const rest = `sh -c 'trap "" TERM; while :; do sleep 0.1; done; sleep ${nap(11)}' & exec sleep ${nap(12)}`;
+  const worker = await shop.start(shop.rig.home, settings(rest));
+  await shop.dispatch([{ subtask_id: 'one' }]);
+  await eventually('the agent works', () => sleepers().includes(`sleep ${nap(12)}`));
+  await shop.bus.control.command('STOP_ALL', null, 'test');
+  await eventually('its first process has ended', () => !sleepers().includes(`sleep ${nap(12)}`));
+  worker.child.kill('SIGKILL');
+  await eventually('nothing of it is left', () => shop.agents().length === 0);
+  expect((await shop.bus.control.read()).state).toBe('stopped');
+}, 60_000);
+
+test.each([
+  ['the next worker that starts', 'off'],
+  ['a worker that lives', 'on'],
+])('rule 21: under STOP what a dead worker and its dead leash left is ended by %s', async (_, other) => {
+  const shop = await openShop();
+  const often = { ...settings(`exec sleep ${nap(13)}`), NEXUS_ORPHANS_EVERY: '200ms' };
+  const dead = await shop.start(shop.rig.home, often);
+  await shop.dispatch([{ subtask_id: 'one' }]);
+  const agent = await eventually('the agent works', () =>
+    listProcesses().find(({ args }) => args === `sleep ${nap(13)}`),
+  );
+  if (other === 'on') await shop.start(shop.rig.home, often);
+  const leash = await eventually('its leash is there', () =>
+    listProcesses().find(({ args }) => args.includes('leash.mjs') && args.includes(`.${dead.instanceId}.`)),
+  );
+  for (const pid of [dead.child.pid, leash.pid]) process.kill(pid ?? 0, 'SIGSTOP');
+  await shop.bus.control.command('STOP_ALL', null, 'test');
+  for (const pid of [leash.pid, dead.child.pid]) process.kill(pid ?? 0, 'SIGKILL');
+  expect(listProcesses().some(({ pid }) => pid === agent.pid)).toBe(true);
+  if (other === 'off') await shop.start(shop.rig.home, often);
+  await eventually('nothing of it is left', () => shop.agents().length === 0);
+  expect((await shop.bus.control.read()).state).toBe('stopped');
+});

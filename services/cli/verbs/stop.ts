@@ -46,8 +46,8 @@ const stop = async (tools: Tools, options: StopOptions): Promise<Exit> => {
   const confirmation = await command(tools, 'STOP_ALL', scope, options.wait * 1000).catch(orHere);
   tools.output.document(confirmation);
   tools.output.say(...stopLines(confirmation));
-  const { silent, running, survivors } = confirmation;
-  return silent.length + running.length + survivors.length === 0 ? 'ok' : 'failed';
+  const { silent, running, survivors, here } = confirmation;
+  return silent.length + running.length + survivors.length + here.length === 0 ? 'ok' : 'failed';
 };
 
 /** Without Redis nobody can be told; what runs on this machine can be ended all the same. */
@@ -60,7 +60,8 @@ const orHere = (thrown: unknown): never => {
 };
 
 const stopLines = (confirmation: Confirmation): string[] => {
-  const { epoch, through, scope, confirmed, silent, running, survivors } = confirmation;
+  const { epoch, through, scope, confirmed, silent, running, survivors, gone, here } = confirmation;
+  const untold = here.filter((pid) => !survivors.some((one) => one.pid === pid));
   const told = through === 'redis' ? ', told through Redis: no gateway answers' : '';
   const what = scope === null ? `The fleet is stopped (epoch ${epoch})` : `${partWords(scope)} is stopped`;
   return [
@@ -73,6 +74,14 @@ const stopLines = (confirmation: Confirmation): string[] => {
     ...survivors.map(
       ({ instance_id, host, pid }) => `  survived: process ${pid} of ${instance_id} on ${host}; there: kill -9 ${pid}`,
     ),
+    ...gone.map(
+      ({ instance_id, host, pid }) =>
+        `  died meanwhile: ${instance_id} (process ${pid} on ${host}); its leash ends its agents. ` +
+        `To be sure, on that machine: ${nexus} stop --all --local`,
+    ),
+    ...(untold.length === 0
+      ? []
+      : [`  still lives on this machine: process ${untold.join(', ')}; to end it: ${nexus} stop --all --local`]),
     `  ${nexus} resume ${scope === null ? '--all' : partOption(scope)} lets the work go on.`,
   ];
 };

@@ -75,7 +75,7 @@ const start = async (
     leashed: true,
     limits,
     sandbox,
-    ownFolder: shown,
+    ownFolder: shown || 'mark',
     ...(shown ? { onOutput: hands.onOutput } : {}),
   });
   hands.leftBehind(result.leftBehind);

@@ -29,7 +29,7 @@ import { type Presence, type ServiceName, serviceName } from '@nexus/shared/mess
 import type { Log, Meters } from '@nexus/shared/telemetry';
 import { type Alarms, openAlarms, type Schedule } from './alarms.ts';
 import type { AnyHandler, AttemptContext } from './attempt.ts';
-import { isClaimed, openHeart, rhythmByDefault } from './claims.ts';
+import { isClaimed, isHeldBy, openHeart, rhythmByDefault } from './claims.ts';
 import { type Ground, openGround } from './connections.ts';
 import { Consumer } from './consume.ts';
 import { type Control, openControl } from './control.ts';
@@ -114,6 +114,8 @@ export type Bus = {
   busy(): number;
   /** Whether the claim that a token names still stands, of whichever service, dead or alive its holder. */
   isClaimed(token: string): Promise<boolean>;
+  /** Whether what runs under a claim may go on: it stands, and under STOP, when nobody takes over, its holder lives. */
+  mayRun(token: string): Promise<boolean>;
   /** Follows the journal until the signal aborts. */
   follow(options: { after?: string | undefined; signal: AbortSignal }): AsyncGenerator<JournalEntry>;
   /** What all live instances told last. */
@@ -294,6 +296,9 @@ const openOn = async (ground: Ground, options: BusOptions, keys: Keys, instanceI
     schedule: (schedules) => alarmsOf().schedule(service, schedules),
     busy: () => consumer?.busy ?? 0,
     isClaimed: (token) => claimStands(redis, keys, token),
+    mayRun: async (token) =>
+      (await claimStands(redis, keys, token)) &&
+      (control.known().state !== 'stopped' || isHeldBy(token, await readPresences(redis, keys, silentMs))),
     follow: (asked) => follow(openQuietly(connection), keys, asked),
     presences: () => readPresences(redis, keys, silentMs),
     present: (told) => {

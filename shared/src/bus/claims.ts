@@ -275,6 +275,12 @@ export const isClaimed = async (
   );
 };
 
+/** Whether one of these instances is the consumer that a token names. */
+export const isHeldBy = (token: string, living: readonly Presence[]): boolean => {
+  const named = partsOfToken(token);
+  return named !== null && living.some(({ instance_id }) => tokenOf(instance_id, named) === token);
+};
+
 export type Found = Omit<Delivery, 'epoch'>;
 
 /**

@@ -8,6 +8,8 @@ export type Tree = {
   /** A second entry that must be there, too. */
   also?: string | undefined;
   root?: number | undefined;
+  /** The root was seen to have ended; whoever has its number now is somebody else. */
+  rootEnded?: boolean | undefined;
   /** The root itself is left alone; what descends from it is not. */
   spareRoot?: boolean | undefined;
   /** A folder that is nobody else's: what works in it, has no terminal and says nothing of us is of the tree. */

@@ -52,7 +52,7 @@ export const endTree = async (given, graceMs) => {
   const tree = { ...given, folder: given.folder && realPath(given.folder) };
   const begin = performance.now();
   const told = new Set();
-  const root = { pid: tree.root, start: undefined, spared: tree.spareRoot === true };
+  const root = { pid: tree.root, start: tree.rootEnded ? 'ended' : undefined, spared: tree.spareRoot === true };
   for (let waitMs = 5, emptyLooks = 0; ; waitMs = Math.min(waitMs * 2, 100)) {
     const { pids, unsure } = findTree(tree, root, await look());
     const elapsedMs = performance.now() - begin;
@@ -80,8 +80,8 @@ const findTree = ({ entry, also = entry, folder }, root, rows) => {
     const row = rows.find(({ pid }) => pid === root.pid);
     if (root.start === undefined) root.start = row?.start ?? 'ended';
     if (row?.start === root.start) ours.add(root.pid);
-    else if (rows.some(({ session }) => session === root.pid)) spared.add(root.pid);
-    else root.pid = undefined;
+    // A number is not given anew while a session bears it: what has it now leads a session of somebody else.
+    else if (row !== undefined || !rows.some(({ session }) => session === root.pid)) root.pid = undefined;
   }
   if (root.spared && root.pid !== undefined) spared.add(root.pid);
   if (folder !== undefined) for (const pid of strayIn(folder, rows, spared)) ours.add(pid);

@@ -9,7 +9,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, realpathSync, rmSync,
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { allowedEnv, endMarked, findProgram, listMarked, type RunOptions, run } from '@nexus/shared/process';
-import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { listProcesses } from '../../../test/tools/machine.ts';
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'nexus-process-test-')));
@@ -188,9 +188,9 @@ test('an error in the listener ends the command and comes out', async () => {
 
 describe('when the process that runs an agent is killed with kill -9', () => {
   /** A process of its own that runs a command, as a worker does. */
-  const worker = async (command: string, mark: string, leashed: boolean) => {
+  const worker = async (command: string, mark: string, leashed: boolean, more: object = {}) => {
     const door = JSON.stringify(import.meta.resolve('@nexus/shared/process'));
-    const options = { command, folder, mark, leashed, timeoutMs: 60_000, outputBytesMax: 1000 };
+    const options = { command, folder, mark, leashed, timeoutMs: 60_000, outputBytesMax: 1000, ...more };
     const code = `
       const { run } = await import(${door});
       await run({ ...${JSON.stringify(options)}, onOutput: (chunk) => process.stdout.write(chunk) });`;
@@ -209,6 +209,29 @@ describe('when the process that runs an agent is killed with kill -9', () => {
     expect(alive(mark).length).toBeGreaterThanOrEqual(4);
     child.kill('SIGKILL');
     await gone(mark);
+  });
+
+  test('while it ends the agent, its leash ends what is left, though the first process has ended', async () => {
+    const mark = freshMark();
+    const rest = 'sh -c \'trap "" TERM; echo up; while :; do sleep 0.1; done\' & exec sleep 299.75';
+    const child = await worker(rest, mark, true, { timeoutMs: 100, graceMs: 60_000 });
+    const itself = () => listProcesses().filter(({ state, args }) => state !== 'Z' && args === 'sleep 299.75');
+    await vi.waitFor(() => expect(itself()).toEqual([]), { timeout: 10_000, interval: 20 });
+    expect(alive(mark)).not.toEqual([]);
+    child.kill('SIGKILL');
+    await gone(mark);
+  });
+
+  test('its leash ends nobody who works in a folder that is not the agent’s own', async () => {
+    const mark = freshMark();
+    const shared = mkdtempSync(join(folder, 'shared-'));
+    const other = spawn('sleep', ['300'], { cwd: shared, env: {}, stdio: 'ignore', detached: true });
+    onTestFinished(() => void other.kill('SIGKILL'));
+    const child = await worker('echo up; exec sleep 300', mark, true, { folder: shared });
+    child.kill('SIGKILL');
+    await gone(mark);
+    await vi.waitFor(() => expect(listArgs(`leash.mjs ${mark}`)).toEqual([]), { timeout: 10_000, interval: 20 });
+    expect(isRunning(other.pid ?? 0)).toBe(true);
   });
 
   test('while the leash is only starting, nothing starts any more or all of it ends', async () => {

@@ -17,7 +17,7 @@ import { execa } from 'execa';
 import { allowedEnv } from './environment.ts';
 import { type Fence, fence } from './fence.ts';
 import { findProgram } from './find-program.ts';
-import { giveOrder, readAnswer } from './leashed.ts';
+import { giveOrder, letGo, readAnswer } from './leashed.ts';
 // biome-ignore lint/correctness/useImportExtensions: plain JavaScript with its types beside it
 import { endTree, type Tree } from './marked.mjs';
 import { type LimitName, type Limits, meter } from './meter.ts';
@@ -48,8 +48,11 @@ export type RunOptions = {
   mark?: string | undefined;
   /** Start it through the leash, which ends every process of the mark if we die. Needs `mark`. */
   leashed?: boolean | undefined;
-  /** Nobody else works in the folder: what is found there and says nothing of us is of the tree, too. */
-  ownFolder?: boolean | undefined;
+  /**
+   * Nobody else works in the folder: what is found there and says nothing of us is of the tree, too. `mark`: nobody but
+   * runs of this mark, so that it is ended with all of them, by the leash.
+   */
+  ownFolder?: boolean | 'mark' | undefined;
   /** What its tree may use; more ends it. */
   limits?: Limits | undefined;
   /** Namespaces of its own: ask `probeSandbox()` first whether they can be had. */
@@ -141,6 +144,7 @@ export const run = async (options: RunOptions): Promise<ProcessResult> => {
     unwatch();
     clearTimeout(timer);
     options.signal?.removeEventListener('abort', onAbort);
+    if (options.leashed) letGo(started.child.stdio[3]);
     await started.fence?.clear();
   }
 };
@@ -181,7 +185,7 @@ const start = (options: RunOptions): Started => {
   const [file, ...args] = fenced?.command ?? command;
   const runId = randomUUID();
   const env = allowedEnv({ ...options.env, ...(options.mark ? { NEXUS_MARK: options.mark } : {}), NEXUS_RUN: runId });
-  const tree: Tree = { entry: `NEXUS_RUN=${runId}`, folder: options.ownFolder ? options.folder : undefined };
+  const tree: Tree = { entry: `NEXUS_RUN=${runId}`, folder: options.ownFolder === true ? options.folder : undefined };
   if (!options.leashed) {
     const child = spawn(file, args, options, env);
     return { child, tree: { ...tree, root: child.pid }, fence: fenced, exit: exitOf(child, options) };
@@ -194,7 +198,8 @@ const start = (options: RunOptions): Started => {
     allowedEnv(),
     true,
   );
-  giveOrder(child.stdio[3], { file, args, folder: options.folder, env, mark: options.mark });
+  const ownFolder = Boolean(options.ownFolder);
+  giveOrder(child.stdio[3], { file, args, folder: options.folder, ownFolder, env, mark: options.mark });
   const whole = { ...tree, root: child.pid, spareRoot: true };
   return { child, tree: whole, fence: fenced, exit: leashedExitOf(child, options) };
 };
@@ -229,9 +234,15 @@ const exitOf = async (child: Started['child'], options: RunOptions): Promise<Exi
  * killed.
  */
 const leashedExitOf = async (child: Started['child'], options: RunOptions): Promise<Exit> => {
-  const [exit, answer] = await Promise.all([exitOf(child, options), readAnswer(child.stdio[3])]);
-  if (answer === null && exit.exitCode) throw fail('BUG', { message: `the leash ended with ${exit.exitCode}` });
-  if (answer === null) return { exitCode: null, signal: exit.signal ?? 'SIGKILL' };
+  const ended = exitOf(child, options);
+  // Where there is an answer nobody asks how the leash itself ends.
+  ended.catch(() => undefined);
+  const answer = await readAnswer(child.stdio[3]);
+  if (answer === null) {
+    const exit = await ended;
+    if (exit.exitCode) throw fail('BUG', { message: `the leash ended with ${exit.exitCode}` });
+    return { exitCode: null, signal: exit.signal ?? 'SIGKILL' };
+  }
   if ('failed' in answer)
     throw await notStarted(options, Object.assign(new Error(answer.says), { code: answer.failed }));
   return answer;
@@ -264,6 +275,7 @@ const sweep = async ({ child, tree }: Started, options: RunOptions): Promise<num
   );
   if (options.mark === undefined && (await Promise.race([closed, after(lingerMs)]))) return 0;
   const { ended } = await endTree(tree, options.graceMs ?? 2000);
+  if (options.leashed) letGo(child.stdio[3]);
   if (await Promise.race([closed, after(lingerMs)])) return ended;
   for (const stream of child.stdio) stream?.destroy();
   await Promise.race([closed, after(lingerMs)]);

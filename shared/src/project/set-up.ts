@@ -49,7 +49,7 @@ const runAll = async (options: Parameters<typeof setUp>[0]): Promise<Omit<SetUp,
   for (const command of commands) {
     how.signal.throwIfAborted();
     onCommand(command);
-    const result = await run({ ...how, command, leashed: true });
+    const result = await run({ ...how, command, leashed: true, ownFolder: 'mark' });
     how.signal.throwIfAborted();
     log += `$ ${command}\n${result.output}\n`;
     const wentWell = result.exitCode === 0 && !result.timedOut && !result.outputLimited;
