@@ -2,11 +2,12 @@ import type { LiveEvent, Message, Outcome } from '@nexus/shared/bus';
 import { fail } from '@nexus/shared/errors';
 import { readEvidence } from '@nexus/shared/git';
 import { catalog as kinds, type PayloadOf } from '@nexus/shared/messages';
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { closeTemplates, openRig, type Rig } from '../../test/tools/worker.ts';
 import type { Order } from './attempt.ts';
 import { onSubtaskDispatched } from './on-subtask-dispatched.ts';
 import { defineRuntime } from './runtimes.ts';
+import { supervise } from './supervise.ts';
 
 let rig: Rig;
 beforeEach(async () => {
@@ -66,6 +67,30 @@ describe('a stuck agent', () => {
     const settings = { NEXUS_AGENT_COMMAND: command, NEXUS_STUCK_AFTER: '4s', NEXUS_WATCH_EVERY: '100ms' };
     expect(finishedOf(await start(rig.tools(settings)))).toMatchObject({ outcome: 'finished', files: ['a.txt'] });
   });
+});
+
+test('who was nudged has the whole time again before it is ended', () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const nudges: string[] = [];
+  const watched = supervise({
+    ...{ boxMs: 3_600_000, spentMs: 0, watchEveryMs: 1000, quietMs: 1000, saveEveryMs: 1000 },
+    stuck: { afterMs: 10_000, silentMs: 0, repeats: 0 },
+    signal: new AbortController().signal,
+    look: async () => 'as it was',
+    save: async () => undefined,
+    nudge: async (text) => void nudges.push(text),
+    notice: () => undefined,
+    onTrouble: () => undefined,
+  });
+  onTestFinished(() => watched.close());
+  vi.advanceTimersByTime(10_000);
+  expect(nudges).toHaveLength(1);
+  vi.advanceTimersByTime(9000);
+  expect(watched.signal.aborted).toBe(false);
+  vi.advanceTimersByTime(1000);
+  expect(watched.signal.reason).toMatchObject({ code: 'AGENT_STUCK' });
+  expect(nudges).toHaveLength(1);
 });
 
 describe('a time box', () => {

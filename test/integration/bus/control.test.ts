@@ -65,6 +65,21 @@ test('rule 20: nothing begins after a STOP that was heard while Redis still said
   expect(runs[0]).toContain('The fleet was stopped');
 });
 
+test('rule 18: on equal epochs STOP wins, whatever a process hears behind it', async () => {
+  const fabric = testFabric();
+  const { control } = await fabric.open('gateway');
+  const known = (epoch: number, state: string) => {
+    control.learn(epoch, state);
+    return control.known();
+  };
+  expect(known(1, 'paused')).toEqual({ epoch: 1, state: 'paused' });
+  expect(known(1, 'stopped')).toEqual({ epoch: 1, state: 'stopped' });
+  for (const other of ['running', 'paused', 'draining'])
+    expect(known(1, other)).toEqual({ epoch: 1, state: 'stopped' });
+  expect(known(0, 'running')).toEqual({ epoch: 1, state: 'stopped' });
+  expect(known(2, 'running')).toEqual({ epoch: 2, state: 'running' });
+});
+
 test('rule 17: a handler that only writes the ledger settles under an old epoch', async () => {
   const fabric = testFabric();
   const bus = await fabric.open('orchestrator');
