@@ -7,13 +7,13 @@ import { consumeAll } from '../tools/messages.ts';
 import { startRedis, testFabric } from '../tools/redis.ts';
 import { brokenSave } from './faults/standing.ts';
 
-const fleet = async (url?: string) => {
+const fleet = async (url?: string, more: Record<string, string> = {}) => {
   const fabric = testFabric(url);
   const bus = await fabric.open('worker-agent');
   consumeAll(bus, 'worker-agent', { mode: 'take', slots: 3 });
   await eventually('it is seen', async () => (await bus.presences()).some(({ slots }) => slots === 3));
   const { redisUrl: REDIS_URL, prefix: NEXUS_PREFIX, controlChannel: NEXUS_CONTROL_CHANNEL } = fabric.config;
-  const env = { REDIS_URL, NEXUS_PREFIX, NEXUS_CONTROL_CHANNEL };
+  const env = { REDIS_URL, NEXUS_PREFIX, NEXUS_CONTROL_CHANNEL, ...more };
   const nexus = (...words: string[]) => runNexus(openHome(), words, 'http://127.0.0.1:1', { env });
   return { fabric, bus, nexus };
 };
@@ -61,4 +61,20 @@ test('where Redis cannot save, what it holds is shown, and a stop names the way 
   const { out } = await nexus('doctor');
   expect(out).toContain('it takes no writes: Redis at');
   expect(out).not.toContain('does not answer: MISCONF');
+});
+
+test('beside a Redis that still reads its data, a stop names the way without it', async () => {
+  const server = await startRedis({ extra: ['--appendfsync', 'always'] });
+  const { fabric, nexus } = await fleet(server.url, { NEXUS_REDIS_WAIT: '500ms' });
+  const filler = fabric.redis.pipeline();
+  for (let n = 0; n < 20_000; n += 1) filler.set(`filler:${n}`, 'x');
+  await filler.exec();
+  await server.stop();
+  await server.start({ extra: ['--key-load-delay', '400'], waits: false });
+  const stop = await eventually('it reads its data', async () => {
+    const said = await nexus('stop', '--all');
+    return said.err.includes('is still reading its data') && said;
+  });
+  expect(stop.code).toBe(exitCodes.unavailable.code);
+  expect(stop.err).toContain('nexus stop --all --local');
 });

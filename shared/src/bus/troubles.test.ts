@@ -1,5 +1,5 @@
 import { fail } from '@nexus/shared/errors';
-import { silentLog } from '@nexus/shared/telemetry';
+import { type Log, silentLog } from '@nexus/shared/telemetry';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { makeTroubles } from './troubles.ts';
 
@@ -42,4 +42,15 @@ test('what fails after it was warned of is one trouble; another that is warned o
   later(30);
   troubles.met('beat', new Error('MISCONF it cannot save'));
   expect(health()).toMatchObject({ ok: false, code: 'REDIS_DISK', since: at(20) });
+});
+
+test('where Redis only seemed to be away, what it says of itself later is said once, and nothing else', () => {
+  const said: string[] = [];
+  const log = { ...silentLog(), warn: ({ code }: { code: string }) => void said.push(code) } as unknown as Log;
+  const troubles = makeTroubles(log, 'redis://h');
+  troubles.met('connection 1', new Error('connect ECONNREFUSED'));
+  troubles.met('beat', new Error('connect ECONNREFUSED'));
+  for (const part of ['beat', 'look', 'beat']) troubles.met(part, new Error('LOADING Redis is loading the dataset'));
+  troubles.met('connection 2', new Error('connect ECONNREFUSED'));
+  expect(said).toEqual(['REDIS_UNREACHABLE', 'REDIS_LOADING']);
 });

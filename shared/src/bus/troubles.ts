@@ -2,7 +2,8 @@
  * How this process stands with Redis: what `/health` says, and the two log lines of an outage.
  *
  * Parts report: each connection, the beat, the look at the server. An outage begins with the first part that fails,
- * and is over when none does; both are said once. A part that only warns leaves work possible.
+ * and is over when none does; both are said once. Where Redis only seemed to be away at first, what it says later, such
+ * as LOADING, is said once, too. A part that only warns leaves work possible.
  */
 import { AppError, fail } from '@nexus/shared/errors';
 import type { Log } from '@nexus/shared/telemetry';
@@ -37,6 +38,8 @@ export const makeTroubles = (log: Log, url: string, isOurs: () => boolean = () =
   const warnings = new Map<string, Trouble>();
   let began: number | null = null;
   let last: AppError | null = null;
+  /** What was said last of this outage. */
+  let toldOf: string | null = null;
   let wellSince = Date.now();
   let check = (): Promise<unknown> => Promise.resolve();
   let checking = false;
@@ -74,7 +77,9 @@ export const makeTroubles = (log: Log, url: string, isOurs: () => boolean = () =
       const since = failures.get(part)?.since ?? Date.now();
       // What outlasts our own standstill is no echo of it.
       const first = began === null || (ours && !isOurs());
-      const said = !first || isSaid(error.code);
+      const isTelling = toldOf === 'REDIS_UNREACHABLE' && error.code !== toldOf;
+      const said = !(first || isTelling) || isSaid(error.code);
+      if (first || isTelling) toldOf = error.code;
       if (first) ours = isOurs();
       failures.set(part, { error, since });
       last = error;
