@@ -161,7 +161,7 @@ test('a worker whose agents, or a gate whose checks have no sandbox is a warning
   expect(sandboxFindings([boxed, bare])).toEqual([
     {
       ...{ name: 'sandbox', state: 'warn', mend: 'install bubblewrap' },
-      says: 'agents run without one: bwrap is not on the path',
+      says: 'agents run without one, and what hides from a stop outlives it: bwrap is not on the path',
     },
   ]);
   expect(sandboxFindings([instance('worker-agent')])).toEqual([]);
@@ -170,7 +170,10 @@ test('a worker whose agents, or a gate whose checks have no sandbox is a warning
   const off = telling({ state: 'off', says: 'NEXUS_SANDBOX is off', mend: '' }, 'quality-checker');
   expect(sandboxFindings([boxed, off])).toMatchObject([
     {
-      ...{ state: 'warn', says: 'checks run without one: NEXUS_SANDBOX is off' },
+      ...{
+        state: 'warn',
+        says: 'checks run without one, and what hides from a stop outlives it: NEXUS_SANDBOX is off',
+      },
       mend: 'set NEXUS_SANDBOX=auto on the quality checkers',
     },
   ]);

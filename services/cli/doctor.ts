@@ -335,7 +335,9 @@ export const sandboxFindings = (instances: readonly Presence[]): Finding[] => {
   if (without === undefined) return told.slice(0, 1).map(({ says }) => ok('sandbox', `${who} run in one, ${says}`));
   const mend =
     without.mend || `set NEXUS_SANDBOX=auto on the ${without.who === 'agents' ? 'workers' : 'quality checkers'}`;
-  return [warn('sandbox', `${who} run without one: ${without.says}`, mend)];
+  // All that `marked.mjs` finds a process by can be left, and only a sandbox ends what has left it all.
+  const so = `${who} run without one, and what hides from a stop outlives it: ${without.says}`;
+  return [warn('sandbox', so, mend)];
 };
 
 /** Agents and workflows that the fleet cannot read: it goes on without them, and no service would start again. */
