@@ -30,6 +30,15 @@ test('a result within a container is looked at, undone and copied from beside it
   expect(ways(pushed, true)).toEqual(ways(pushed, false));
 });
 
+test('what had been pushed before the task was cancelled is told as such', () => {
+  const checks = { passed: 1, failed: 0, skipped: 0, broken: 0 };
+  const task = { task_id: 'a', title: 'A', status: 'cancelled', subtasks: [], created_at: '', ended_at: '' };
+  const shown = { ...task, reason: 'no', result: { ...result, checks, proven: true }, kept: null, report_url: null };
+  const lines = endLines(shown as unknown as TaskDetail, painter(false)).join('\n');
+  expect(lines).toContain('It had been pushed before the task ended');
+  expect(lines).toContain(`undo     ${result.undo}`);
+});
+
 test('one of a thing is told as one', () => {
   const checks = { passed: 1, failed: 0, skipped: 0, broken: 0 };
   const work = (subtasks: unknown[], attempts: number) => {

@@ -58,7 +58,7 @@ const reasonLines = (task: TaskDetail): string[] => {
   ];
 };
 
-const resultLines = ({ result, attempts, sent_back, subtasks }: TaskDetail): string[] => {
+const resultLines = ({ status, result, attempts, sent_back, subtasks }: TaskDetail): string[] => {
   if (result === null) return [];
   const { passed, failed, skipped, broken } = result.checks;
   const checks = [
@@ -77,7 +77,12 @@ const resultLines = ({ result, attempts, sent_back, subtasks }: TaskDetail): str
     ['commit', result.commit],
     ...ways(result),
   ];
-  return ['', ...rows.filter(([, value]) => value !== null).map(([name, value]) => `  ${name.padEnd(8)} ${value}`)];
+  const early = status === 'completed' ? [] : ['  It had been pushed before the task ended, and is still there:'];
+  return [
+    '',
+    ...early,
+    ...rows.filter(([, value]) => value !== null).map(([name, value]) => `  ${name.padEnd(8)} ${value}`),
+  ];
 };
 
 /** What to do with a result; where the fleet runs in containers, as it is done from beside them. */

@@ -10,6 +10,8 @@ export const adviceFor = (of: {
   outcome: 'failed' | 'cancelled' | 'not released';
   says: string;
   saved: SavedWork | null;
+  /** Takes away again what was pushed before the task ended; null: nothing was. */
+  undo: string | null;
   subtasks: readonly Subtask[];
   cutOff: readonly CutOff[];
 }): string[] => {
@@ -19,6 +21,7 @@ export const adviceFor = (of: {
     subtasks.some(({ history }) => history.length > 0) || of.cutOff.some(({ evidence }) => evidence !== null);
   return [
     ...(outcome === 'cancelled' ? [] : operatorOf(of.says)),
+    ...(of.undo ? [`Take away what was pushed before it ended: ${of.undo}`] : []),
     ...(saved?.fetch ? ['Take what was merged so far: the command above makes a branch of it.'] : []),
     ...(seen ? [`See what its agents said and did: nexus logs ${task}`] : []),
     ...(outcome === 'failed' ? ['See whether a message of it died, and of what: nexus dlq ls'] : []),

@@ -43,6 +43,8 @@ export type ReleaseTarget = {
   order: number;
   takes(release: Release): boolean;
   release(release: Release): Promise<Released>;
+  /** Where this very result lies already; null: it is not there. Changes nothing. */
+  find(release: Release): Promise<Released | null>;
 };
 
 const isFunction = (value: unknown): boolean => typeof value === 'function';
@@ -51,6 +53,7 @@ const shape = z.object({
   order: z.number(),
   takes: z.custom<ReleaseTarget['takes']>(isFunction, 'is not a function'),
   release: z.custom<ReleaseTarget['release']>(isFunction, 'is not a function'),
+  find: z.custom<ReleaseTarget['find']>(isFunction, 'is not a function'),
 });
 
 export const defineTarget = (target: ReleaseTarget): ReleaseTarget => target;

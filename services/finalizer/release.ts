@@ -2,7 +2,7 @@
  * One release: the result goes to the target that takes it, and a person is told where it is, how to look at it, how
  * to start it and how to undo it.
  *
- *     failed or cancelled → nothing is pushed: the report alone says what there is
+ *     failed or cancelled → nothing is pushed: the report alone says what there is, and what was pushed before that
  *     commit is the base → nothing to push: the result is the report
  *     pushed, or there already → the result
  *     refused → an answer with git's own words; the work stays in the hub
@@ -14,7 +14,7 @@ import { fail, toAppError } from '@nexus/shared/errors';
 import { hubLocation, readEvidence, refs } from '@nexus/shared/git';
 import type { PayloadOf } from '@nexus/shared/messages';
 import type { TaskResult } from '@nexus/shared/messages/domain';
-import type { Release } from './define-target.ts';
+import type { Release, Released, ReleaseTarget } from './define-target.ts';
 import { mayPass, withoutSecrets } from './repository.ts';
 import { startCommand } from './start-command.ts';
 import type { FinalizerTools } from './tools.ts';
@@ -28,11 +28,10 @@ export const release = async (
   tools: HandlerTools & FinalizerTools,
 ): Promise<Outcome> => {
   const { task_id: taskId, repository, commit, base_commit: baseCommit, checks, proven } = payload;
-  const { config, signal } = tools;
+  const { signal } = tools;
   if (payload.outcome !== 'completed' || commit === null || baseCommit === null) {
     return { result: null, code: null, says: payload.reason ?? '' };
   }
-  const hub = hubLocation(config, taskId);
   const known = { commit, checks, proven };
   if (commit === baseCommit) {
     const shown = repository === null ? null : withoutSecrets(repository);
@@ -42,18 +41,10 @@ export const release = async (
       says: '',
     };
   }
-  const order: Release = {
-    ...{ taskId, hub, repository, commit, baseCommit, signal },
-    branch: refs(taskId).result.replace('refs/heads/', ''),
-    output: outputOf(config, taskId),
-    credentials: config.gitCredentials,
-  };
-  const target = tools.targets.find((one) => one.takes(order));
-  if (target === undefined) throw fail('BUG', { message: 'no release target takes this release' });
+  const order: Release = { ...orderOf(taskId, tools), repository, commit, baseCommit };
   try {
-    const { checkout, ...where } = await target.release(order);
-    const manifest = await readEvidence({ hub, ref: refs(taskId).integration, path: 'package.json', signal });
-    return { result: { ...known, ...where, start: startCommand(manifest, checkout) }, code: null, says: '' };
+    const where = await targetOf(order, tools).release(order);
+    return { result: { ...known, ...(await shownOf(where, order)) }, code: null, says: '' };
   } catch (thrown) {
     const error = toAppError(thrown);
     if (signal.aborted || !refusals.includes(error.code)) throw thrown;
@@ -64,6 +55,40 @@ export const release = async (
     const says = tools.redact(fail('RELEASE_FAILED', { repository: shown, message }).message).slice(0, 2000);
     return { result: null, code: 'RELEASE_FAILED', says };
   }
+};
+
+/**
+ * What was pushed before its task failed or was cancelled; null: nothing of it is there. It stays: somebody may have
+ * taken it already, and the command that undoes it is told. `checks` are those of the head that was merged last.
+ */
+export const findReleased = async (
+  of: Pick<TaskResult, 'checks' | 'proven'> & { payload: PayloadOf<'release.requested'>; commit: string },
+  tools: HandlerTools & FinalizerTools,
+): Promise<TaskResult | null> => {
+  const { payload, commit, checks, proven } = of;
+  const { task_id: taskId, repository, base_commit: baseCommit } = payload;
+  if (baseCommit === null || commit === baseCommit) return null;
+  const order: Release = { ...orderOf(taskId, tools), repository, commit, baseCommit };
+  const where = await targetOf(order, tools).find(order);
+  return where && { commit, checks, proven, ...(await shownOf(where, order)) };
+};
+
+const orderOf = (taskId: string, { config, signal }: HandlerTools & FinalizerTools) => ({
+  ...{ taskId, hub: hubLocation(config, taskId), signal },
+  branch: refs(taskId).result.replace('refs/heads/', ''),
+  output: outputOf(config, taskId),
+  credentials: config.gitCredentials,
+});
+
+const targetOf = (order: Release, { targets }: FinalizerTools): ReleaseTarget => {
+  const target = targets.find((one) => one.takes(order));
+  if (target === undefined) throw fail('BUG', { message: 'no release target takes this release' });
+  return target;
+};
+
+const shownOf = async ({ checkout, ...where }: Released, { taskId, hub, signal }: Release) => {
+  const manifest = await readEvidence({ hub, ref: refs(taskId).integration, path: 'package.json', signal });
+  return { ...where, start: startCommand(manifest, checkout) };
 };
 
 /** Where the repository of a task lies that named none. */

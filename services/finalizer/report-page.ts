@@ -96,7 +96,11 @@ const resultOf = ({ outcome, result, base_commit, documents, in_container }: Rep
   ];
   const shown = commands.map(([name, command]) => (command === null ? '' : `${name}:\n\n${fenced(command)}`));
   const outside = in_container && result.repository?.startsWith('/') ? outsideOf(result.look, result.repository) : '';
-  return [list(rows.filter(([, value]) => value).map(([name, value]) => `${name}: ${value}`)), ...shown, outside]
+  const early =
+    outcome === 'failed' || outcome === 'cancelled'
+      ? `It had been pushed before the task ${ended[outcome]}, and is still there.`
+      : '';
+  return [early, list(rows.filter(([, value]) => value).map(([name, value]) => `${name}: ${value}`)), ...shown, outside]
     .filter((part) => part !== '')
     .join('\n\n');
 };

@@ -8,6 +8,7 @@ import { expect, test } from 'vitest';
 import {
   apply,
   branch,
+  complete,
   end,
   git,
   hashes,
@@ -20,6 +21,7 @@ import {
   prepare,
   record,
   release,
+  releasing,
   reporting,
   reportOn,
   subtask,
@@ -127,6 +129,47 @@ test('a task that failed is not pushed; its report tells why, what is there, and
   execFileSync('sh', ['-c', json.saved.unmerged[0].fetch], { stdio: 'pipe' });
   expect(git(folder, 'rev-parse', 'FETCH_HEAD')).toBe(stuck);
   expect(await readEvidence({ hub, ref: names.evidence('report'), path: 'report.md' })).toBe(markdown);
+});
+
+test.each([true, false])('what was pushed before its task was cancelled is told, and how to undo it', async (named) => {
+  const folder = named ? await personal() : null;
+  const base = (await prepare(folder)).base_commit ?? '';
+  const commit = await work({ 'a.txt': 'a' }, base, names.integration);
+  record(base, subtask({ commit, merged_commit: commit }));
+  complete();
+  const { payload } = releasing(commit, base, folder);
+  // The push went through; its delivery never settled.
+  await onReleaseRequested({ ...releasing(commit, base, folder), payload }, tools());
+  end('cancelled', { repository: folder });
+  const { markdown, json } = await reportOn('cancelled', 'Changed my mind.', null, base, folder);
+  expect(json).toMatchObject({ outcome: 'cancelled', result: { commit, branch, proven: true }, saved: null });
+  expect(markdown).toContain('It had been pushed before the task was cancelled');
+  expect(markdown).toContain(`Take away what was pushed before it ended: ${json.result.undo}`);
+  expect(git(json.result.repository, 'rev-parse', branch)).toBe(commit);
+  execFileSync('sh', ['-c', json.result.undo], { stdio: 'pipe' });
+  expect(git(json.result.repository, 'branch', '--list', 'nexus/*')).toBe('');
+  expect((await reportOn('cancelled', 'Changed my mind.', null, base, folder)).json.result).toBe(null);
+});
+
+test('a task cancelled while it was released waits for a push on its way, but not for a host', async () => {
+  const folder = await personal();
+  const base = (await prepare(folder)).base_commit ?? '';
+  const commit = await work({ 'a.txt': 'a' }, base, names.integration);
+  record(base, subtask({ commit, merged_commit: commit }));
+  complete();
+  end('cancelled', { repository: folder });
+  const asked = reporting('cancelled', 'Changed my mind.', null, base, folder);
+  const soon = { ...tools(), now: () => Date.parse(at) + 1000 };
+  expect((await onReleaseRequested(asked, soon)).is).toBe('postpone');
+  const another = git(folder, 'commit-tree', '-m', 'theirs', 'main^{tree}');
+  git(folder, 'branch', branch, another);
+  const { markdown, json } = await reportOn('cancelled', 'Changed my mind.', null, base, folder);
+  expect(json).toMatchObject({ result: null, saved: { commit } });
+  expect(markdown).toContain('Nothing was released');
+  expect(git(folder, 'rev-parse', branch)).toBe(another);
+  const away = await reportOn('cancelled', 'Changed my mind.', null, base, 'http://user:hunter2@127.0.0.1:9/it.git');
+  expect(away.markdown).toMatch(/Changed my mind. Whether its result had been pushed was not seen: .*127.0.0.1/);
+  expect(away.markdown).not.toContain('hunter2');
 });
 
 test('a task whose repository never came to be has a report all the same', async () => {

@@ -58,7 +58,10 @@ const reportOf = (of: ReportOf) => {
     /** What the fleet has of a task that was not released, and how to get it; null where there is nothing. */
     saved,
     /** What a person can do now; empty where all went well. */
-    advice: outcome === 'completed' ? [] : adviceFor({ head, outcome, says, saved, subtasks, cutOff }),
+    advice:
+      outcome === 'completed'
+        ? []
+        : adviceFor({ head, outcome, says, saved, undo: result?.undo ?? null, subtasks, cutOff }),
     request: request.request,
     repository: result?.repository ?? null,
     /** Where every `refs/nexus/…` of this report lies; null: there is none. */

@@ -84,7 +84,8 @@ export const showTask = (
     base_commit: head.base_commit,
     warnings: head.warnings,
     result,
-    kept: keptOf(head, board, hub),
+    // What was pushed before the task ended is where it was asked for.
+    kept: result === null ? keptOf(head, board, hub) : null,
     actor: head.actor,
     tracking_url: trackingUrl(head.task_id),
     report_url: hasReport ? `${trackingUrl(head.task_id)}/report` : null,

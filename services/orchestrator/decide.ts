@@ -18,7 +18,7 @@ import type { TaskView } from '@nexus/shared/ledger';
 import type { PayloadOf } from '@nexus/shared/messages';
 import {
   type BoardHead,
-  type CheckCounts,
+  countChecks,
   endedTask,
   type Plan,
   type Priority,
@@ -111,7 +111,7 @@ export const decideBoardCompleted = (
   if (commit === null || base_commit === null) {
     return ended(head, 'failed', 'BUG: the board was completed, but there is no commit', now, 'closed');
   }
-  const proof = { checks: countsOf(board), proven: board?.proven ?? false };
+  const proof = { checks: countChecks(board?.before), proven: board?.proven ?? false };
   const release = { task_id, outcome: 'completed' as const, reason: null, repository, commit, base_commit, ...proof };
   const publish = [followUp('release.requested', release, { priority })];
   return { change: { head: moved(head, 'releasing', now) }, publish };
@@ -233,9 +233,3 @@ const warned = (head: TaskHead, warnings: readonly string[]): TaskHead =>
     ? head
     : { ...head, warnings: [...head.warnings.slice(0, warningsMax - warnings.length), ...warnings] };
 const warningsMax = 20;
-
-const countsOf = (board: BoardHead | null): CheckCounts => {
-  const counts: CheckCounts = { passed: 0, failed: 0, skipped: 0, broken: 0 };
-  for (const { state } of board?.before ?? []) counts[state]++;
-  return counts;
-};

@@ -110,9 +110,10 @@ export const reporting = (
   reason: string,
   commit: string | null,
   base: string | null,
+  repository: string | null = null,
 ) => {
   const payload = {
-    ...releasing(commit ?? base ?? '', base ?? '').payload,
+    ...releasing(commit ?? base ?? '', base ?? '', repository).payload,
     outcome,
     reason,
     commit,
@@ -179,6 +180,15 @@ export const record = (base: string | null, ...subtasks: Subtask[]): void => {
   });
   const parts = subtasks.map((one) => [`s:${one.id}`, JSON.stringify(one)]);
   hashes.set(keys.board(task), { revision: '1', head: JSON.stringify(board), ...Object.fromEntries(parts) });
+};
+
+/** Its board is completed: what was merged goes to its release. */
+export const complete = (): void => {
+  const now = hashes.get(keys.board(task)) ?? {};
+  hashes.set(keys.board(task), {
+    ...now,
+    head: JSON.stringify({ ...JSON.parse(now.head ?? '{}'), outcome: 'completed' }),
+  });
 };
 
 /** The orchestrator ends the task. */

@@ -50,7 +50,7 @@ export { makeRepository } from './new-repository.ts';
 export { probeRepository, type RepositoryProbe } from './probe.ts';
 export { pushMerge, pushRef } from './push.ts';
 export { hubLocation, hubPath, refs, type TaskRefs } from './refs.ts';
-export { pushResult } from './result.ts';
+export { isPushed, pushResult } from './result.ts';
 export { sweepScratch } from './scratch.ts';
 export { pushSideWork } from './side-work.ts';
 export type { LeftOut } from './take-in.ts';

@@ -33,6 +33,13 @@ export const pushResult = async (options: ResultOptions): Promise<'pushed' | 'al
   return 'pushed';
 };
 
+/** Whether the branch is there and is that very commit. Throws as `pushResult` where the repository does not answer. */
+export const isPushed = async (options: ResultOptions): Promise<boolean> => {
+  const asked = { ...options, ...splitSecret(options.repository, options.credentials) };
+  const branch = options.branch.replace(/^refs\/heads\//, '');
+  return (await branchesOf({ ...asked, branch })).get(`refs/heads/${branch}`) === options.commit;
+};
+
 const push = (options: ResultOptions, ref: string): Promise<void> =>
   withHub(options, async (at) => {
     const { commit, repository, credentials, signal } = options;

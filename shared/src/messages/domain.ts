@@ -377,6 +377,12 @@ export const check = z
 export const verdictName = z.enum(['passed', 'unproven', 'failed', 'conflict', 'broken']);
 export const checkCounts = z.object({ passed: z.int(), failed: z.int(), skipped: z.int(), broken: z.int() });
 
+export const countChecks = (checks: readonly Check[] | null | undefined): CheckCounts => {
+  const counts: CheckCounts = { passed: 0, failed: 0, skipped: 0, broken: 0 };
+  for (const { state } of checks ?? []) counts[state]++;
+  return counts;
+};
+
 // --- attempts ----------------------------------------------------------------------------------
 
 /** How every attempt reports, whatever its runtime; all but `summary` may be left out by the agent. */
