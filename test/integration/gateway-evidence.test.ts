@@ -42,7 +42,11 @@ const headOf = (base: string): BoardHead => ({
 });
 
 /** A gateway, and a hub with what an attempt and its gate have left; the board names them. */
-const leaveEvidence = async (files: Record<string, string>, judged: Record<string, string>) => {
+const leaveEvidence = async (
+  files: Record<string, string>,
+  judged: Record<string, string>,
+  parts?: (ref: string) => Subtask[],
+) => {
   const home = mkdtempSync(join(tmpdir(), 'nexus-evidence-'));
   onTestFinished(() => rmSync(home, { recursive: true, force: true }));
   const hub = hubPath(home, task);
@@ -62,7 +66,7 @@ const leaveEvidence = async (files: Record<string, string>, judged: Record<strin
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   const client = openClient({ url, token: 't' });
   const manager = await fabric.open('project-manager');
-  const subtasks = [subtaskOf(0, 'store', ref), subtaskOf(1, 'serve', 'refs/nexus/gone')];
+  const subtasks = parts?.(ref) ?? [subtaskOf(0, 'store', ref), subtaskOf(1, 'serve', 'refs/nexus/gone')];
   const write = writeBoard(bus.keys, task, 0, { head: headOf(baseCommit), subtasks });
   consumeAll(manager, 'project-manager', { work: () => done({ write }) });
   await bus.publish({ type: 'board.discarded', payload: { task_id: task }, thread: task, actor: 'test' });
@@ -115,6 +119,37 @@ test('logs of attempts and gates are shown from their end, all other evidence wh
     ['store', null, says],
     ['serve', null, says],
   ]);
+});
+
+test('a log is told under the subtask and the agent that left it, once, whoever has the subtask now', async () => {
+  const record = { 'attempt.json': JSON.stringify({ agent_id: 'rust-expert' }) };
+  const { hub, client } = await leaveEvidence({ 'output.log': 'one', ...record }, { 'c1/tests.log': 'red' }, (ref) => [
+    {
+      ...subtaskOf(0, 'replan-store', ref),
+      agent_id: 'planner',
+      evidence: [{ ref, path: 'output.log' }],
+      history: [],
+    },
+    { ...subtaskOf(1, 'store', ref), agent_id: 'code_developer', attempt: 2 },
+    {
+      ...{ ...subtaskOf(2, 'serve', ref), agent_id: 'planner', history: [], attempt: 0 },
+      evidence: [{ ref: refs(task).evidence('gone-1'), path: 'output.log' }],
+    },
+  ]);
+  await commitEvidence({ hub, ref: refs(task).evidence('store-2'), message: 'e', files: { 'output.log': 'two' } });
+  await commitEvidence({
+    ...{ hub, ref: refs(task).evidence('gone-1'), message: 'e' },
+    files: { 'output.log': 'three', ...record },
+  });
+  const told = ({ logs }: Awaited<ReturnType<typeof client.logs>>) =>
+    logs.map(({ subtask_id, agent_id, text }) => [subtask_id, agent_id, text]);
+  expect(told(await client.logs(task))).toEqual([
+    ['store', 'builder', 'one'],
+    ['store', 'builder', 'red'],
+    ['store', 'builder', 'two'],
+    ['gone', 'rust-expert', 'three'],
+  ]);
+  expect(told(await client.logs(task, { subtask: 'replan-store' }))).toEqual([]);
 });
 
 test('the evidence of each attempt tells who ran it, how, at what cost, and what the gate said to it', async () => {

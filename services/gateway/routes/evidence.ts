@@ -3,7 +3,7 @@ import { evidenceQuery, taskEvidence, taskLogs } from '@nexus/shared/client/api'
 import { fail } from '@nexus/shared/errors';
 import { hubLocation, listEvidence, readEvidence, refs } from '@nexus/shared/git';
 import { readBoard, readReport } from '@nexus/shared/ledger';
-import { type EvidenceRef, type Subtask, subtaskId } from '@nexus/shared/messages/domain';
+import { agentId, type EvidenceRef, type Subtask, subtaskId } from '@nexus/shared/messages/domain';
 import { z } from 'zod';
 import type { Api, Fleet } from '../fleet.ts';
 import { refusal } from '../openapi.ts';
@@ -114,16 +114,61 @@ const readLogs = async (fleet: Fleet, id: string, asked: Asked) => {
   const expiredAt = await expiryOf(fleet, id);
   const logs = [];
   // One after the other: each file is a git process.
+  const shown = new Set<string>();
   for (const subtask of subtasks) {
-    const { id: subtask_id, title, agent_id } = subtask;
     const files = expiredAt === null ? await filesOf(fleet, id, subtask, asked.all) : namedOf(subtask);
     for (const evidence of files) {
+      const by = attemptOf(id, subtask, evidence);
+      const author = every.find((one) => one.id === by.subtask_id);
+      // A new plan carries on what was left by the subtask that it stands for; that shows its own, while it is there.
+      if (author !== undefined && author.id !== subtask.id) continue;
+      if (shown.has(`${evidence.ref} ${evidence.path}`)) continue;
       if (logs.length === filesMax) return { task_id: id, logs };
+      shown.add(`${evidence.ref} ${evidence.path}`);
+      const agent_id =
+        agentOf(author, by.attempt) ??
+        (expiredAt === null ? await recordedAgent(fleet, id, by) : null) ??
+        subtask.agent_id;
       const read = expiredAt === null ? await readEnd(fleet, id, evidence, asked.bytes_max) : expired(expiredAt);
-      logs.push({ subtask_id, title, agent_id, evidence, ...read });
+      logs.push({ subtask_id: by.subtask_id, title: author?.title ?? by.subtask_id, agent_id, evidence, ...read });
     }
   }
   return { task_id: id, logs };
+};
+
+type AttemptName = { subtask_id: string; attempt: number | null };
+
+/** Which attempt a file tells of, by its ref: the board says who has the subtask now, not who had it then. */
+const attemptOf = (id: string, { id: own }: Subtask, { ref }: EvidenceRef): AttemptName => {
+  const under = refs(id).evidence('');
+  const name = ref.startsWith(under) ? ref.slice(under.length) : '';
+  const found = [name, name.replace(/^gate-/, '')].map((one) => /^(.+)-(\d+)$/.exec(one));
+  // A subtask may be called "gate-…" itself.
+  const [, subtask_id = own, attempt] = found.find((one) => one?.[1] === own) ?? found[1] ?? [];
+  return { subtask_id, attempt: attempt === undefined ? null : Number(attempt) };
+};
+
+/** Who made it, as the board remembers it; the history forgets the oldest of many. */
+const agentOf = (subtask: Subtask | undefined, attempt: number | null): string | null => {
+  if (subtask === undefined) return null;
+  if (attempt === null) return subtask.agent_id;
+  const line = subtask.history.find((one) => one.attempt === attempt);
+  return line?.agent_id ?? (attempt === subtask.attempt ? subtask.agent_id : null);
+};
+
+/** Who made it, as its own record says. */
+const recordedAgent = async (
+  fleet: Fleet,
+  id: string,
+  { subtask_id, attempt }: AttemptName,
+): Promise<string | null> => {
+  try {
+    const ref = refs(id).evidence(`${subtask_id}-${attempt}`);
+    const text = await readEvidence({ hub: hubLocation(fleet.config, id), ref, path: 'attempt.json' });
+    return z.object({ agent_id: agentId }).parse(JSON.parse(text ?? '')).agent_id;
+  } catch {
+    return null;
+  }
 };
 
 const expired = (at: string) => ({
