@@ -2,7 +2,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Bus } from '@nexus/shared/bus';
-import type { Catalog, LiveCatalog } from '@nexus/shared/catalog';
+import type { FollowingCatalog } from '@nexus/shared/catalog';
 import type { ConfigOf, FabricConfig } from '@nexus/shared/config';
 import type { Log, Meters } from '@nexus/shared/telemetry';
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify';
@@ -14,7 +14,7 @@ export type GatewayConfig = ConfigOf<typeof gatewayConfig> &
 
 export type Fleet = {
   bus: Bus;
-  catalog: Catalog & Partial<Pick<LiveCatalog, 'refresh'>>;
+  catalog: FollowingCatalog;
   config: GatewayConfig;
   version: string;
   log: Log;

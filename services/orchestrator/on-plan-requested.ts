@@ -1,4 +1,5 @@
 import { done, type Handler } from '@nexus/shared/bus';
+import { withNewest } from '@nexus/shared/catalog';
 import { AppError } from '@nexus/shared/errors';
 import { readPreview } from '@nexus/shared/ledger';
 import { writePreview } from '@nexus/shared/ledger/write';
@@ -11,7 +12,7 @@ export const onPlanRequested: Handler<'plan.requested', Tools> = async ({ payloa
   // Delivered twice it is made once: a model has its price.
   if ((await readPreview(tools.store, tools.keys, preview_id)) !== null) return done();
   try {
-    const plan = await planTask(preview_id, request, warnings, tools);
+    const plan = await withNewest(tools.catalog, () => planTask(preview_id, request, warnings, tools));
     return done({ write: writePreview(tools.keys, preview_id, { plan, failure: null }) });
   } catch (thrown) {
     if (tools.signal.aborted || !(thrown instanceof AppError)) throw thrown;

@@ -1,4 +1,5 @@
 import type { Handler } from '@nexus/shared/bus';
+import { withNewest } from '@nexus/shared/catalog';
 import { AppError } from '@nexus/shared/errors';
 import { readTask } from '@nexus/shared/ledger';
 import type { Plan } from '@nexus/shared/messages/domain';
@@ -12,7 +13,9 @@ export const onRepositoryPrepared: Handler<'repository.prepared', Tools> = async
   let planned: Plan | AppError | null = null;
   // A model takes its time and its price: nobody asks it for a plan that is there, or that nobody needs.
   if (view !== null && view.plan === null && view.head.status === 'planning' && payload.base_commit !== null) {
-    planned = await planTask(payload.task_id, view.request, payload.warnings, tools).catch((thrown: unknown) => {
+    const { request } = view;
+    const plan = () => planTask(payload.task_id, request, payload.warnings, tools);
+    planned = await withNewest(tools.catalog, plan).catch((thrown: unknown) => {
       if (thrown instanceof AppError && !tools.signal.aborted) return thrown;
       throw thrown;
     });

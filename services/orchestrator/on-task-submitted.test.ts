@@ -40,3 +40,27 @@ test('a task that is submitted again is logged once by its id: the log of a mess
   await submit();
   expect(logged).toEqual([{ status: expect.any(String) }]);
 });
+
+test('an agent that was added a moment ago is looked for before its task fails', async () => {
+  const store = openMemoryStore();
+  const older = await openCatalog();
+  let newest = older;
+  const source = '---\nname: wizard\ndescription: Conjures.\n---\nYou conjure.\n';
+  const shared = new Map([['wizard', { source, revision: 1, by: 'x', at: '2026-01-02T03:04:05.000Z' }]]);
+  const live = {
+    ...older,
+    agentFor: (role: string) => newest.agentFor(role),
+    refresh: async () => {
+      newest = await openCatalog({ shared });
+      return true;
+    },
+  };
+  const tools = { store, keys, catalog: live, now: Date.now, tell: () => {}, log: silentLog() };
+  const submit = (task_id: string, role: string) =>
+    onTaskSubmitted(
+      { payload: { task_id, request: { request: 'Do it', roles: [role] } }, priority: 'NORMAL', actor: 'x' } as never,
+      tools as unknown as HandlerTools & Parameters<typeof onTaskSubmitted>[1],
+    );
+  expect(await submit('a-task', 'wizard')).toMatchObject({ publish: [{ type: 'repository.requested' }] });
+  expect(await submit('b-task', 'nobody')).toMatchObject({ publish: [{ payload: { outcome: 'failed' } }] });
+});

@@ -1,5 +1,5 @@
 import { done, type Handler, type HandlerTools, type Outcome } from '@nexus/shared/bus';
-import { type Catalog, validateRequest } from '@nexus/shared/catalog';
+import { type FollowingCatalog, validateRequest, withNewest } from '@nexus/shared/catalog';
 import { AppError } from '@nexus/shared/errors';
 import { readTask, type TaskView } from '@nexus/shared/ledger';
 import type { TaskRequest } from '@nexus/shared/messages/domain';
@@ -20,7 +20,7 @@ export const onTaskSubmitted: Handler<'task.submitted', Tools> = async (message,
   const view = await readTask(store, keys, taskId);
   if (view !== null) return again(tools, view);
   const { priority, actor } = message;
-  const submission = { taskId, request, priority, actor, refusal: refusalOf(catalog, request) };
+  const submission = { taskId, request, priority, actor, refusal: await refusalOf(catalog, request) };
   return settleTask(tools, taskId, view, decideSubmitted(view, submission, tools.now()), message);
 };
 
@@ -34,9 +34,9 @@ const again = (tools: HandlerTools, { head }: TaskView): Outcome => {
 };
 
 /** What is wrong with a request before anybody works on it, or null: one written by hand comes unchecked. */
-const refusalOf = (catalog: Catalog, request: TaskRequest): AppError | null => {
+const refusalOf = async (catalog: FollowingCatalog, request: TaskRequest): Promise<AppError | null> => {
   try {
-    validateRequest(catalog, request);
+    await withNewest(catalog, () => validateRequest(catalog, request));
     if (request.scenario !== undefined) parseScenario(request.scenario);
     return null;
   } catch (error) {

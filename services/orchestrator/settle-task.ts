@@ -1,6 +1,6 @@
 /** Turns a decision about a task into the outcome of its handler. */
 import { done, type Envelope, type HandlerTools, type Outcome, unpark } from '@nexus/shared/bus';
-import type { Catalog } from '@nexus/shared/catalog';
+import type { FollowingCatalog } from '@nexus/shared/catalog';
 import type { TaskView } from '@nexus/shared/ledger';
 import { removeRequest, removeTask, writeTask } from '@nexus/shared/ledger/write';
 import type { ServiceTools } from '@nexus/shared/service';
@@ -11,7 +11,7 @@ import type { Patience } from './waiting.ts';
 
 /** What `open()` makes for the handlers. */
 export type Tools = ServiceTools & {
-  catalog: Catalog;
+  catalog: FollowingCatalog;
   patience: Patience;
   /** Left out, plans come from templates, without an outlook. */
   planning?: Planning;

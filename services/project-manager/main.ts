@@ -71,6 +71,7 @@ const open = async (
     },
     rules: rulesOf(context.config),
     agentFor: (roleOrId) => catalog.agentFor(roleOrId).agent_id,
+    refresh: catalog.refresh,
     othersFor: (agentId) => catalog.othersFor(agentId).map(({ agent_id }) => agent_id),
     ...routingBy(catalog),
     attempts: async () => attemptsOf(await workers()),

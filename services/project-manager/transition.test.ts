@@ -6,6 +6,7 @@ import {
   type Message,
   type Outcome,
 } from '@nexus/shared/bus';
+import { fail } from '@nexus/shared/errors';
 import { readBoard, readLoad, readStats } from '@nexus/shared/ledger';
 import { writeAttempt, writeBoard, writeTask } from '@nexus/shared/ledger/write';
 import type { TaskRequest } from '@nexus/shared/messages/domain';
@@ -115,6 +116,21 @@ test('a transition on a large board reads it no more often than on a small one',
     reads.push(store.reads.get(keys.board('task')) ?? 0);
   }
   expect(reads[1]).toBe(reads[0]);
+});
+
+test('an agent that was added a moment ago is looked for before its plan is buried', async () => {
+  const { tools, told, deliver } = await openFleet();
+  const roles = ['analyst'];
+  tools.agentFor = (role) => {
+    if (!roles.includes(role)) throw fail('ROLE_UNKNOWN', { role, known: roles.join(', ') });
+    return `${role}_agent`;
+  };
+  tools.refresh = async () => false;
+  await expect(deliver(planAccepted('task', nodes))).rejects.toMatchObject({ code: 'ROLE_UNKNOWN' });
+  tools.refresh = async () => roles.push('builder');
+  const [first] = await deliver(planAccepted('task', nodes));
+  expect(first).toMatchObject({ type: 'subtask.dispatched', payload: { agent_id: 'builder_agent' } });
+  expect(told.map(({ text }) => text)).toEqual(['ready', 'blocked']);
 });
 
 test('a message that comes too late is done with nothing', async () => {

@@ -26,6 +26,8 @@ export type Tools = {
   rules: Rules;
   /** The id of the agent for a role or an id. Throws ROLE_UNKNOWN. */
   agentFor(roleOrId: string): string;
+  /** Looks at once whether there are other agents now. */
+  refresh?(): Promise<unknown>;
   /** Other agents that can do what this one does, the nearest first. */
   othersFor(agentId: string): readonly string[];
   /** All agents that have a role and can do this kind of work. */
@@ -48,13 +50,38 @@ const readsMax = 64;
 /** Handles a message that a board is driven by. */
 export const transition = async (message: Message<BoardKind>, tools: HandlerTools & Tools): Promise<Outcome> => {
   const told = { type: message.type, payload: message.payload } as BoardMessage;
+  let missed = false;
+  const agentFor = (role: string): string => {
+    try {
+      return tools.agentFor(role);
+    } catch (thrown) {
+      missed = true;
+      throw thrown;
+    }
+  };
+  try {
+    const { view, decision } = await decideOn(told, { ...tools, agentFor });
+    if (!missed || tools.refresh === undefined) return carryOut(view, decision, tools);
+  } catch (thrown) {
+    if (!missed || tools.refresh === undefined) throw thrown;
+  }
+  // Another service may know of an agent that was added a moment ago.
+  await tools.refresh();
+  const { view, decision } = await decideOn(told, tools);
+  return carryOut(view, decision, tools);
+};
+
+const decideOn = async (
+  told: BoardMessage,
+  tools: HandlerTools & Tools,
+): Promise<{ view: View; decision: Decision }> => {
   let view = await openView(told, tools);
   for (let reads = 0; reads < readsMax; reads++) {
     const decision = decide(view, told, tools.now());
-    if (!(decision instanceof Missing)) return carryOut(view, decision, tools);
+    if (!(decision instanceof Missing)) return { view, decision };
     view = await readMore(view, decision, tools);
   }
-  throw fail('UNEXPECTED', { message: `${message.type} of ${view.taskId} was not decided after ${readsMax} reads` });
+  throw fail('UNEXPECTED', { message: `${told.type} of ${view.taskId} was not decided after ${readsMax} reads` });
 };
 
 const openView = async (told: BoardMessage, tools: HandlerTools & Tools): Promise<View> => {

@@ -27,7 +27,13 @@ import { readWorkflow, type Workflow } from './workflow-file.ts';
 
 export { type AgentDefinition, lettersLeftOut, readAgent } from './agent-definition.ts';
 export { type GraphNode, type GraphProblem, graphProblems } from './graph.ts';
-export { type LiveCatalog, type LiveOptions, openLiveCatalog } from './live-catalog.ts';
+export {
+  type FollowingCatalog,
+  type LiveCatalog,
+  type LiveOptions,
+  openLiveCatalog,
+  withNewest,
+} from './live-catalog.ts';
 export { type Imported, importOne, importProfiles } from './profile.ts';
 export { taskIdFor, validateRequest } from './request.ts';
 export { claudeInPlaceOf, modelProblem, refuseRetired } from './retired-models.ts';

@@ -5,7 +5,7 @@
  */
 import { stat } from 'node:fs/promises';
 import { type Bus, patient } from '@nexus/shared/bus';
-import { toAppError } from '@nexus/shared/errors';
+import { isFailure, toAppError } from '@nexus/shared/errors';
 import type { Log } from '@nexus/shared/telemetry';
 import { type Catalog, type CatalogFolders, filesIn, openCatalog } from './catalog.ts';
 import { readSharedAgents, readSharedRevision } from './shared-agents.ts';
@@ -37,7 +37,7 @@ export const openLiveCatalog = async ({ folders, bus, log, everyMs, onChange }: 
   let { catalog, revision } = await read({ keys: bus.keys, store: patient(bus.store) });
   for (const notice of catalog.notices) log.info(notice);
 
-  const refresh = async (): Promise<boolean> => {
+  const look = async (): Promise<boolean> => {
     const [files, number] = [await stampOf(folders), await readSharedRevision(bus)];
     if (files === stamp && number === revision) return false;
     stamp = files;
@@ -61,12 +61,18 @@ export const openLiveCatalog = async ({ folders, bus, log, everyMs, onChange }: 
   };
 
   let looking: Promise<unknown> = Promise.resolve();
+  /** One look after the other: who asks for one is not answered before the one under way has read to its end. */
+  const refresh = (): Promise<boolean> => {
+    const next = looking.then(look);
+    looking = next.catch(() => false);
+    return next;
+  };
   let idle = true;
   const timer = setInterval(() => {
     if (!idle) return;
     idle = false;
     // An outage of Redis is told by whoever looks after the connections.
-    looking = refresh()
+    void refresh()
       .catch((thrown) => log.debug({ err: toAppError(thrown) }, 'Agents could not be looked at'))
       .finally(() => {
         idle = true;
@@ -93,6 +99,23 @@ export const openLiveCatalog = async ({ folders, bus, log, everyMs, onChange }: 
       await looking;
     },
   };
+};
+
+/** A catalog as handlers have it: a live one, or in tests one that stays as it is. */
+export type FollowingCatalog = Catalog & Partial<Pick<LiveCatalog, 'refresh'>>;
+
+/**
+ * What `act` gives. Where it names what the catalog does not have, the sources are looked at, and it acts once more:
+ * another service may have accepted what was added a moment ago.
+ */
+export const withNewest = async <T>(catalog: FollowingCatalog, act: () => T | Promise<T>): Promise<T> => {
+  try {
+    return await act();
+  } catch (thrown) {
+    if (catalog.refresh === undefined || !isFailure(thrown, 'ROLE_UNKNOWN', 'WORKFLOW_UNKNOWN')) throw thrown;
+    await catalog.refresh();
+    return act();
+  }
 };
 
 /** Changes with every file that is written, added or taken away. */
