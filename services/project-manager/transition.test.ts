@@ -126,7 +126,7 @@ test('an agent that was added a moment ago is looked for before its plan is buri
     return `${role}_agent`;
   };
   tools.refresh = async () => false;
-  await expect(deliver(planAccepted('task', nodes))).rejects.toMatchObject({ code: 'ROLE_UNKNOWN' });
+  await expect(deliver(planAccepted('task', nodes))).rejects.toMatchObject({ code: 'PLAN_INVALID' });
   tools.refresh = async () => roles.push('builder');
   const [first] = await deliver(planAccepted('task', nodes));
   expect(first).toMatchObject({ type: 'subtask.dispatched', payload: { agent_id: 'builder_agent' } });

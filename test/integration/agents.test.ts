@@ -58,7 +58,7 @@ test('what stands in place of a built-in agent is removed again, a built-in one 
   const { client } = await serve();
   const changed = (await client.agent('scout')).source.replace('You are the scout.', 'You are the pathfinder.');
   expect(await client.updateAgent('scout', { source: changed })).toMatchObject({ origin: 'fleet', role: 'scout' });
-  expect(await client.removeAgent('scout')).toEqual({ agent_id: 'scout', status: 'removed', stands: 'built_in' });
+  expect(await client.removeAgent('scout')).toMatchObject({ status: 'removed', stands: 'built_in', orphaned: [] });
   expect((await client.agent('scout')).source).toContain('You are the scout.');
   expect(await refusal(client.removeAgent('scout'))).toMatchObject({ status: 409, code: 'AGENT_GIVEN' });
   expect((await refusal(client.removeAgent('nobody'))).code).toBe('AGENT_UNKNOWN');
@@ -73,7 +73,17 @@ test('an agent that open subtasks are planned for is removed by force alone', as
   await fabric.redis.hset(bus.keys.board('a-task'), { revision: 1, head, 's:mend': JSON.stringify(part) });
   const refused = await refusal(client.removeAgent('clockmaker'));
   expect(refused).toMatchObject({ status: 409, code: 'AGENT_IN_USE', detail: expect.stringContaining('a-task/mend') });
-  expect(await client.removeAgent('clockmaker', { force: true })).toMatchObject({ status: 'removed', stands: null });
+  expect(refused.detail).toContain('By force others take over.');
+  const removed = { status: 'removed', stands: null, orphaned: [] };
+  expect(await client.removeAgent('clockmaker', { force: true })).toMatchObject(removed);
+
+  await client.addAgent({ source: definition('clockmaker') });
+  const alone = JSON.stringify({ ...part, role: 'clockmaker' });
+  await fabric.redis.hset(bus.keys.board('a-task'), { 's:mend': alone });
+  const orphan = 'Nobody else has the role of a-task/mend: by force that waits for a person.';
+  expect((await refusal(client.removeAgent('clockmaker'))).detail).toContain(orphan);
+  const left = await client.removeAgent('clockmaker', { force: true });
+  expect(left).toMatchObject({ ...removed, orphaned: ['a-task/mend'] });
 });
 
 test('a definition that does not hold is refused with its line, and nothing is stored', async () => {

@@ -34,7 +34,7 @@ export const addAgentEditing = (agents: Command, act: Act): void => {
     .command('rm')
     .description('take an agent from the fleet that it was given')
     .argument('<id>', 'its agent_id')
-    .option('--force', 'also where open subtasks are planned for it: others take over')
+    .option('--force', 'also where open subtasks are planned for it: whoever else has the role takes over')
     .action(act(remove));
   agents
     .command('validate')
@@ -82,6 +82,9 @@ const remove = async ({ client, output }: Tools, id: string, { force }: { force?
   output.document(answer);
   const stands = { built_in: ' The built-in one stands again.', folder: ' That of a folder stands again.', fleet: '' };
   output.say(`${id} is removed.${answer.stands === null ? '' : stands[answer.stands]}`);
+  if (answer.orphaned.length === 0) return;
+  const left = answer.orphaned.join(', ');
+  output.note(`Nobody has the role of ${left} now: add such an agent, or it will wait for a person.`);
 };
 
 type Checked = { file: string; valid: boolean; agents: string[]; problem: string | null; notices: string[] };

@@ -4,8 +4,10 @@
  */
 import {
   type AgentDefinition,
+  foldersOf,
   importOne,
   lettersLeftOut,
+  openCatalog,
   openSharedWriter,
   originOf,
   readAgent,
@@ -175,7 +177,7 @@ Attempts that have begun go on with what they began with.`,
   );
 };
 
-const addRemoving = (app: Api, { bus, catalog }: Fleet, writerOf: () => SharedWriter): void => {
+const addRemoving = (app: Api, { bus, catalog, config }: Fleet, writerOf: () => SharedWriter): void => {
   app.delete(
     '/api/agents/:id',
     {
@@ -185,7 +187,8 @@ const addRemoving = (app: Api, { bus, catalog }: Fleet, writerOf: () => SharedWr
         tags: ['agents'],
         summary: 'Take an agent from the fleet',
         description: `Only what the fleet was given; what it stood in place of stands again. Refused while open subtasks
-are planned for it, unless by force: others take over from it then. Attempts that have begun go on.`,
+are planned for it, unless by force: whoever else has the role takes over from it then, and where nobody has it, the
+subtask waits for a person. Attempts that have begun go on.`,
         params: ofAgent,
         querystring: z.strictObject({
           force: z.stringbool().default(false),
@@ -199,15 +202,25 @@ are planned for it, unless by force: others take over from it then. Attempts tha
       const agent = known(catalog, id);
       const origin = originOf(agent);
       if (origin !== 'fleet') throw fail('AGENT_GIVEN', { agent: id, origin: words[origin] });
-      const used = force ? [] : await openSubtasksOf(bus, id);
-      if (used.length > 0) throw fail('AGENT_IN_USE', { agent: id, subtasks: used.join(', ') });
+      const used = await openSubtasksOf(bus, id);
+      const { agents } = await readSharedAgents(bus);
+      const shared = new Map([...agents].filter(([one]) => one !== id));
+      const without = used.length === 0 ? null : await openCatalog({ ...foldersOf(config), shared });
+      const orphaned = used.filter(({ role }) => without?.candidatesFor(role).length === 0).map(({ at }) => at);
+      if (used.length > 0 && !force) {
+        const subtasks = used.map(({ at }) => at).join(', ');
+        const left = `Nobody else has the role of ${orphaned.join(', ')}: by force that waits for a person.`;
+        throw fail('AGENT_IN_USE', { agent: id, subtasks, after: orphaned.length > 0 ? left : othersTakeOver });
+      }
       await writerOf().remove(id, revision ?? null);
       await catalog.refresh?.();
       const stands = catalog.agents.get(id);
-      return { agent_id: id, status: 'removed' as const, stands: stands ? originOf(stands) : null };
+      return { agent_id: id, status: 'removed' as const, stands: stands ? originOf(stands) : null, orphaned };
     },
   );
 };
+
+const othersTakeOver = 'By force others take over.';
 
 const words = { built_in: 'built in', folder: 'from a folder of this machine', fleet: 'given to the fleet' } as const;
 

@@ -97,6 +97,10 @@ export const agentRemoved = z
     agent_id: agentId,
     status: z.literal('removed'),
     stands: agentOrigin.nullable().meta({ description: 'Where the definition comes from that stands in its place.' }),
+    orphaned: z
+      .array(z.string())
+      .default([])
+      .meta({ description: 'Open subtasks, as `task/subtask`, whose role nobody has any more.' }),
   })
   .meta({ id: 'AgentRemoved' });
 

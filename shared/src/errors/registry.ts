@@ -572,8 +572,8 @@ export const registry = {
   AGENT_IN_USE: {
     outcome: 'dead',
     http: 409,
-    says: 'The agent "{agent}" is planned for subtasks that are open: {subtasks}.',
-    operator: 'Wait for them, cancel their tasks, or remove it by force: others take over from it then.',
+    says: 'The agent "{agent}" is planned for subtasks that are open: {subtasks}. {after}',
+    operator: 'Wait for them, cancel their tasks, or remove it by force: whoever else has the role takes over then.',
   },
   AGENT_MOVED: {
     outcome: 'dead',
