@@ -14,6 +14,7 @@ const processes = [
   'services/worker-agent/attempt.test.ts',
   'services/worker-agent/carried-agent.test.ts',
   'services/worker-agent/ended.test.ts',
+  'services/worker-agent/large-files.test.ts',
   'services/worker-agent/on-subtask-dispatched.test.ts',
   'services/worker-agent/relief.test.ts',
   'services/worker-agent/run-program.test.ts',

@@ -19,7 +19,8 @@ type Finished = PayloadOf<'attempt.finished'>;
 
 /** Failures that another way to work would avoid; a missing program or a full disk teaches nothing. */
 const ownDoing = new Set([
-  ...['AGENT_FAILED', 'AGENT_TIMED_OUT', 'AGENT_STUCK', 'AGENT_OUTPUT_LIMIT', 'AGENT_IDLE', 'CONFLICT_UNRESOLVED'],
+  ...['AGENT_FAILED', 'AGENT_TIMED_OUT', 'AGENT_STUCK', 'AGENT_OUTPUT_LIMIT', 'AGENT_IDLE'],
+  ...['CONFLICT_UNRESOLVED', 'FILE_TOO_LARGE'],
 ]);
 
 const logMax = 900;

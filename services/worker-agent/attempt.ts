@@ -254,7 +254,8 @@ const checkpointsOf = (attempt: Attempt, workspace: Workspace): Checkpoints =>
     workspace,
     author: attempt.author,
     message: `${attempt.message}\nCheckpoint: true`,
-    fileBytesMax: attempt.tools.config.checkpointFileMax,
+    // What the commit may not hold would come back with the work so far.
+    fileBytesMax: Math.min(attempt.tools.config.checkpointFileMax, attempt.tools.config.commitFileMax || Infinity),
     // A checkpoint names its session, so that is written down first.
     record: {
       save: async (saved) => {

@@ -7,8 +7,8 @@
  */
 
 import { readFile } from 'node:fs/promises';
-import { type ErrorCode, fail } from '@nexus/shared/errors';
-import { commitAll, conflictMarkers, diffStat, pushRef, refs } from '@nexus/shared/git';
+import { type AppError, type ErrorCode, fail } from '@nexus/shared/errors';
+import { commitAll, conflictMarkers, diffStat, largeFiles, pushRef, refs, uncommit } from '@nexus/shared/git';
 import type { PayloadInput } from '@nexus/shared/messages';
 import type { AttemptOutcome, EvidenceRef } from '@nexus/shared/messages/domain';
 import type { Attempt } from './attempt.ts';
@@ -142,6 +142,8 @@ const committed = async (
     const { code, message: says } = fail('CONFLICT_UNRESOLVED', { files: unresolved.join(', ').slice(0, 1500) });
     return failedWith(attempt, workspace, checkpoints, code, says, unresolved);
   }
+  const tooLarge = await refuseLarge(attempt, workspace);
+  if (tooLarge !== null) return failedWith(attempt, workspace, checkpoints, tooLarge.code, tooLarge.message);
   const { commit, changed, left = [] } = await commitAll(folder, { message, author, since: order.integration });
   for (const { path, why } of left) attempt.note(`not committed: ${path} (${why})`);
   attempt.leftOut = left.map(({ path }) => path);
@@ -155,6 +157,19 @@ const committed = async (
   for (const where of await saveSideWork(workspace, commit)) attempt.note(`left beside its commit, and kept: ${where}`);
   return { failure: null, commit, wip: null, files: changed, diff: '' };
 };
+
+/** Before it is committed: what a commit holds goes on with the work, and a host refuses it for good. */
+const refuseLarge = async ({ order, tools }: Attempt, { folder }: Workspace): Promise<AppError | null> => {
+  const bytesMax = tools.config.commitFileMax;
+  if (bytesMax === 0) return null;
+  const large = await largeFiles(folder, { since: order.integration, bytesMax, signal: tools.signal });
+  if (large.length === 0) return null;
+  await uncommit(folder, order.integration);
+  const files = large.map(({ path, bytes }) => `${path} (${megabytes(bytes)})`).join(', ');
+  return fail('FILE_TOO_LARGE', { max: megabytes(bytesMax), files: files.slice(0, 1500) });
+};
+
+const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
 
 const changedFiles = async ({ folder }: Workspace, from: string, to: string): Promise<string[]> =>
   (await diffStat(folder, from, to)).files.map(({ path }) => path);

@@ -6,6 +6,7 @@ import { memoryConfig, recallConfig } from '@nexus/shared/memory';
 import { embedConfig } from '@nexus/shared/model';
 import { projectConfig } from '@nexus/shared/project';
 import { spendConfig } from '@nexus/shared/spend';
+import { z } from 'zod';
 import { openaiConfig } from './openai/settings.ts';
 import { claudeConfig } from './runtimes/claude-code/settings.ts';
 import { safetyConfig } from './safety/settings.ts';
@@ -71,6 +72,13 @@ export const config = defineConfig({
     'NEXUS_CHECKPOINT_FILE_MAX',
     is.bytes,
     'Larger files stay out of checkpoints; they are named to the next attempt.',
+    { default: '100MB' },
+  ),
+  commitFileMax: setting(
+    'NEXUS_COMMIT_FILE_MAX',
+    z.union([z.literal('off').transform(() => 0), is.bytes]),
+    'An attempt that adds a larger file to its commit is sent back with the file’s name, since hosts refuse it. ' +
+      '0 or off: none is too large. Files that were larger before are left alone.',
     { default: '100MB' },
   ),
   watchEvery: setting(

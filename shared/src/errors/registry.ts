@@ -762,6 +762,12 @@ export const registry = {
     says: 'The agent changed nothing, though its subtask asks for a commit.',
     operator: 'Read its output: it may have asked a question or lacked a tool.',
   },
+  FILE_TOO_LARGE: {
+    outcome: 'retry',
+    http: 500,
+    says: 'Too large to be committed (NEXUS_COMMIT_FILE_MAX is {max}): {files}. Leave it out or ignore it.',
+    operator: 'The subtask goes back with the list. Raise NEXUS_COMMIT_FILE_MAX if a file of that size was wanted.',
+  },
   CONFLICT_UNRESOLVED: {
     outcome: 'retry',
     http: 500,

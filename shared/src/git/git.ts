@@ -20,14 +20,15 @@
  * neither in arguments nor in messages. The person's work tree, index and checked-out branch are never touched.
  *
  * Read: `refs.ts`, `run-git.ts` (how git is called), then one file per verb: `probe.ts`, `hub.ts`, `clone.ts`,
- * `commit.ts`, `take-in.ts`, `merge.ts`, `push.ts`, `result.ts`, `new-repository.ts`, `evidence.ts`, `look.ts`,
- * `scratch.ts`. Nobody else runs git.
+ * `commit.ts`, `large-files.ts`, `take-in.ts`, `merge.ts`, `push.ts`, `result.ts`, `new-repository.ts`, `evidence.ts`,
+ * `look.ts`, `scratch.ts`. Nobody else runs git.
  */
 export { cloneAt, fetchCommits, type Workspace } from './clone.ts';
 export { type Author, type Committed, commitAll, conflictMarkers, snapshot } from './commit.ts';
 export { commitEvidence, listEvidence, readEvidence } from './evidence.ts';
 export { fingerprint } from './fingerprint.ts';
 export { createHub, type Hub, hubExists, removeHub } from './hub.ts';
+export { largeFiles, uncommit } from './large-files.ts';
 export {
   type Change,
   changesBetween,
