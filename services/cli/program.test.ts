@@ -71,6 +71,13 @@ test('plan sends what it asks for and nothing else, with --json too', async () =
   expect([code, JSON.parse(out).approach]).toEqual([0, 'Do it.']);
 });
 
+test.each(['run', 'plan'])('%s refuses an empty repository: a variable that is not set names none', async (verb) => {
+  const { url, calls } = await answering({});
+  const { code, err } = await nexus([verb, 'Build a shop', '--repo', ''], url);
+  expect([code, calls]).toEqual([2, []]);
+  expect(err).toContain('--repo is empty');
+});
+
 test('run sends every option as the API wants it, follows the task, and says where the result is', async () => {
   const { url, calls } = await gateway(submitting);
   const scenario = join(home, 's.yaml');

@@ -59,6 +59,7 @@ describe('submitting', () => {
       'checks[0].command',
       /missing/,
     ],
+    ['an empty repository', { request: 'a', repository: '' }, 'REQUEST_INVALID', 'repository', /empty/],
     ['a base without a repository', { request: 'a', base: 'main' }, 'REQUEST_INVALID', 'base', /no repository/],
     [
       'a scenario where none are allowed',

@@ -171,6 +171,10 @@ const checksOf = ({ check, checkTimeout }: RunOptions): CheckRequest[] | undefin
 
 /** A path becomes absolute, for the fleet stands elsewhere; a URL (or `host:path` of ssh) stays as it is. */
 export const repositoryOf = (given: string): string => {
+  if (given.trim() === '') {
+    const right = 'Give a path or URL ("." is this folder), or leave --repo out for a new repository.';
+    throw new CommandFailure('usage', `--repo is empty: was a variable not set? ${right}`);
+  }
   const isUrl = /^[a-z][a-z0-9+.-]*:\/\//i.test(given) || (/^[^/\\]+:/.test(given) && !existsSync(given));
   return isUrl ? given : resolve(given);
 };
