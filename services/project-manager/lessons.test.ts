@@ -24,7 +24,7 @@ test('an attempt leaves a digest for its agent: what was asked, and what came ou
   const [digest] = game.ledger.notes;
   expect(digest).toMatchObject({ agent_id: 'builder', tags: ['builder', 'code'], importance: 0.3 });
   expect(digest?.content).toBe(
-    'Add a CSV export (builder)\nAsked: Write src/export.js\nCame out: finished. It writes a file.\nFiles: src/export.js',
+    'Add a CSV export (builder)\nAsked: Write src/export.js\nCame out: finished, and went to the gate. It writes a file.\nFiles: src/export.js',
   );
 });
 
@@ -36,8 +36,12 @@ test('work that the gate sends back is a lesson, and what mended it is another, 
   game.finish('build', { report: report('Quoted the fields that hold a comma.') });
   game.pass('build');
   game.merge('build');
-  expect(told(game)).toEqual(['build 1 ended', 'build 1 sent_back', 'build 2 ended', 'build 2 mended']);
-  const [, sentBack, , mended] = game.ledger.notes;
+  const first = ['build 1 ended', 'build 1 returned', 'build 1 sent_back'];
+  expect(told(game)).toEqual([...first, 'build 2 ended', 'build 2 mended']);
+  const [, returned, sentBack, , mended] = game.ledger.notes;
+  expect(returned?.content).toBe(
+    'Add a CSV export (builder)\nCame out: sent back by the gate, not taken. test: 1 test failed',
+  );
   expect(sentBack).toMatchObject({ tags: ['sent_back', 'builder', 'unit-tests'], importance: 0.6 });
   expect(sentBack?.content).toContain('Work on this did not pass the project’s checks: test: 1 test failed');
   expect(sentBack?.content).toContain('not ok 1 - commas');

@@ -3,7 +3,7 @@
  *
  *   an attempt ended by itself            → a digest for its agent: what was asked, what came out
  *   … and failed through its own doing    → a lesson
- *   the gate sent its work back           → a lesson: what failed, with the end of the log
+ *   the gate sent its work back           → a lesson: what failed, with the end of the log; and a digest that it was so
  *   ended well, after a failure           → a lesson: what had gone wrong, and what mended it
  *
  * A lesson names its subtask in the first line, since that is what it is found by. It goes out with the settlement that
@@ -30,7 +30,9 @@ const saysMax = 1200;
 export const noteAttempt = (draft: Draft, part: Subtask, payload: Finished): void => {
   if (payload.outcome === 'aborted' || payload.outcome === 'lost') return;
   const summary = payload.report?.summary || payload.says;
-  const cameOut = payload.code === null ? payload.outcome : `${payload.outcome} (${payload.code})`;
+  // What the gate says of it is not known yet, and nobody may take the end of an attempt for that.
+  const judged = payload.commit && payload.outcome === 'finished' ? ', and went to the gate' : '';
+  const cameOut = payload.code === null ? `${payload.outcome}${judged}` : `${payload.outcome} (${payload.code})`;
   note(draft, part, payload.agent_id, {
     about: 'ended',
     importance: 0.3,
@@ -60,6 +62,12 @@ export const noteSentBack = (draft: Draft, part: Subtask, { says, log_tail, why 
   // A conflict says something of the moment, not of the work.
   if (why !== 'gate_failed') return;
   const names = part.checks.filter(({ state }) => state === 'failed').map(({ name }) => name);
+  note(draft, part, part.agent_id, {
+    about: 'returned',
+    importance: 0.3,
+    tags: [part.role, part.kind],
+    text: [headOf(part), `Came out: sent back by the gate, not taken. ${short(oneLine(says), 700)}`],
+  });
   note(draft, part, part.agent_id, {
     about: 'sent_back',
     importance: 0.6,

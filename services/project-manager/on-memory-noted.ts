@@ -12,7 +12,7 @@ export type MemoryTools = { memories: Memories };
 
 export const onMemoryNoted: Handler<'memory.noted', Tools & MemoryTools> = async ({ payload }, tools) => {
   const { task_id, subtask_id, attempt, agent_id, about, tags, importance } = payload;
-  const kind: MemoryKind = about === 'ended' ? 'digest' : 'lesson';
+  const kind: MemoryKind = about === 'ended' || about === 'returned' ? 'digest' : 'lesson';
   const task = await readTask(tools.store, tools.keys, task_id);
   const repository = task?.request.repository ?? null;
   // Subtasks of a workflow are all called alike: what a task is about, its title says.

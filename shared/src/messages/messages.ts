@@ -390,9 +390,9 @@ export const catalog = {
     payload: z.object({
       ...ofSubtask,
       agent_id: agentId,
-      about: z
-        .enum(['ended', 'failed', 'sent_back', 'mended'])
-        .meta({ description: 'ended: a digest for the agent; all else is a lesson. At most one of each per attempt.' }),
+      about: z.enum(['ended', 'returned', 'failed', 'sent_back', 'mended']).meta({
+        description: 'ended, returned: a digest for the agent; else a lesson. At most one of each per attempt.',
+      }),
       content: z.string().max(4000),
       tags: z.array(z.string().max(48)).max(16).default([]),
       importance: z.number().min(0).max(1),
