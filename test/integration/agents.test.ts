@@ -126,8 +126,13 @@ test('a file that is written, broken and mended in a folder is followed; a broke
   writeFileSync(file, definition('clockmaker').replace('role:', 'rule:'));
   await eventually('it is told', async () => warned.length > 0);
   expect(catalog.agentFor('clockmaker').persona).toBe('You mend clocks.');
+  // Whoever misses what lies beside it is told which file is in the way.
+  expect(() => catalog.workflow('box')).toThrow(`There is no workflow "box".`);
+  expect(() => catalog.workflow('box')).toThrow(`not read, because of this: ${file}`);
+  expect(() => catalog.agentFor('box')).toThrow(`not read, because of this: ${file}`);
   writeFileSync(file, definition('clockmaker', 'Mended.'));
   await eventually('it is read again', async () => catalog.agentFor('clockmaker').persona === 'Mended.');
+  expect(() => catalog.workflow('box')).not.toThrow('because of this');
   rmSync(file);
   await eventually('it is gone', async () => !catalog.agents.has('clockmaker'));
   expect(warned).toEqual(['Agents and workflows stay as they were']);

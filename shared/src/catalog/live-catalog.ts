@@ -5,7 +5,7 @@
  */
 import { stat } from 'node:fs/promises';
 import { type Bus, patient } from '@nexus/shared/bus';
-import { isFailure, toAppError } from '@nexus/shared/errors';
+import { type AppError, fail, isFailure, toAppError } from '@nexus/shared/errors';
 import type { Log } from '@nexus/shared/telemetry';
 import { type Catalog, type CatalogFolders, filesIn, openCatalog } from './catalog.ts';
 import { readSharedAgents, readSharedRevision } from './shared-agents.ts';
@@ -36,6 +36,7 @@ export const openLiveCatalog = async ({ folders, bus, log, everyMs, onChange }: 
   // A Redis that goes away just now comes back: no reason to give up the start.
   let { catalog, revision } = await read({ keys: bus.keys, store: patient(bus.store) });
   for (const notice of catalog.notices) log.info(notice);
+  let unread: string | null = null;
 
   const look = async (): Promise<boolean> => {
     const [files, number] = [await stampOf(folders), await readSharedRevision(bus)];
@@ -46,12 +47,14 @@ export const openLiveCatalog = async ({ folders, bus, log, everyMs, onChange }: 
       const known = new Set(catalog.notices);
       for (const notice of next.catalog.notices) if (!known.has(notice)) log.info(notice);
       ({ catalog, revision } = next);
+      unread = null;
     } catch (thrown) {
       // A folder that cannot be read is not read again before it changes.
       revision = number;
       const err = toAppError(thrown);
+      unread = err.message;
       log.warn({ err }, 'Agents and workflows stay as they were');
-      bus.present?.({ agents_unread: err.message.slice(0, 500) });
+      bus.present?.({ agents_unread: unread.slice(0, 500) });
       return false;
     }
     bus.present?.({ agents_unread: null });
@@ -89,10 +92,10 @@ export const openLiveCatalog = async ({ folders, bus, log, everyMs, onChange }: 
     get notices() {
       return catalog.notices;
     },
-    agentFor: (role) => catalog.agentFor(role),
+    agentFor: (role) => orUnread(unread, () => catalog.agentFor(role)),
     candidatesFor: (role) => catalog.candidatesFor(role),
     othersFor: (id) => catalog.othersFor(id),
-    workflow: (name) => catalog.workflow(name),
+    workflow: (name) => orUnread(unread, () => catalog.workflow(name)),
     refresh,
     close: async () => {
       clearInterval(timer);
@@ -115,6 +118,18 @@ export const withNewest = async <T>(catalog: FollowingCatalog, act: () => T | Pr
     if (catalog.refresh === undefined || !isFailure(thrown, 'ROLE_UNKNOWN', 'WORKFLOW_UNKNOWN')) throw thrown;
     await catalog.refresh();
     return act();
+  }
+};
+
+/** Who misses what they have just written learns what kept it from being read: one broken file keeps all as it was. */
+const orUnread = <T>(unread: string | null, find: () => T): T => {
+  try {
+    return find();
+  } catch (thrown) {
+    if (unread === null || !isFailure(thrown, 'ROLE_UNKNOWN', 'WORKFLOW_UNKNOWN')) throw thrown;
+    const { code, details } = thrown as AppError;
+    const known = `${details.known}. What changed since then is not read, because of this: ${unread}`;
+    throw fail(code as 'ROLE_UNKNOWN', { ...(details as { role: string }), known });
   }
 };
 

@@ -15,6 +15,8 @@ type Fault = {
   code: string;
   /** false: it only keeps what is published waiting. */
   refuses?: boolean;
+  /** Whoever starts again is away first, and reads its data then: that may be said beside it, each once. */
+  starts?: true;
   /** Makes it; what it returns ends it. */
   begin(server: TestServer, admin: Redis): Promise<() => unknown>;
 };
@@ -23,6 +25,7 @@ const faults: Fault[] = [
   {
     what: 'that is restarted',
     code: 'REDIS_UNREACHABLE',
+    starts: true,
     begin: async (server) => {
       await server.stop();
       return () => server.start();
@@ -31,6 +34,7 @@ const faults: Fault[] = [
   {
     what: 'that was killed',
     code: 'REDIS_UNREACHABLE',
+    starts: true,
     begin: async (server) => {
       await server.kill();
       return () => server.start();
@@ -57,6 +61,7 @@ const faults: Fault[] = [
     what: 'that reads its data for long (LOADING)',
     code: 'REDIS_LOADING',
     refuses: false,
+    starts: true,
     begin: async (server, admin) => {
       const filler = admin.pipeline();
       for (let n = 0; n < 20_000; n += 1) filler.set(`filler:${n}`, 'x');
@@ -110,11 +115,9 @@ test.each(faults)('beside a Redis $what, handlers run on, and results wait and s
   await expectWhole(fabric, standing);
   await eventually('the end is said', () => lines.some(({ text }) => text === 'Redis answers again'));
   const warned = lines.filter(({ level }) => level !== 'info');
-  // Whoever starts again was away first, and reads its data then.
-  const codes = warned.map(({ code }) => code);
-  expect(codes).toContain(fault.code);
-  expect(['REDIS_UNREACHABLE', 'REDIS_LOADING', fault.code]).toEqual(expect.arrayContaining(codes));
-  expect(codes).toHaveLength(new Set(codes).size);
+  const codes = warned.map(({ code }) => code).toSorted();
+  const both = ['REDIS_LOADING', 'REDIS_UNREACHABLE'];
+  expect(fault.starts ? [[fault.code], both] : [[fault.code]]).toContainEqual(codes);
   expect(lines.filter(({ text }) => text === 'Redis answers again')).toHaveLength(1);
 });
 
