@@ -137,6 +137,21 @@ test('a definition without a name is refused, with the line', () => {
   expect(error.message).toBe(`${file} is not a valid definition: line 1: name: is missing`);
 });
 
+test.each(['[unclosed', '../../etc/passwd', '/etc/passwd', '"[a, b]"'])(
+  '%s is no name, and its line is told',
+  (name) => {
+    const { code, message } = refusal(withFront(`description: Does it.\nname: ${name}`));
+    expect([code, message]).toEqual([
+      'DEFINITION_INVALID',
+      expect.stringMatching(/line 3: name: .*neither a list nor a path/),
+    ]);
+  },
+);
+
+test.each(['UI/UX Designer', 'C++ expert', 'dr. no'])('%s is a name', (name) => {
+  expect(read(`name: ${name}\ndescription: Does it.`).name).toBe(name);
+});
+
 test('a key that nobody knows is refused with its line, unless it begins with x-', () => {
   const error = refusal(withFront('name: a\ndescription: b\n\nshoe_size: 43'));
   expect(error.message).toContain('line 5: shoe_size: there is no such key; a key of your own begins with x-');

@@ -63,7 +63,12 @@ const ours = {
 const ourKeys = Object.keys(ours);
 
 const frontMatter = z.looseObject({
-  name: z.string().trim().min(1).max(100),
+  name: z
+    .string()
+    .trim()
+    .min(1)
+    .max(100)
+    .refine((name) => !/^[[{/\\]|(^|[/\\])\.\.?([/\\]|$)/.test(name), 'a name, neither a list nor a path'),
   description: z.string().trim().min(1).max(16_000),
   tools: list.default([]).meta({ description: 'Empty: every tool that the runtime has.' }),
   disallowedTools: list.default([]),
