@@ -73,7 +73,7 @@ export const onReleaseRequested: Handler<'release.requested', FinalizerTools> = 
   });
 };
 
-/** A repository that does not answer leaves it open: the report is not held back for that. */
+/** A repository that does not answer leaves it open: the report does not wait for it any longer. */
 const lookFor = async (
   of: { payload: PayloadOf<'release.requested'>; board: BoardHead; commit: string },
   tools: Parameters<typeof onReleaseRequested>[1],

@@ -60,7 +60,7 @@ export const transition = async (message: Message<BoardKind>, tools: HandlerTool
     }
   };
   try {
-    const { view, decision } = await decideOn(told, { ...tools, agentFor });
+    const { view, decision } = await decideOn(told, tools, agentFor);
     if (!missed || tools.refresh === undefined) return carryOut(view, decision, tools);
   } catch (thrown) {
     if (!missed || tools.refresh === undefined) throw thrown;
@@ -74,8 +74,9 @@ export const transition = async (message: Message<BoardKind>, tools: HandlerTool
 const decideOn = async (
   told: BoardMessage,
   tools: HandlerTools & Tools,
+  agentFor = tools.agentFor,
 ): Promise<{ view: View; decision: Decision }> => {
-  let view = await openView(told, tools);
+  let view: View = { ...(await openView(told, tools)), agentFor };
   for (let reads = 0; reads < readsMax; reads++) {
     const decision = decide(view, told, tools.now());
     if (!(decision instanceof Missing)) return { view, decision };

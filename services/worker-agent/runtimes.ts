@@ -104,7 +104,7 @@ export type Conversation = {
   /** What was booked for it in all, told at an end of it or reckoned while it went. */
   usdBefore: number;
   /** The same of its tokens; left out: nothing is known of them. */
-  usageBefore?: Usage;
+  usageBefore?: Usage | undefined;
 };
 
 /** Something that an agent did, as its runtime tells it. */
@@ -138,6 +138,8 @@ export type RunResult = {
   leftBehind: number;
   sessionId: string | null;
   cost: Cost;
+  /** What parts of it cost where the cost of the whole is unknown: as much at least. */
+  usdLeast?: number | null;
   /** What this run used; null where the runtime cannot say. */
   usage?: Usage | null;
   /** The model that answered. */

@@ -130,7 +130,8 @@ const purseOf = (
     const told = usage !== null || result.cost.usd !== null;
     if (!asksItself) {
       const landed = landedAs(result, payer, attempt.tools.now());
-      await spend.settle({ usd: result.cost.usd, usage, model, notional, landed });
+      const { usdLeast = null } = result;
+      await spend.settle({ usd: result.cost.usd, usdLeast, usage, model, notional, landed });
     }
     if (!asksItself && !told && !runtime.capabilities.cost && bounded) {
       attempt.note(`its runtime "${runtime.name}" told nothing of its use: no budget bounds it, only its time box`);

@@ -12,12 +12,12 @@ type Known = 'fixed' | 'task' | 'expires' | 'bullmq' | 'memory' | 'claims';
 const owners: [RegExp, Known][] = [
   [/^inbox:[a-z-]+:(CRITICAL|HIGH|NORMAL|LOW)$/, 'fixed'],
   [
-    /^(journal|parked|due|dead|dead:order|control|control:said|tasks|tasks:(open|waiting|ended)|once:[a-z-]+|history|groups)$/,
+    /^(journal|parked|due|dead|dead:order|control|control:said|tasks|tasks:(open|waiting|ended)|once:[a-z-]+|history|groups|groups:mended)$/,
     'fixed',
   ],
   [/^(task|board|report|request):([a-z0-9-]+)$/, 'task'],
   [/^attempt:([a-z0-9-]+):[a-z0-9-]+$/, 'task'],
-  [/^(seen|stats|dead:decided|decided|once|control:heard):|^control:refused$/, 'expires'],
+  [/^(seen|stats|dead:decided|decided|once|control:heard):|^control:refusals$/, 'expires'],
   [/^spend:(budget|settled|cost|governor|flights):/, 'expires'],
   [/^spend:reservations$/, 'claims'],
   [/^alarms:/, 'bullmq'],

@@ -242,7 +242,10 @@ test('an attempt that was put aside is shown as parked, until when and for what,
   await fabric.redis.hset(bus.keys.attempt(task, 'build'), { revision: '1', checkpoint });
   const until = (await client.system()).parked.find(({ subtask_id }) => subtask_id === 'build')?.until;
   const parked = [{ subtask_id: 'build', until, waits_for: waits }];
-  const shown = await client.task(task);
+  const shown = await eventually('it is shown', async () => {
+    const found = await client.task(task);
+    return found.parked !== undefined && found;
+  });
   expect(shown).toMatchObject({ parked, current_phase: 'parked: The build' });
   expect(shown.subtasks).toMatchObject([{ state: 'parked', resume_at: until, reason: waits }]);
   expect((await client.tasks({})).tasks).toMatchObject([{ task_id: task, parked }]);

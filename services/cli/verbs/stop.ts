@@ -46,8 +46,8 @@ const stop = async (tools: Tools, options: StopOptions): Promise<Exit> => {
   const confirmation = await command(tools, 'STOP_ALL', scope, options.wait * 1000).catch(orHere);
   tools.output.document(confirmation);
   tools.output.say(...stopLines(confirmation));
-  const { silent, running, survivors, here } = confirmation;
-  return silent.length + running.length + survivors.length + here.length === 0 ? 'ok' : 'failed';
+  const { silent, running, survivors, gone, here } = confirmation;
+  return [silent, running, survivors, gone, here].every((left) => left.length === 0) ? 'ok' : 'failed';
 };
 
 /** Without Redis nobody can be told; what runs on this machine can be ended all the same. */

@@ -205,8 +205,14 @@ subtask waits for a person. Attempts that have begun go on.`,
       const used = await openSubtasksOf(bus, id);
       const { agents } = await readSharedAgents(bus);
       const shared = new Map([...agents].filter(([one]) => one !== id));
-      const without = used.length === 0 ? null : await openCatalog({ ...foldersOf(config), shared });
-      const orphaned = used.filter(({ role }) => without?.candidatesFor(role).length === 0).map(({ at }) => at);
+      // What this agent stood in place of stands again, unless a broken file beside it keeps all from being read.
+      const without =
+        used.length === 0 ? catalog : await openCatalog({ ...foldersOf(config), shared }).catch(() => null);
+      const isLeft = (role: string): boolean =>
+        without === null
+          ? catalog.candidatesFor(role).every(({ agent_id }) => agent_id === id)
+          : without.candidatesFor(role).length === 0;
+      const orphaned = used.filter(({ role }) => isLeft(role)).map(({ at }) => at);
       if (used.length > 0 && !force) {
         const subtasks = used.map(({ at }) => at).join(', ');
         const left = `Nobody else has the role of ${orphaned.join(', ')}: by force that waits for a person.`;

@@ -183,6 +183,7 @@ const together = (one: RunResult, two: RunResult): RunResult => ({
     usd: one.cost.usd === null || two.cost.usd === null ? null : one.cost.usd + two.cost.usd,
     tokens: (one.cost.tokens ?? 0) + (two.cost.tokens ?? 0),
   },
+  usdLeast: (one.cost.usd ?? one.usdLeast ?? 0) + (two.cost.usd ?? two.usdLeast ?? 0),
   usage: one.usage && two.usage ? added(one.usage, two.usage) : (two.usage ?? null),
   toolCalls: (one.toolCalls ?? 0) + (two.toolCalls ?? 0),
   turns: (one.turns ?? 0) + (two.turns ?? 0),

@@ -17,12 +17,16 @@ export const bookedOf = async (place: Place, spending: Spending | undefined): Pr
 };
 
 /** What was booked for a conversation in all: what it told last, and what was booked of it since nobody told more. */
-export const bookedFor = async (session: Session, spending: Spending | undefined): Promise<Booked> => {
+export const bookedFor = async (
+  session: Session,
+  spending: Spending | undefined,
+): Promise<{ usd: number; usage: Usage | undefined }> => {
   const { usd, usage } = await bookedOf(session, spending);
   const { usage_total: total, usage_booked: before } = session;
   return {
     usd: session.usd_total + Math.max(0, usd - session.usd_booked),
-    usage: eachOf((kind) => total[kind] + Math.max(0, usage[kind] - before[kind])),
+    // Where nobody has counted tokens, none can be missed.
+    usage: total && before ? eachOf((kind) => total[kind] + Math.max(0, usage[kind] - before[kind])) : undefined,
   };
 };
 

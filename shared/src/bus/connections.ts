@@ -173,9 +173,9 @@ const reach = async (redis: Redis, options: RedisOptions, waitMs: number): Promi
   }
 };
 
-/** A refusal is an answer, too, and waiting mends none but these: it reads its data, or looks for its primary. */
+/** A refusal is an answer. Waiting mends none but these: it is busy, reads its data, or looks for its primary. */
 const isAnswer = ({ name, message }: Error): boolean =>
-  name === 'ReplyError' && !/^(LOADING|MASTERDOWN|CLUSTERDOWN)\b/.test(message);
+  name === 'ReplyError' && !/^(BUSY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)\b/.test(message);
 
 /** What a connection that waits for nothing is told, such as LOADING; null where nothing says more. */
 const said = async (options: RedisOptions): Promise<AppError | null> => {

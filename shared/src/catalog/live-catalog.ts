@@ -4,7 +4,7 @@
  * was, and is told once; whoever asks gets what was last in order, at every moment a whole.
  */
 import { stat } from 'node:fs/promises';
-import { type Bus, patient } from '@nexus/shared/bus';
+import { type Bus, isConnectionError, patient } from '@nexus/shared/bus';
 import { type AppError, fail, isFailure, toAppError } from '@nexus/shared/errors';
 import type { Log } from '@nexus/shared/telemetry';
 import { type Catalog, type CatalogFolders, filesIn, openCatalog } from './catalog.ts';
@@ -41,6 +41,7 @@ export const openLiveCatalog = async ({ folders, bus, log, everyMs, onChange }: 
   const look = async (): Promise<boolean> => {
     const [files, number] = [await stampOf(folders), await readSharedRevision(bus)];
     if (files === stamp && number === revision) return false;
+    const before = stamp;
     stamp = files;
     try {
       const next = await read();
@@ -49,6 +50,11 @@ export const openLiveCatalog = async ({ folders, bus, log, everyMs, onChange }: 
       ({ catalog, revision } = next);
       unread = null;
     } catch (thrown) {
+      // Where Redis is away nothing is wrong with what was written: the next look reads it.
+      if (isConnectionError(thrown)) {
+        stamp = before;
+        throw thrown;
+      }
       // A folder that cannot be read is not read again before it changes.
       revision = number;
       const err = toAppError(thrown);

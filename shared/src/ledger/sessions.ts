@@ -26,7 +26,6 @@ const usage = z.object({
   cache_read_tokens: z.int().nonnegative(),
   cache_write_tokens: z.int().nonnegative(),
 });
-const nothing = { input_tokens: 0, output_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0 };
 
 export const session = z.object({
   session_id: z.string(),
@@ -52,8 +51,8 @@ export const session = z.object({
   /** What was booked for its attempt when that was told, in USD: what came since is its own, told or not. */
   usd_booked: z.number().nonnegative().default(0),
   /** The same of its tokens. */
-  usage_total: usage.default(nothing),
-  usage_booked: usage.default(nothing),
+  usage_total: usage.nullable().default(null),
+  usage_booked: usage.nullable().default(null),
   turns: z.int().nonnegative(),
   tool_calls: z.int().nonnegative(),
   /** Where its transcript lies in the hub of its task. */

@@ -193,7 +193,13 @@ describe('when the process that runs an agent is killed with kill -9', () => {
     const options = { command, folder, mark, leashed, timeoutMs: 60_000, outputBytesMax: 1000, ...more };
     const code = `
       const { run } = await import(${door});
-      await run({ ...${JSON.stringify(options)}, onOutput: (chunk) => process.stdout.write(chunk) });`;
+      const options = ${JSON.stringify(options)};
+      const ending = new AbortController();
+      const onOutput = (chunk) => {
+        process.stdout.write(chunk);
+        if (options.endsAtOnce) ending.abort();
+      };
+      await run({ ...options, onOutput, signal: ending.signal });`;
     const child = spawn(process.execPath, ['--input-type=module', '-e', code], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -214,7 +220,7 @@ describe('when the process that runs an agent is killed with kill -9', () => {
   test('while it ends the agent, its leash ends what is left, though the first process has ended', async () => {
     const mark = freshMark();
     const rest = 'sh -c \'trap "" TERM; echo up; while :; do sleep 0.1; done\' & exec sleep 299.75';
-    const child = await worker(rest, mark, true, { timeoutMs: 100, graceMs: 60_000 });
+    const child = await worker(rest, mark, true, { endsAtOnce: true, graceMs: 60_000 });
     const itself = () => listProcesses().filter(({ state, args }) => state !== 'Z' && args === 'sleep 299.75');
     await vi.waitFor(() => expect(itself()).toEqual([]), { timeout: 10_000, interval: 20 });
     expect(alive(mark)).not.toEqual([]);

@@ -47,6 +47,8 @@ export type AttemptOptions = {
 /** What a run used in all, as its runtime tells at its end. */
 export type RunTotal = {
   usd: number | null;
+  /** What counts where neither a total nor what was heard has a price. */
+  usdLeast?: number | null | undefined;
   usage: Usage | null;
   model: string | null;
   notional: boolean;
@@ -264,7 +266,8 @@ class Spending {
     // Whose bill it is may be known only now: then what was booked on the other one is taken back.
     const moves = total.notional !== notional && before.usd !== 0;
     if (moves) await this.#book({ id: this.#nextId(), model, usage: noUsage, usd: -before.usd, calls: 0, notional });
-    const usd = known === null ? null : known - (moves ? 0 : before.usd);
+    const least = known ?? (total.usdLeast || null);
+    const usd = least === null ? null : Math.max(known ?? before.usd, least) - (moves ? 0 : before.usd);
     const isUsed = tokensOf(total.usage ?? noUsage) > 0 || (known ?? 0) > 0;
     const calls = before.calls === 0 && isUsed ? 1 : 0;
     const unpriced = known === null ? undefined : -before.unpriced;

@@ -256,6 +256,18 @@ test('a subscription is charged to no budget in USD, but its tokens count', asyn
   expect(await rig.budgets.read({ taskId: 'a-task' })).toMatchObject({ usd_used: 0, tokens_used: 32_000 });
 });
 
+test('where a CLI told the cost of a part alone, and no price is known for the rest, that part is booked', async () => {
+  const rig = await openRig(testFabric());
+  const by = { agentId: 'builder', role: 'builder', runtime: 'claude-code' };
+  const attempt = await rig.begin(rig.attempt({ by, model: 'my-own-model', tells: 'usd' }));
+  attempt.heard(usage(60, 10));
+  attempt.heard(usage(60, 10));
+  const total = { usd: null, usdLeast: 3, usage: usage(120, 20), model: 'my-own-model', notional: false };
+  await attempt.settle(total);
+  await attempt.end();
+  expect(await rig.book.linesOf('a-task')).toMatchObject([{ usd: 3, unpriced_calls: 2, tokens: 140 }]);
+});
+
 test('a model without a price is refused under a limit in USD, and counted as unpriced without one', async () => {
   const rig = await openRig(testFabric());
   const unknown = { ...call(null), model: 'my-own-model' };
