@@ -1,6 +1,6 @@
 /** Each preset with a program in place of the real one, which prints what the real one is documented to print. */
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { AgentDefinition } from '@nexus/shared/catalog';
 import { allowedEnv, probeSandbox } from '@nexus/shared/process';
@@ -175,7 +175,15 @@ const kept: Record<string, { folder: string; login: string; theirs: string[] }> 
     ...{ folder: '.codex', login: 'auth.json' },
     theirs: ['sessions/2026/11/21/rollout-other.jsonl', 'history.jsonl', 'state_5.sqlite', 'state_5.sqlite-wal'],
   },
-  gemini: { folder: '.gemini', login: 'oauth_creds.json', theirs: ['tmp/ab12/chats/session-other.json'] },
+  gemini: {
+    folder: '.gemini',
+    login: 'oauth_creds.json',
+    theirs: [
+      'tmp/ab12/chats/session-other.json',
+      'antigravity-cli/history.jsonl',
+      'antigravity/conversations/other.pb',
+    ],
+  },
   opencode: {
     ...{ folder: '.local/share/opencode', login: 'auth.json' },
     theirs: ['opencode.db', 'storage/session/other.json', 'snapshot/other/HEAD'],
@@ -221,6 +229,37 @@ mkdir -p ${dirname(first)}; echo 'My word is ${word}.' >> ${first}`,
   },
 );
 
+test.runIf(usable)('a login or setting that is a link is there, and no link shows what is hidden', async () => {
+  // Not below /tmp, which nobody sees of the sandbox.
+  const person = await mkdtemp(join(homedir(), 'nexus-person-'));
+  onTestFinished(() => rm(person, { recursive: true, force: true }));
+  const [root, dotfiles, secret] = [join(person, 'real/.codex'), join(person, 'dotfiles'), join(person, '.secret')];
+  for (const path of [join(root, 'sessions'), join(dotfiles, 'in'), secret]) await mkdir(path, { recursive: true });
+  await writeFile(join(dotfiles, 'auth.json'), 'my login is kept\n');
+  await writeFile(join(dotfiles, 'in/prompt.md'), 'my prompt is linked\n');
+  for (const path of [join(secret, 'x'), join(root, 'sessions/x')]) await writeFile(path, 'their word is quince\n');
+  await symlink(join(person, 'real/.codex'), join(person, '.codex'));
+  const links = { 'auth.json': join(dotfiles, 'auth.json'), prompts: join(dotfiles, 'in'), alias: 'auth.json' };
+  const bad = { file: join(secret, 'x'), place: secret, around: person, self: '.', talks: 'sessions' };
+  for (const [name, to] of Object.entries({ ...links, ...bad })) await symlink(to, join(root, name));
+  const sandbox = { writable: [], hidden: [root, secret], network: true };
+  const { result, output, notices } = await play('codex', [], {
+    guard: { fence: { limits: {}, sandbox } } as unknown as NonNullable<RunRequest['guard']>,
+    env: { PATH: `${folder}:${allowedEnv().PATH}`, HOME: person },
+    context: {
+      ...{ agentCommand: 'codex', rehearsal: false, task: null },
+      settings: { home: join(folder, 'home') },
+    } as RunRequest['context'],
+    exit: `cd "$HOME/.codex"; cat auth.json alias prompts/* >&2; grep -Rhs 'word is' . >&2
+echo again >> auth.json; echo more >> ${join(dotfiles, 'auth.json')}; ls >&2; exit 0`,
+  });
+  expect(result).toMatchObject({ ok: true });
+  expect(output.match(/login is kept|prompt is linked/g)).toHaveLength(3);
+  expect(output).not.toContain('quince');
+  expect(await readFile(join(dotfiles, 'auth.json'), 'utf8')).toBe('my login is kept\nagain\n');
+  expect(notices.map((says) => says.match(/codex\/(\w+):/)?.[1]).sort()).toEqual(Object.keys(bad).sort());
+});
+
 test('the conversations of a task that is gone go with their time, those of others stay', async () => {
   for (const task of ['gone', 'here']) await mkdir(join(folder, 'conversations', task, 'one'), { recursive: true });
   const isGone = async (task: string) => task === 'gone';
@@ -228,4 +267,16 @@ test('the conversations of a task that is gone go with their time, those of othe
   expect(await sweep(Date.now())).toBe(0);
   expect(await sweep(Date.now() + 120_000)).toBe(1);
   expect(await readdir(join(folder, 'conversations'))).toEqual(['here']);
+});
+
+test('what another worker sweeps at the same time is passed over', async () => {
+  for (const task of ['a', 'b', 'c']) await mkdir(join(folder, 'conversations', task), { recursive: true });
+  const isGone = async (task: string) => {
+    const others = ['a', 'b', 'c'].filter((other) => other !== task);
+    for (const other of others) await rm(join(folder, 'conversations', other), { recursive: true, force: true });
+    return true;
+  };
+  const now = Date.now() + 120_000;
+  expect(await sweepConversations({ home: folder, keepMs: 60_000, now, isGone })).toBe(1);
+  expect(await readdir(join(folder, 'conversations'))).toEqual([]);
 });

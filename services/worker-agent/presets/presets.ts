@@ -107,7 +107,7 @@ export const presets: Readonly<Record<string, Preset>> = {
     resume: [...geminiOptions, '--resume', '{session}'],
     model: ['--model', '{model}'],
     writes: ['.gemini'],
-    apart: ['tmp', 'history', 'projects.json'],
+    apart: ['tmp', 'history', 'projects.json', 'antigravity*'],
     exits: { 42: 'it could not use what it was given', 53: 'it came to its limit of turns' },
     rules: [
       { when: { type: 'init' }, means: 'session', take: { id: 'session_id' } },

@@ -1,11 +1,11 @@
 /** Runs an agent by a preset: called as it wants to be, its events told as ours, its end read from them. */
-import { existsSync } from 'node:fs';
-import { mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { existsSync, realpathSync } from 'node:fs';
+import { mkdir, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join, matchesGlob } from 'node:path';
+import { join, matchesGlob, relative, sep } from 'node:path';
 import type { AgentDefinition } from '@nexus/shared/catalog';
 import { fail } from '@nexus/shared/errors';
-import type { Mount } from '@nexus/shared/process';
+import type { Mount, Sandbox } from '@nexus/shared/process';
 import { runProgram } from '../run-program.ts';
 import type { Payer, RunRequest, RunResult } from '../runtimes.ts';
 import { limitWords, type Preset } from './presets.ts';
@@ -47,7 +47,8 @@ const runOnce = async (preset: Preset, request: RunRequest, session: string | nu
     opened = reader.read.session;
     request.onSession?.(opened);
   };
-  const mounts = request.guard?.fence.sandbox && (await mountsOf(preset, request));
+  const { sandbox } = request.guard?.fence ?? {};
+  const mounts = sandbox && (await mountsOf(preset, request, sandbox));
   const command: [string, ...string[]] = [preset.program, ...argumentsOf(preset, request, session)];
   const ran = await runProgram({ ...request, onOutput, mounts }, command, request.prompt);
   reader.end();
@@ -62,21 +63,44 @@ export const writesOf = ({ writes }: Preset): string[] =>
  * Of the folders in which it keeps them a run sees the conversations of its own subtask, and nothing that others did:
  * they are kept in the home of the fleet. All else there is the person's, a login and what its program has installed.
  */
-const mountsOf = async (preset: Preset, { ids, context, env }: RunRequest): Promise<Mount[]> => {
+const mountsOf = async (
+  preset: Preset,
+  { ids, context, env, onNotice }: RunRequest,
+  sandbox: Sandbox,
+): Promise<Mount[]> => {
   const person = env.HOME ?? homedir();
   const home = context.settings?.home ?? join(homedir(), '.nexus');
   const mounts: Mount[] = [];
   for (const folder of preset.writes) {
-    const theirs = join(person, folder);
-    if (!existsSync(theirs)) continue;
+    if (!existsSync(join(person, folder))) continue;
+    const theirs = await realpath(join(person, folder));
     const own = join(conversationsOf(home), ids.taskId, ids.subtaskId, preset.program, folder);
     await mkdir(own, { recursive: true });
-    const rest = (await readdir(theirs)).filter((name) => !preset.apart.some((pattern) => matchesGlob(name, pattern)));
-    const kept = rest.map((name) => join(theirs, name)).filter(existsSync);
-    mounts.push({ from: own, to: theirs }, ...kept.map((path) => ({ from: path, to: path })));
+    mounts.push({ from: own, to: theirs });
+    for (const name of await readdir(theirs)) {
+      const to = join(theirs, name);
+      if (isApart(preset, name) || !existsSync(to)) continue;
+      // What a link leads to is seen where the link lies, unless nobody is to see it.
+      const from = await realpath(to);
+      if (from === to || isShown(preset, theirs, from, sandbox)) mounts.push({ from, to });
+      else onNotice?.(`does without ${to}: it leads to ${from}, which the sandbox does not show`);
+    }
   }
   return mounts;
 };
+
+const isApart = ({ apart }: Preset, name: string): boolean => apart.some((pattern) => matchesGlob(name, pattern));
+
+/** Whether what a link in `folder` leads to is in no hidden place, and holds none. */
+const isShown = (preset: Preset, folder: string, target: string, sandbox: Sandbox): boolean => {
+  if (isIn(folder, target)) return target !== folder && !isApart(preset, relative(folder, target).split(sep)[0] ?? '');
+  const real = (paths: readonly string[]) => paths.filter(existsSync).map((path) => realpathSync(path));
+  if (real([...sandbox.writable, ...(sandbox.readable ?? [])]).some((path) => isIn(path, target))) return true;
+  const hidden = real([folder, ...sandbox.hidden, '/run', '/tmp', '/var/tmp']);
+  return !hidden.some((path) => isIn(path, target) || isIn(target, path));
+};
+
+const isIn = (folder: string, path: string): boolean => `${path}/`.startsWith(folder === '/' ? '/' : `${folder}/`);
 
 const conversationsOf = (home: string): string => join(home, 'conversations');
 
@@ -90,10 +114,14 @@ export const sweepConversations = async (options: {
   const under = conversationsOf(options.home);
   let removed = 0;
   for (const task of await readdir(under).catch(() => [])) {
-    const { mtimeMs } = await stat(join(under, task));
-    if (options.now - mtimeMs < options.keepMs || !(await options.isGone(task))) continue;
-    await rm(join(under, task), { recursive: true, force: true });
-    removed += 1;
+    // Another worker of this home may sweep at the same time, and take one away under our hands.
+    const found = await stat(join(under, task)).catch(() => null);
+    if (found === null || options.now - found.mtimeMs < options.keepMs || !(await options.isGone(task))) continue;
+    const done = await rm(join(under, task), { recursive: true, force: true }).then(
+      () => true,
+      () => false,
+    );
+    if (done) removed += 1;
   }
   return removed;
 };

@@ -16,6 +16,7 @@ import { randomUUID } from 'node:crypto';
 import { appendFile, mkdir, realpath, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fail, isFailure } from '@nexus/shared/errors';
+import type { Mount } from '@nexus/shared/process';
 import { noUsage } from '@nexus/shared/spend';
 import { failed, runProgram } from '../run-program.ts';
 import { defineRuntime, type RunRequest, type RunResult } from '../runtimes.ts';
@@ -100,7 +101,11 @@ const start = async (request: RunRequest, session: string | null): Promise<RunRe
   await Promise.all([mkdir(join(scratch, 'config'), { recursive: true }), mkdir(place, { recursive: true })]);
   try {
     const prompt = `${request.prompt}${await conventionsIn(request.folder)}`;
-    const mounts = mountsOf(ready.login, place, join(scratch, 'config'));
+    const seen = mountsOf(ready.login, place, join(scratch, 'config')).map(async (mount) => ({
+      ...mount,
+      to: await realpath(mount.to),
+    }));
+    const mounts = await Promise.all(seen);
     return await goOn({ ...request, prompt, alsoWrites: [scratch], mounts }, session, {
       settings,
       ready,
@@ -117,7 +122,7 @@ const start = async (request: RunRequest, session: string | null): Promise<RunRe
  * Of the config folder a run sees the conversations of its clone, and nothing that others did. All else that the CLI
  * keeps there is for one run, unless its login lies there, too.
  */
-const mountsOf = ({ folder, isTheirs }: Login, place: string, empty: string): RunRequest['mounts'] => [
+const mountsOf = ({ folder, isTheirs }: Login, place: string, empty: string): Mount[] => [
   ...(isTheirs ? [{ from: folder, to: folder }] : []),
   { from: empty, to: isTheirs ? dirname(place) : folder },
   { from: place, to: place },

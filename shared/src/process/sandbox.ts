@@ -9,6 +9,7 @@
  * not for bubblewrap itself: it leaves when the program has, and so says how that ended.
  */
 import { existsSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { allowedEnv } from './environment.ts';
 import { findProgram } from './find-program.ts';
@@ -28,7 +29,7 @@ export type Sandbox = {
   relay?: { port: number; socket: string } | undefined;
 };
 
-/** A folder that is seen at another path. */
+/** A folder or file that is seen at another path. Where that path is a link, it lies below another mount. */
 export type Mount = { from: string; to: string };
 
 export type SandboxLook = { usable: true; says: string } | { usable: false; says: string; mend: string };
@@ -40,7 +41,11 @@ export const inSandbox = (
 ): string[] => {
   const here = realOf(folder);
   const writable = sandbox.writable.filter(existsSync).map(realOf);
-  const mounts = (sandbox.mounts ?? []).map(({ from, to }) => ({ from: realOf(from), to: realOf(to) }));
+  const mounts = (sandbox.mounts ?? []).map(({ from, to }) => ({
+    from: realOf(from),
+    // Not the path itself: in a folder that is seen in its place there is no such link.
+    to: join(realOf(dirname(to)), basename(to)),
+  }));
   const written = [...writable, ...mounts.map(({ to }) => to)];
   // A folder that is named as both is written: made read-only again at the end, nothing would be kept in it.
   const hidden = sandbox.hidden
