@@ -42,9 +42,9 @@ export const runtime = defineRuntime({
       };
     }
     const inside = await lookInside(command, path, context.sandbox);
-    return inside === null
-      ? { usable: true, looked: `${from} is ${path}`, mend: '' }
-      : { usable: false, looked: `${from}: ${inside.problem}`, mend: inside.mend };
+    if (inside === null) return { usable: true, looked: `${from} is ${path}`, mend: '' };
+    const { problem, ...more } = inside;
+    return { usable: false, looked: `${from}: ${problem}`, ...more };
   },
   payer: async (context, agent) => {
     const preset = presetOf(commandOf(context).command ?? '');

@@ -6,7 +6,8 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { leaveOut } from '../../../test/tools/machine.ts';
 import { runtime as claudeCode } from '../runtimes/claude-code.ts';
 import { runtime as command } from '../runtimes/command.ts';
-import type { RuntimeContext } from '../runtimes.ts';
+import { chooseRuntime, type RuntimeContext } from '../runtimes.ts';
+import { whyNotInside } from './seen-inside.ts';
 
 const { usable, says: whatSandbox } = await probeSandbox();
 leaveOut('the sandbox', usable ? null : whatSandbox);
@@ -64,4 +65,15 @@ test.runIf(usable)('so it is with the CLI of Claude Code', async () => {
     usable: false,
     looked: expect.stringContaining(`${path} is here, but does not start in the sandbox of agents`),
   });
+});
+
+test.runIf(usable)('a machine that is too slow or full for a look says nothing of the program', async () => {
+  const { place, path } = install('my-agent', 'sleep 600');
+  const slow = await whyNotInside(path, [path], fenced([]), { timeoutMs: 1 });
+  expect(slow).toMatchObject({ problem: expect.stringContaining('it is not done in'), passing: true });
+  vi.stubEnv('TMPDIR', join(place, 'no-such-folder'));
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const context = asked({ agentCommand: path, sandbox: fenced([]) });
+  expect(await command.usable(context)).toMatchObject({ usable: false, passing: true });
+  expect(await chooseRuntime(new Map([['command', command]]), [], context)).toBe(command);
 });

@@ -2,21 +2,39 @@
 import { mkdir, mkdtemp, realpath, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { toAppError } from '@nexus/shared/errors';
 import { run, type Sandbox } from '@nexus/shared/process';
 
-export type Hidden = { problem: string; mend: string };
+/** `passing`: it could not be looked for now, which says nothing of the program. */
+export type Hidden = { problem: string; mend: string; passing?: boolean };
 
 /** A sandbox lasts as long as its worker, a program until its file is another: those that start are asked once. */
 const seen = new WeakMap<Sandbox, Set<string>>();
+
+type Wider = { readable?: readonly string[]; writable?: readonly string[]; timeoutMs?: number };
 
 /** Null: it starts in there. `command` is what starts it: to ask for its version, or only to look at its file. */
 export const whyNotInside = async (
   path: string,
   command: [string, ...string[]],
   sandbox: Sandbox | undefined,
-  { readable = [], writable = [] }: { readable?: readonly string[]; writable?: readonly string[] } = {},
+  wider: Wider = {},
 ): Promise<Hidden | null> => {
   if (sandbox === undefined) return null;
+  try {
+    return await look(path, command, sandbox, wider);
+  } catch (thrown) {
+    const problem = `whether ${path} starts in the sandbox of agents cannot be looked for: ${toAppError(thrown).message}`;
+    return { problem, mend: 'see what the workers lack: room, memory, or rights in their TMPDIR', passing: true };
+  }
+};
+
+const look = async (
+  path: string,
+  command: [string, ...string[]],
+  sandbox: Sandbox,
+  { readable = [], writable = [], timeoutMs = 20_000 }: Wider,
+): Promise<Hidden | null> => {
   const file = await realpath(path);
   const key = JSON.stringify([file, (await stat(file)).mtimeMs, command]);
   const known = seen.get(sandbox) ?? new Set();
@@ -30,8 +48,9 @@ export const whyNotInside = async (
       readable: [...(sandbox.readable ?? []), ...readable],
       writable: [...sandbox.writable, ...writable],
     };
-    const asked = await run({ command, folder: work, sandbox: wider, timeoutMs: 20_000, outputBytesMax: 10_000 });
-    if (asked.exitCode !== 0) return hidden(path, asked.timedOut ? 'it is not done in 20 s' : asked.output);
+    const asked = await run({ command, folder: work, sandbox: wider, timeoutMs, outputBytesMax: 10_000 });
+    if (asked.timedOut) return { ...hidden(path, `it is not done in ${timeoutMs / 1000} s`), passing: true };
+    if (asked.exitCode !== 0) return hidden(path, asked.output);
     seen.set(sandbox, known.add(key));
     return null;
   } finally {

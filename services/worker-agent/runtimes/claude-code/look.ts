@@ -31,7 +31,10 @@ export const usable = async ({ settings, sandbox }: RuntimeContext): Promise<Usa
   const found = await lookAround(settings);
   if ('problem' in found) return { usable: false, looked: found.problem, mend: found.mend };
   const inside = await whyNotInside(found.program, [found.program, '--version'], sandbox);
-  if (inside !== null) return { usable: false, looked: inside.problem, mend: inside.mend };
+  if (inside !== null) {
+    const { problem, ...more } = inside;
+    return { usable: false, looked: problem, ...more };
+  }
   const refused = await whyRefused(settings, found.login);
   if (refused !== null) return { usable: false, looked: refused.problem, mend: refused.mend };
   const looked = `Claude Code ${found.version} is ${found.program}, by ${found.login.says}`;
