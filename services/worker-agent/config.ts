@@ -71,7 +71,8 @@ export const config = defineConfig({
   checkpointFileMax: setting(
     'NEXUS_CHECKPOINT_FILE_MAX',
     is.bytes,
-    'Larger files stay out of checkpoints; they are named to the next attempt.',
+    'Larger files stay out of checkpoints; they are named to the next attempt. So do those above ' +
+      'NEXUS_COMMIT_FILE_MAX, however large this is.',
     { default: '100MB' },
   ),
   commitFileMax: setting(

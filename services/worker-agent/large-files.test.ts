@@ -44,3 +44,18 @@ test('a file of that size is taken where no limit is set, or where there was one
   const finished = await run(dump, '1MB', { integration: before });
   expect(finished).toMatchObject({ outcome: 'finished', files: ['a.txt', 'dump.bin'] });
 });
+
+test.each([
+  ['moved', 'mkdir assets; git mv dump.bin assets/', 'finished'],
+  ['moved and committed', 'mkdir assets; git mv dump.bin assets/; git commit -qm mine', 'finished'],
+  ['copied', 'mkdir assets; cp dump.bin assets/', 'finished'],
+  ['moved and changed', 'mkdir assets; git mv dump.bin assets/; echo more >> assets/dump.bin', 'failed'],
+  [
+    'moved, after it was changed in a commit',
+    'echo more >> dump.bin; git mv dump.bin b; git add b; git commit -qm mine; rm b',
+    'failed',
+  ],
+])('a large file of before that is %s: what hosts have already, they take', async (_, command, outcome) => {
+  const before = await rig.commitOn(rig.integration, { 'dump.bin': 'x'.repeat(1_500_000) });
+  expect(await run(command, '1MB', { integration: before })).toMatchObject({ outcome });
+});

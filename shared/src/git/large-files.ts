@@ -6,21 +6,38 @@ import { git, partsOf, runGit } from './run-git.ts';
 
 export type LargeFile = { path: string; bytes: number };
 
+type Found = LargeFile & { blob: string };
+
 type Look = { since: string; bytesMax: number; signal?: AbortSignal | undefined };
 
 /**
  * What lies in the folder, or in a commit of its own since then, and is larger than `bytesMax`; also what a later
- * commit took away again, since a push carries it all the same. What was too large at `since` already may stay so.
+ * commit took away again, since a push carries it all the same. What was too large at `since` already may stay so,
+ * and may be moved or copied: hosts have it.
  */
 export const largeFiles = async (folder: string, look: Look): Promise<LargeFile[]> => {
-  const found = new Map([...(await lyingIn(folder, look)), ...(await committedIn(folder, look))]);
-  const large: LargeFile[] = [];
-  for (const [path, bytes] of found) {
-    const before = await git(['ls-tree', '-l', look.since, '--', path], { at: { clone: folder }, signal: look.signal });
-    const size = Number(before.split('\t')[0]?.split(/\s+/)[3] ?? 0);
-    if (!(size > look.bytesMax)) large.push({ path, bytes });
+  const found = [...(await lyingIn(folder, look)), ...(await committedIn(folder, look))];
+  if (found.length === 0) return [];
+  const before = await largeBefore(folder, look);
+  const large = new Map<string, number>();
+  for (const { path, bytes, blob } of found) {
+    if (!before.paths.has(path) && !before.blobs.has(blob)) large.set(path, bytes);
   }
-  return large;
+  return [...large].map(([path, bytes]) => ({ path, bytes }));
+};
+
+/** What was too large already: where it lay, and what it was. */
+const largeBefore = async (folder: string, { since, bytesMax, signal }: Look) => {
+  const listed = (await runGit(['ls-tree', '-r', '-l', '-z', since], { at: { clone: folder }, signal })).stdout;
+  const before = { paths: new Set<string>(), blobs: new Set<string>() };
+  for (const entry of partsOf(listed)) {
+    const [about = '', path = ''] = [entry.split('\t', 1)[0], entry.slice(entry.indexOf('\t') + 1)];
+    const [, , blob = '', size] = about.split(/\s+/);
+    if (!(Number(size) > bytesMax)) continue;
+    before.paths.add(path);
+    before.blobs.add(blob);
+  }
+  return before;
 };
 
 /** Takes back what the agent committed; its files stay as they are. */
@@ -28,18 +45,20 @@ export const uncommit = async (folder: string, to: string): Promise<void> => {
   await git(['reset', '--quiet', '--mixed', to], { at: { clone: folder } });
 };
 
-const lyingIn = async (folder: string, { since, bytesMax, signal }: Look): Promise<[string, number][]> => {
+const lyingIn = async (folder: string, { since, bytesMax, signal }: Look): Promise<Found[]> => {
   const args = ['diff', '--name-only', '-z', '--no-renames', '--no-ext-diff', '--diff-filter=d', since, '--'];
   const changed = partsOf((await runGit(args, { at: { clone: folder }, signal })).stdout);
-  const sizes: [string, number][] = [];
+  const found: Found[] = [];
   for (const path of new Set([...changed, ...(await untrackedFiles(folder, { signal }))])) {
     const about = await lstat(join(folder, path)).catch(() => null);
-    if (about?.isFile() && about.size > bytesMax) sizes.push([path, about.size]);
+    if (!about?.isFile() || about.size <= bytesMax) continue;
+    const blob = await git(['hash-object', '--', path], { at: { clone: folder }, signal });
+    found.push({ path, bytes: about.size, blob });
   }
-  return sizes;
+  return found;
 };
 
-const committedIn = async (folder: string, { since, bytesMax, signal }: Look): Promise<[string, number][]> => {
+const committedIn = async (folder: string, { since, bytesMax, signal }: Look): Promise<Found[]> => {
   const at = { clone: folder };
   const range = ['HEAD', `^${since}`];
   const filter = [`--filter=blob:limit=${bytesMax + 1}`, '--filter-print-omitted'];
@@ -47,10 +66,11 @@ const committedIn = async (folder: string, { since, bytesMax, signal }: Look): P
   const large = new Set(listed.split('\n').flatMap((line) => (line.startsWith('~') ? [line.slice(1)] : [])));
   if (large.size === 0) return [];
   const named = await git(['rev-list', '--objects', ...range], { at, signal });
-  const sizes: [string, number][] = [];
+  const found: Found[] = [];
   for (const line of named.split('\n')) {
     const [object = '', path = ''] = [line.split(' ', 1)[0], line.slice(line.indexOf(' ') + 1)];
-    if (large.has(object)) sizes.push([path, Number(await git(['cat-file', '-s', object], { at, signal }))]);
+    if (!large.has(object)) continue;
+    found.push({ path, bytes: Number(await git(['cat-file', '-s', object], { at, signal })), blob: object });
   }
-  return sizes;
+  return found;
 };
