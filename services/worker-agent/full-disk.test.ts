@@ -4,8 +4,11 @@ import { join } from 'node:path';
 import type { Message, Outcome } from '@nexus/shared/bus';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { closeTemplates, openRig, type Rig, taskId } from '../../test/tools/worker.ts';
-import type { Order } from './attempt.ts';
+import type { Attempt, Order } from './attempt.ts';
+import type { Checkpoints } from './checkpoint.ts';
+import { type Full, waitForRoom, whyFull } from './full-disk.ts';
 import { onSubtaskDispatched } from './on-subtask-dispatched.ts';
+import type { Workspace } from './workspace.ts';
 
 let rig: Rig;
 beforeEach(async () => {
@@ -50,4 +53,17 @@ describe('an attempt that meets a full disk before its agent began', () => {
     const finished = finishedOf(await handle(order, rig.tools(full)));
     expect(finished).toMatchObject({ outcome: 'failed', code: 'DISK_FULL' });
   });
+});
+
+test('a quota that is full fails its attempt at once, though the disk itself has room', async () => {
+  const { tools } = rig.tools({ NEXUS_AGENT_COMMAND: 'true' });
+  const config = { home: rig.home, diskReserve: 0 };
+  const met = Object.assign(new Error('write failed'), { code: 'EDQUOT' });
+  const full = await whyFull(new Error('could not save', { cause: met }), config);
+  expect(full).toMatchObject({ code: 'DISK_FULL', quota: true });
+  expect(await whyFull(Object.assign(new Error('write failed'), { code: 'ENOSPC' }), config)).toMatchObject({
+    quota: false,
+  });
+  const attempt = { tools } as unknown as Attempt;
+  expect(await waitForRoom(attempt, {} as Workspace, {} as Checkpoints, full as Full)).toBeNull();
 });

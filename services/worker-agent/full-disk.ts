@@ -10,7 +10,7 @@ import { groundOf } from './admission.ts';
 import type { Attempt, Later } from './attempt.ts';
 import { type Checkpoints, saveForGood } from './checkpoint.ts';
 import { type Finished, failedBefore } from './conclude.ts';
-import { freeBytes, kilobytesOf, saveMakingRoom, speaksOfSpace } from './rebuildable.ts';
+import { freeBytes, kilobytesOf, saveMakingRoom, speaksOfQuota, speaksOfSpace } from './rebuildable.ts';
 import { listWorkspaces, removeWorkspace, type Workspace } from './workspace.ts';
 
 /** Whether an attempt that meets a full disk may come again later: counted from when its board saw it begin first. */
@@ -20,12 +20,13 @@ export const mayWait = async ({ order, tools, beganAt }: Attempt): Promise<boole
   return tools.now() - first < tools.config.diskWait;
 };
 
+/** `quota`: the disk may have room, of which its user may have no more. */
+export type Full = { code: ErrorCode; says: string; quota: boolean };
+
 /** Why this failure is one of a full disk; null if it is not. */
-export const whyFull = async (
-  thrown: unknown,
-  config: { home: string; diskReserve: number },
-): Promise<{ code: ErrorCode; says: string } | null> => {
-  if (isFailure(thrown, 'DISK_FULL')) return { code: 'DISK_FULL', says: toAppError(thrown).message };
+export const whyFull = async (thrown: unknown, config: { home: string; diskReserve: number }): Promise<Full | null> => {
+  const quota = speaksOfQuota(thrown);
+  if (isFailure(thrown, 'DISK_FULL')) return { code: 'DISK_FULL', says: toAppError(thrown).message, quota };
   if (!speaksOfSpace(thrown)) return null;
   const folder = groundOf(config.home);
   const needMb = Math.max(1, Math.ceil(config.diskReserve / 1e6));
@@ -34,7 +35,7 @@ export const whyFull = async (
     freeMb: Math.floor((await freeBytes(folder)) / 1e6),
     needMb,
   });
-  return { code, says: message };
+  return { code, says: message, quota };
 };
 
 /** Fewer free bytes than this are none, whatever the reserve. */
@@ -59,14 +60,15 @@ const isToBlame = async ({ folder }: Workspace, config: { home: string; diskRese
 
 /**
  * Gives an attempt back, uncounted, that met a full disk which another one filled; null where it is to blame itself, or
- * has waited long enough. What cannot be saved for now stays in its clone, where the next delivery finds it.
+ * has waited long enough, or met a quota: how much of that its neighbours hold, nobody tells. What cannot be saved for now stays in its clone, where the next delivery finds it.
  */
 export const waitForRoom = async (
   attempt: Attempt,
   workspace: Workspace,
   checkpoints: Checkpoints,
-  full: { says: string },
+  full: Pick<Full, 'says' | 'quota'>,
 ): Promise<Later | null> => {
+  if (full.quota) return null;
   const { tools, record, progress } = attempt;
   const since = record.fullSince ?? tools.now();
   await endMarked(attempt.mark, { graceMs: 500, folder: workspace.folder });

@@ -54,12 +54,15 @@ export const dropSetUps = async (disk: Disk | undefined): Promise<void> => {
 };
 
 /** The system's own word, or that of a program which passes it on; the cause may lie deeper. */
-export const speaksOfSpace = (thrown: unknown): boolean => {
-  if (isFailure(thrown, 'DISK_FULL')) return true;
+export const speaksOfSpace = (thrown: unknown): boolean =>
+  isFailure(thrown, 'DISK_FULL') || speaksOfQuota(thrown) || speaks(thrown, /no space left on device|ENOSPC/i);
+
+/** Not the disk is full, but what one user or project may hold of it. */
+export const speaksOfQuota = (thrown: unknown): boolean => speaks(thrown, /disk quota exceeded|EDQUOT/i);
+
+const speaks = (thrown: unknown, words: RegExp): boolean => {
   for (let at = thrown, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth += 1) {
-    const { code } = at as NodeJS.ErrnoException;
-    if (code === 'ENOSPC' || code === 'EDQUOT') return true;
-    if (/no space left on device|disk quota exceeded|ENOSPC/i.test(at.message)) return true;
+    if (words.test(`${(at as NodeJS.ErrnoException).code} ${at.message}`)) return true;
   }
   return false;
 };

@@ -103,3 +103,18 @@ test('a write whose answer got lost stops neither the next write nor the end of 
   await checkpoint(await record.end());
   expect(seen()).toBeNull();
 });
+
+test('since when it waits for room is kept until there was room for new work', async () => {
+  const order = rig.order();
+  const take = async () => taken(await takeAttempt(order, rig.tools().tools));
+  const commit = 'c'.repeat(40);
+  const first = await take();
+  await first.save({ ...saved, commit });
+  await first.waits({ step: 'works', session: null, spent_ms: 5, waits: 'DISK_FULL: Full.', full_since: 7 });
+  const second = await take();
+  await second.save({ ...saved, commit });
+  expect(second.fullSince).toBe(7);
+  const third = await take();
+  await third.save({ ...saved, commit: 'd'.repeat(40) });
+  expect([third.fullSince, (await take()).fullSince]).toEqual([null, null]);
+});

@@ -106,17 +106,21 @@ const openRecord = async (order: Order, found: AttemptView, tools: Tools): Promi
     turn = kept.catch(() => undefined);
     return kept;
   };
-  const fullSince = (found.checkpoint?.attempt === attempt && found.checkpoint.full_since) || null;
+  let fullSince = (found.checkpoint?.attempt === attempt && found.checkpoint.full_since) || null;
   await keep({ running: { attempt, token: claim.token, since: at(), every_ms: tools.config.checkpointInterval } });
   return {
     before: neverRan(found.checkpoint) ? null : found.checkpoint,
     unreachableSince: found.checkpoint?.unreachable_since ?? null,
-    fullSince,
+    get fullSince() {
+      return fullSince;
+    },
     save: (saved) => {
-      const since = fullSince === null ? {} : { full_since: fullSince };
-      const checkpoint = { attempt, token: claim.token, at: at(), ...since, ...saved };
       // Only work that nobody had saved yet is progress; an attempt that was merely begun anew is not.
       const isProgress = saved.commit !== null && saved.commit !== known;
+      // There was room for it, so that a disk which fills again is waited for anew.
+      if (isProgress) fullSince = null;
+      const since = fullSince === null ? {} : { full_since: fullSince };
+      const checkpoint = { attempt, token: claim.token, at: at(), ...since, ...saved };
       known = saved.commit ?? known;
       latest = checkpoint;
       return inTurn(() => keep({ checkpoint }, isProgress));
