@@ -60,7 +60,8 @@ const isToBlame = async ({ folder }: Workspace, config: { home: string; diskRese
 
 /**
  * Gives an attempt back, uncounted, that met a full disk which another one filled; null where it is to blame itself, or
- * has waited long enough, or met a quota: how much of that its neighbours hold, nobody tells. What cannot be saved for now stays in its clone, where the next delivery finds it.
+ * has waited long enough, or met a quota: how much of that its neighbours hold, nobody tells. What cannot be saved for
+ * now stays in its clone, where the next delivery finds it.
  */
 export const waitForRoom = async (
   attempt: Attempt,

@@ -24,7 +24,8 @@ export const whyNotInside = async (
   try {
     return await look(path, command, sandbox, wider);
   } catch (thrown) {
-    const problem = `whether ${path} starts in the sandbox of agents cannot be looked for: ${toAppError(thrown).message}`;
+    const { message } = toAppError(thrown);
+    const problem = `whether ${path} starts in the sandbox of agents cannot be looked for: ${message}`;
     return { problem, mend: 'see what the workers lack: room, memory, or rights in their TMPDIR', passing: true };
   }
 };
